@@ -1,1 +1,20 @@
+//! What an image, a box and a project are.
+//!
+//! Knows no window, no libtorch and no threads of its own (rayon inside a call is fine).
+//! Everything a person edits goes through [`Edit`], one edit being one SQLite transaction, so there is no "save".
 
+pub mod decode;
+pub mod edit;
+pub mod geometry;
+pub mod import;
+pub mod model;
+pub mod project;
+pub mod split;
+pub mod synthetic;
+
+pub use edit::Edit;
+pub use geometry::{BoundingBox, ImageSize, Orientation};
+pub use model::{
+    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead, Part, Run, RunId, RunState,
+};
+pub use project::Project;

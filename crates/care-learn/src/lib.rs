@@ -1,1 +1,21 @@
+//! Models, Grad-CAM, the attention loss, training and measures.
+//!
+//! Knows no window. No tensor leaves this crate: what is reported is plain numbers ([`event`]).
 
+pub mod backbone;
+pub mod config;
+pub mod dataset;
+pub mod device;
+pub mod event;
+pub mod grad_cam;
+pub mod attention_loss;
+pub mod metrics;
+pub mod run_folder;
+pub mod sampler;
+pub mod task;
+pub mod trainer;
+pub mod worker;
+
+pub use config::{LiveParams, RunConfig};
+pub use event::{AttentionMap, FilmFrame, ModelRole, Outcome, TrainerCommand, TrainerEvent};
+pub use task::Task;

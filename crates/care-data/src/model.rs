@@ -1,0 +1,165 @@
+//! The nouns of a project. Plain data, no behaviour beyond what each can say about itself.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::{BoundingBox, ImageSize, Orientation};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// An image of a project. Given once, never reused.
+    ImageId
+);
+id!(
+    /// A class of a project. Ascending ids are the project's class order and the order of the logits.
+    ClassId
+);
+id!(
+    /// A box. Given once, never reused, so that undo and redo bring back the same box.
+    BoxId
+);
+id!(
+    /// One press of Train. Numbered from 1 in each project.
+    RunId
+);
+
+/// BLAKE3 of the file's bytes: how a moved image is found again, and how a changed one is noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash(pub [u8; 32]);
+
+impl ContentHash {
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+/// The part of the split that an image stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Part {
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// An image of a project: a file that stays where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    pub id: ImageId,
+    /// Path as stored, with `/` between its parts: relative to the project's folder where the two share a
+    /// disk, absolute otherwise. [`Project::path_of`](crate::Project::path_of) resolves it.
+    pub path: String,
+    pub hash: ContentHash,
+    /// Width and height **as shown**, that is after `orientation` was applied. Boxes live in these pixels.
+    pub size: ImageSize,
+    pub orientation: Orientation,
+    pub class: ClassId,
+    /// The patient or lesion; images of one group always stand in the same part. Unique where nothing is known.
+    pub group: String,
+    pub part: Part,
+    /// A person said that this image needs nothing more.
+    pub done: bool,
+}
+
+impl Image {
+    /// The file's name without its folder and ending, as shown under a thumbnail.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let file = self.path.rsplit('/').next().unwrap_or(&self.path);
+        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+    }
+}
+
+/// A class, in the project's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    pub id: ClassId,
+    pub name: String,
+    /// Index into the window's list of class colours.
+    pub color: u32,
+    /// Marked by a person: its training images are asked for boxes, its recall is the one that counts.
+    pub rare: bool,
+}
+
+/// A box that somebody drew or imported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Annotation {
+    pub id: BoxId,
+    pub image: ImageId,
+    /// In pixels of the image as shown.
+    pub rect: BoundingBox,
+}
+
+/// A file that could not be taken in, why, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRead {
+    pub path: PathBuf,
+    /// What is wrong: one sentence.
+    pub why: String,
+    /// What the user can do: one sentence.
+    pub advice: String,
+}
+
+/// How a run stands, as recorded in the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Being trained, or cut off with the process that trained it.
+    Running,
+    Finished,
+    Stopped,
+    Failed,
+}
+
+/// A run's row in the project; everything else about it lies in its own folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    pub id: RunId,
+    pub state: RunState,
+    /// Unix time in milliseconds.
+    pub started_at: i64,
+    /// One line: how it ended, or the reason of a failure.
+    pub note: String,
+}

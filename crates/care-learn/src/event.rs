@@ -1,0 +1,196 @@
+//! What the trainer tells whoever listens, and what it can be told: plain numbers, no tensors.
+
+use care_data::{BoundingBox, ImageId, NotRead, RunState};
+use serde::{Deserialize, Serialize};
+
+use crate::config::LiveParams;
+use crate::metrics::Summary;
+
+/// Which of a run's three models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelRole {
+    /// After stage 1 (while stage 1 runs: the model in training).
+    Before,
+    /// Stage 2 with alpha = 0, on the same batches as CARE.
+    Control,
+    Care,
+}
+
+impl ModelRole {
+    pub const ALL: [Self; 3] = [Self::Before, Self::Control, Self::Care];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Control => "control",
+            Self::Care => "CARE",
+        }
+    }
+}
+
+/// A normalised class activation map: its own `height` x `width` grid, row by row, each value in 0..=1.
+/// Enlarged by whoever draws it (bilinear, align_corners = false), never in here.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AttentionMap {
+    pub height: usize,
+    pub width: usize,
+    pub values: Vec<f32>,
+}
+
+/// The attention of one model on one image for the image's own label, and how it scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageAttention {
+    pub image: ImageId,
+    pub map: AttentionMap,
+    /// Softmax probability of each class, in class order.
+    pub probabilities: Vec<f32>,
+    /// Share of the attention that lies in the boxes, 0..=1; none without a box or with a flat map.
+    pub energy: Option<f32>,
+    /// Whether the map's maximum lies in a box; none as above.
+    pub hit: Option<bool>,
+}
+
+/// The watch list seen by one model at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilmFrame {
+    pub role: ModelRole,
+    /// Steps done in the whole run, both stages.
+    pub step: u32,
+    /// Epochs done in the whole run, fractional.
+    pub epoch: f32,
+    /// In the order of the watch list.
+    pub images: Vec<ImageAttention>,
+}
+
+impl FilmFrame {
+    /// Mean energy in the box over the watched images that have one.
+    #[must_use]
+    pub fn mean_energy(&self) -> Option<f32> {
+        let energies: Vec<f32> = self.images.iter().filter_map(|i| i.energy).collect();
+        (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
+    }
+}
+
+/// The loss of one batch (Eqs. 1 to 4).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// L.
+    pub total: f32,
+    /// L_c.
+    pub classification: f32,
+    /// L_a, L_in and L_out: means over the batch's images with boxes; none where there is no such image.
+    pub attention: Option<AttentionLosses>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AttentionLosses {
+    pub l_in: f32,
+    pub l_out: f32,
+    pub l_a: f32,
+}
+
+/// One optimiser step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepMetrics {
+    /// Steps done in the whole run, this one included.
+    pub step: u32,
+    pub num_steps: u32,
+    pub epoch: f32,
+    /// 1 or 2.
+    pub stage: u8,
+    pub learning_rate: f64,
+    /// Stage 1: one entry, `Before`. Stage 2: `Control` and `Care`.
+    pub losses: Vec<(ModelRole, Losses)>,
+    /// Training images read by the network per second, both models counted, lately.
+    pub images_per_second: f32,
+    pub seconds_left: f32,
+}
+
+/// One epoch of one model, with its score on the validation part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    pub role: ModelRole,
+    /// 1-based over both stages.
+    pub epoch: u32,
+    pub stage: u8,
+    /// Means over the epoch's steps.
+    pub classification: f32,
+    pub attention: Option<f32>,
+    /// Mean energy in the box over the watched images.
+    pub watched_energy: Option<f32>,
+    /// Recall over all validation images of rare classes, and how many there are; none where there are none.
+    pub rare_recall: Option<f32>,
+    pub num_rare: u32,
+    /// Mean class accuracy on validation; none where that part is empty.
+    pub mca: Option<f32>,
+    pub num_validation: u32,
+}
+
+/// A change made while the model trained, as kept in the run's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    Live { from: LiveParams, to: LiveParams },
+    Boxes { image: ImageId, boxes: Vec<BoundingBox> },
+    StageTwo,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Every epoch was trained.
+    Finished(Results),
+    /// Stopped by the user; the checkpoint of the last step is kept. With results where stage 2 had begun.
+    Stopped(Option<Results>),
+    /// What went wrong and what to do; the folder keeps the last checkpoint.
+    Failed(String),
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        match self {
+            Self::Finished(_) => RunState::Finished,
+            Self::Stopped(_) => RunState::Stopped,
+            Self::Failed(_) => RunState::Failed,
+        }
+    }
+}
+
+/// Everything measured on the test part at the end of a run; also in the run's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    pub seconds: f32,
+    /// One for each model that there is.
+    pub summaries: Vec<(ModelRole, Summary)>,
+}
+
+/// What the trainer reports, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainerEvent {
+    /// Images are being decoded.
+    Loading { done: usize, total: usize },
+    /// All are decoded; those that could not be are left out of the run.
+    Loaded { not_read: Vec<NotRead> },
+    /// May be dropped when the listener is slow; the run's own file is complete.
+    Step(StepMetrics),
+    Epoch(EpochMetrics),
+    Film(FilmFrame),
+    Changed { epoch: f32, step: u32, change: Change },
+    /// The test part is being scored.
+    Evaluating { role: ModelRole },
+    Ended(Outcome),
+}
+
+/// What the trainer can be told while it runs. Stopping is a flag of its own, looked at by every loop.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainerCommand {
+    /// Takes effect at the next step.
+    Live(LiveParams),
+    /// The image's boxes are now these, in pixels of the image as shown.
+    Boxes { image: ImageId, boxes: Vec<BoundingBox> },
+    Pause,
+    Resume,
+}
