@@ -35,7 +35,9 @@ pub struct BoundingBox {
 
 /// Four numbers that are not a box.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("{0:?} is not a box: it needs four finite numbers, the right edge beyond the left and the lower beyond the upper")]
+#[error(
+    "{0:?} is not a box: it needs four finite numbers, the right edge beyond the left and the lower beyond the upper"
+)]
 pub struct NotABox(pub [f64; 4]);
 
 impl BoundingBox {
@@ -101,10 +103,17 @@ impl BoundingBox {
     /// Moved by `delta`, stopped at the image's edges with its size kept.
     #[must_use]
     pub fn moved(self, [dx, dy]: [f64; 2], size: ImageSize) -> Self {
-        let stop = |low: f64, high: f64, limit: u32, d: f64| d.clamp((-low).min(0.0), (f64::from(limit) - high).max(0.0));
+        let stop = |low: f64, high: f64, limit: u32, d: f64| {
+            d.clamp((-low).min(0.0), (f64::from(limit) - high).max(0.0))
+        };
         let dx = stop(self.x0, self.x1, size.width, dx);
         let dy = stop(self.y0, self.y1, size.height, dy);
-        Self { x0: self.x0 + dx, y0: self.y0 + dy, x1: self.x1 + dx, y1: self.y1 + dy }
+        Self {
+            x0: self.x0 + dx,
+            y0: self.y0 + dy,
+            x1: self.x1 + dx,
+            y1: self.y1 + dy,
+        }
     }
 
     /// The same box after the image was resized, sides scaled separately.
@@ -112,21 +121,34 @@ impl BoundingBox {
     pub fn resized(self, from: ImageSize, to: ImageSize) -> Self {
         let sx = f64::from(to.width) / f64::from(from.width);
         let sy = f64::from(to.height) / f64::from(from.height);
-        Self { x0: self.x0 * sx, y0: self.y0 * sy, x1: self.x1 * sx, y1: self.y1 * sy }
+        Self {
+            x0: self.x0 * sx,
+            y0: self.y0 * sy,
+            x1: self.x1 * sx,
+            y1: self.y1 * sy,
+        }
     }
 
     /// The same box after the image was mirrored left to right.
     #[must_use]
     pub fn flipped_horizontally(self, size: ImageSize) -> Self {
         let w = f64::from(size.width);
-        Self { x0: w - self.x1, x1: w - self.x0, ..self }
+        Self {
+            x0: w - self.x1,
+            x1: w - self.x0,
+            ..self
+        }
     }
 
     /// The same box after the image was mirrored top to bottom.
     #[must_use]
     pub fn flipped_vertically(self, size: ImageSize) -> Self {
         let h = f64::from(size.height);
-        Self { y0: h - self.y1, y1: h - self.y0, ..self }
+        Self {
+            y0: h - self.y1,
+            y1: h - self.y0,
+            ..self
+        }
     }
 }
 
@@ -167,6 +189,10 @@ impl Orientation {
     /// The size as shown of an image stored with `size`.
     #[must_use]
     pub const fn shown(self, size: ImageSize) -> ImageSize {
-        if self.exif() >= 5 { ImageSize::new(size.height, size.width) } else { size }
+        if self.exif() >= 5 {
+            ImageSize::new(size.height, size.width)
+        } else {
+            size
+        }
     }
 }

@@ -15,6 +15,8 @@ pub mod synthetic;
 pub use edit::Edit;
 pub use geometry::{BoundingBox, ImageSize, Orientation};
 pub use model::{
-    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead, Part, Run, RunId, RunState,
+    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead, Part, Run, RunId,
+    RunState,
 };
-pub use project::Project;
+pub use project::{Metric, Project, ProjectError, TakenIn};
+pub use split::SplitSpec;
