@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The three numbers of the attention loss. They may change while a model trains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct LiveParams {
     /// Eq. 1: share of the attention loss in the whole, 0..=1.
     pub alpha: f64,
@@ -16,7 +16,21 @@ pub struct LiveParams {
 
 impl Default for LiveParams {
     fn default() -> Self {
-        Self { alpha: 0.5, lambda: 0.7, tau: 0.6 }
+        Self {
+            alpha: 0.5,
+            lambda: 0.7,
+            tau: 0.6,
+        }
+    }
+}
+
+impl LiveParams {
+    /// # Errors
+    /// Where a number lies outside its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        in_range("alpha", self.alpha, 0.0..=1.0)?;
+        in_range("lambda", self.lambda, 0.0..=f64::MAX)?;
+        in_range("tau", self.tau, 0.0..=1.0)
     }
 }
 
@@ -72,6 +86,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// Epochs of stage 1 (cross-entropy only), at most; it ends early on a plateau.
     pub stage1_epochs: u32,
+    /// Stage 1 ends where its loss has not fallen for so many epochs.
+    pub patience: u32,
     /// Epochs of stage 2 (CARE and its control).
     pub stage2_epochs: u32,
     /// Adam's learning rate at the start of each stage; it decays along a cosine.
@@ -84,7 +100,160 @@ pub struct RunConfig {
     pub cam_weights: CamWeights,
     pub outside: Outside,
     /// Pretrained weights (safetensors); the classifier layer is new where its shape differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<std::path::PathBuf>,
     #[serde(flatten)]
     pub live: LiveParams,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            backbone: BackboneKind::default(),
+            input_size: 96,
+            seed: 0,
+            stage1_epochs: 20,
+            patience: 10,
+            stage2_epochs: 10,
+            learning_rate: 1e-4,
+            classes_per_batch: 8,
+            images_per_class: 4,
+            normalisation: Normalisation::default(),
+            cam_weights: CamWeights::default(),
+            outside: Outside::default(),
+            weights: None,
+            live: LiveParams::default(),
+        }
+    }
+}
+
+/// Settings that cannot be trained with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{name} = {value} is out of range: it has to lie between {low} and {high}")]
+    OutOfRange {
+        name: &'static str,
+        value: f64,
+        low: f64,
+        high: f64,
+    },
+    #[error("\"{0}\" is not a setting: write it as name=value, for example alpha=0.5")]
+    NotASetting(String),
+    #[error("the settings cannot be read: {0}")]
+    Toml(String),
+}
+
+impl RunConfig {
+    /// The demo's: 96 x 96 images, a small network trained from nothing in about a minute on two cores.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self {
+            stage1_epochs: 7,
+            stage2_epochs: 5,
+            learning_rate: 2e-3,
+            classes_per_batch: 4,
+            images_per_class: 4,
+            ..Self::default()
+        }
+    }
+
+    /// # Errors
+    /// Where a number lies outside its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.live.check()?;
+        in_range("input_size", f64::from(self.input_size), 32.0..=1024.0)?;
+        in_range("stage1_epochs", f64::from(self.stage1_epochs), 1.0..=10_000.0)?;
+        in_range("stage2_epochs", f64::from(self.stage2_epochs), 1.0..=10_000.0)?;
+        in_range("patience", f64::from(self.patience), 1.0..=10_000.0)?;
+        in_range("learning_rate", self.learning_rate, f64::MIN_POSITIVE..=1.0)?;
+        in_range("classes_per_batch", self.classes_per_batch as f64, 2.0..=1000.0)?;
+        in_range("images_per_class", self.images_per_class as f64, 1.0..=1000.0)
+    }
+
+    /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out.
+    ///
+    /// # Errors
+    /// Where there is no such setting, or its value is of another kind or out of range.
+    pub fn with(&self, assignment: &str) -> Result<Self, ConfigError> {
+        let (name, value) = assignment
+            .split_once('=')
+            .map(|(name, value)| (name.trim(), value.trim()))
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+            .ok_or_else(|| ConfigError::NotASetting(assignment.to_owned()))?;
+        let mut table = toml::Table::try_from(self).map_err(|e| ConfigError::Toml(e.to_string()))?;
+        let parsed = format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut t| t.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        // TOML tells 1 from 1.0; a person who writes alpha=1 does not.
+        let parsed = match (table.get(name), parsed) {
+            (Some(toml::Value::Float(_)), toml::Value::Integer(i)) => toml::Value::Float(i as f64),
+            (_, other) => other,
+        };
+        table.insert(name.to_owned(), parsed);
+        let config: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| ConfigError::Toml(e.message().to_owned()))?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn in_range(
+    name: &'static str,
+    value: f64,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::OutOfRange {
+            name,
+            value,
+            low: *range.start(),
+            high: *range.end(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_its_own_file() {
+        for config in [
+            RunConfig::default(),
+            RunConfig::demo(),
+            RunConfig {
+                weights: Some("a b.safetensors".into()),
+                outside: Outside::Distance,
+                ..RunConfig::demo()
+            },
+        ] {
+            let text = toml::to_string(&config).expect("serialises");
+            assert_eq!(toml::from_str::<RunConfig>(&text).expect("parses"), config, "{text}");
+        }
+        assert_eq!(toml::from_str::<RunConfig>("").expect("empty"), RunConfig::default());
+        assert!(toml::from_str::<RunConfig>("alhpa = 0.5").is_err());
+    }
+
+    #[test]
+    fn one_setting_changed() {
+        let config = RunConfig::default();
+        assert_eq!(config.with("alpha=1").expect("alpha").live.alpha, 1.0);
+        assert_eq!(config.with(" tau = 0.25 ").expect("tau").live.tau, 0.25);
+        assert_eq!(
+            config.with("backbone=resnet18").expect("backbone").backbone,
+            BackboneKind::Resnet18
+        );
+        assert_eq!(config.with("seed=7").expect("seed").seed, 7);
+        for wrong in [
+            "alpha", "alpha=", "=1", "alhpa=0.5", "alpha=2", "alpha=high", "lambda=-1", "lambda=nan",
+            "stage1_epochs=0", "seed=-1", "backbone=vgg",
+        ] {
+            assert!(config.with(wrong).is_err(), "{wrong}");
+        }
+    }
 }

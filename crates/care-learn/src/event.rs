@@ -4,7 +4,7 @@ use care_data::{BoundingBox, ImageId, NotRead, RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LiveParams;
-use crate::metrics::Summary;
+use crate::metrics::{McNemar, Summary};
 
 /// Which of a run's three models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +165,26 @@ pub struct Results {
     pub seconds: f32,
     /// One for each model that there is.
     pub summaries: Vec<(ModelRole, Summary)>,
+    /// CARE against the control on the rare test images; none where there are none or stage 2 had not begun.
+    pub rare_difference: Option<McNemar>,
+}
+
+impl Results {
+    #[must_use]
+    pub fn summary(&self, role: ModelRole) -> Option<&Summary> {
+        self.summaries.iter().find(|(r, _)| *r == role).map(|(_, summary)| summary)
+    }
+}
+
+/// A change with its moment, as a line of the run's `changes.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedChange {
+    /// Epochs done in the whole run, fractional.
+    pub epoch: f32,
+    /// The change took effect after this step.
+    pub step: u32,
+    #[serde(flatten)]
+    pub change: Change,
 }
 
 /// What the trainer reports, in order.
@@ -172,9 +192,10 @@ pub struct Results {
 pub enum TrainerEvent {
     /// Images are being decoded.
     Loading { done: usize, total: usize },
-    /// All are decoded; those that could not be are left out of the run.
+    /// All are decoded; those that could not be are left out of the run. Training has begun by then.
     Loaded { not_read: Vec<NotRead> },
-    /// May be dropped when the listener is slow; the run's own file is complete.
+    /// The first come while images are still being decoded. May be dropped when the listener is slow; the run's own
+    /// file is complete.
     Step(StepMetrics),
     Epoch(EpochMetrics),
     Film(FilmFrame),

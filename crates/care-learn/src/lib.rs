@@ -5,7 +5,7 @@
 pub mod backbone;
 pub mod config;
 pub mod dataset;
-pub mod device;
+// pub mod device;
 pub mod event;
 pub mod grad_cam;
 pub mod attention_loss;

@@ -17,6 +17,8 @@ pub struct Estimate {
 pub struct Summary {
     /// Recall of each class, in class order; none for a class without test images.
     pub recalls: Vec<Option<Estimate>>,
+    /// Recall over all test images of rare classes; none where there are none.
+    pub rare_recall: Option<Estimate>,
     /// Mean of the recalls.
     pub mca: Option<Estimate>,
     /// Rows: label, columns: prediction.
@@ -25,4 +27,16 @@ pub struct Summary {
     pub energy: Option<Estimate>,
     /// Share of those whose map has its maximum in a box.
     pub pointing_hit: Option<Estimate>,
+}
+
+/// McNemar's exact test of two models on the same images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct McNemar {
+    pub n: u32,
+    /// Right in the first model (the control) only.
+    pub first_only: u32,
+    /// Right in the second model (CARE) only.
+    pub second_only: u32,
+    /// Two-sided; 1 where the models never disagree.
+    pub p: f64,
 }

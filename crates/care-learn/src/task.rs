@@ -1,5 +1,6 @@
 //! What a run is to do: a snapshot of the project, so that the trainer never looks at the project itself.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part, Project};
@@ -36,4 +37,172 @@ pub struct Task {
     pub watch: Vec<ImageId>,
     /// The run's own folder; everything written goes there.
     pub folder: PathBuf,
+}
+
+impl Task {
+    /// The project as it stands now. `folder` is the run's own
+    /// ([`Project::begin_run`](care_data::Project::begin_run)).
+    #[must_use]
+    pub fn from_project(
+        project: &Project,
+        config: RunConfig,
+        folder: PathBuf,
+        watch: Vec<ImageId>,
+    ) -> Self {
+        let classes: Vec<TaskClass> = project
+            .classes()
+            .iter()
+            .map(|class| TaskClass {
+                id: class.id,
+                name: class.name.clone(),
+                rare: class.rare,
+            })
+            .collect();
+        let label: BTreeMap<ClassId, usize> =
+            classes.iter().enumerate().map(|(i, class)| (class.id, i)).collect();
+        let samples = project
+            .images()
+            .iter()
+            .filter_map(|image| {
+                Some(Sample {
+                    image: image.id,
+                    path: project.path_of(image),
+                    size: image.size,
+                    label: *label.get(&image.class)?,
+                    part: image.part,
+                    boxes: project.boxes(image.id).iter().map(|a| a.rect).collect(),
+                })
+            })
+            .collect();
+        Self {
+            config,
+            classes,
+            samples,
+            watch,
+            folder,
+        }
+    }
+
+    /// Whether each class, in logit order, is marked rare.
+    #[must_use]
+    pub fn rare(&self) -> Vec<bool> {
+        self.classes.iter().map(|class| class.rare).collect()
+    }
+}
+
+/// At most `n` held-out images for the film: rare ones with boxes first, then rare ones, then others with boxes;
+/// from the test part, and from validation where the test part has no rare image. The same project gives the same list.
+#[must_use]
+pub fn pick_watch_list(project: &Project, n: usize) -> Vec<ImageId> {
+    let rare: Vec<ClassId> =
+        project.classes().iter().filter(|class| class.rare).map(|class| class.id).collect();
+    let from = |part: Part| {
+        let mut ranked: Vec<(u8, ImageId)> = project
+            .images()
+            .iter()
+            .filter(|image| image.part == part)
+            .filter_map(|image| {
+                let boxed = !project.boxes(image.id).is_empty();
+                let rank = match (rare.contains(&image.class), boxed) {
+                    (true, true) => 0,
+                    (true, false) => 1,
+                    (false, true) => 2,
+                    (false, false) => return None,
+                };
+                Some((rank, image.id))
+            })
+            .collect();
+        ranked.sort_unstable();
+        ranked
+    };
+    let test = from(Part::Test);
+    let ranked = if test.first().is_some_and(|(rank, _)| *rank <= 1) {
+        test
+    } else {
+        let mut validation = from(Part::Validation);
+        validation.extend(test);
+        validation.sort_by_key(|(rank, _)| *rank);
+        validation
+    };
+    ranked.into_iter().take(n).map(|(_, image)| image).collect()
+}
+
+/// Something that stands between a project and a run worth having.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Problem {
+    #[error("There is nothing to train: the training part has no images. Add images first.")]
+    NoTrainingImages,
+    #[error("Only one class has training images. Add images of a second class.")]
+    OneClass,
+    #[error("No class is marked as rare. Mark the rare class in Images.")]
+    NoRareClass,
+    #[error("No training image has a box, so CARE has nothing to teach. Draw boxes on the rare images in Annotate.")]
+    NoBoxes,
+    #[error("Class \"{class}\" is marked as rare, but none of its {images} training images has a box. Draw some in Annotate.")]
+    RareWithoutBoxes { class: String, images: usize },
+    #[error("Class \"{class}\" has {images} training image{s}. Add more, or expect little of it.", s = if *images == 1 { "" } else { "s" })]
+    FewImages { class: String, images: usize },
+    #[error("The test part has no images, so nothing can be compared at the end. Add images.")]
+    NoTestImages,
+    #[error("The test part has no image of a rare class, so its recall cannot be measured. Add images of it.")]
+    NoRareTestImages,
+    #[error("{0}.")]
+    Config(#[from] crate::config::ConfigError),
+}
+
+impl Problem {
+    /// Whether a run cannot begin; otherwise it is a caution.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        matches!(
+            self,
+            Self::NoTrainingImages | Self::OneClass | Self::NoRareClass | Self::NoBoxes | Self::Config(_)
+        )
+    }
+}
+
+/// What is missing for a run, what blocks it first. Each is a sentence with what to do.
+#[must_use]
+pub fn preflight(project: &Project, config: &RunConfig) -> Vec<Problem> {
+    check(&Task::from_project(project, config.clone(), PathBuf::new(), Vec::new()))
+}
+
+/// As [`preflight`], for a task.
+#[must_use]
+pub fn check(task: &Task) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = task.config.check().err().map(Problem::from).into_iter().collect();
+    let train = |label: usize| {
+        task.samples.iter().filter(move |s| s.part == Part::Train && s.label == label)
+    };
+    let counts: Vec<usize> = (0..task.classes.len()).map(|label| train(label).count()).collect();
+    match counts.iter().filter(|n| **n > 0).count() {
+        0 => problems.push(Problem::NoTrainingImages),
+        1 => problems.push(Problem::OneClass),
+        _ => {}
+    }
+    if !task.classes.iter().any(|class| class.rare) {
+        problems.push(Problem::NoRareClass);
+    }
+    let any_box =
+        task.samples.iter().any(|s| s.part == Part::Train && !s.boxes.is_empty());
+    if !any_box {
+        problems.push(Problem::NoBoxes);
+    }
+    for (label, (class, &images)) in task.classes.iter().zip(&counts).enumerate() {
+        let name = || class.name.clone();
+        if class.rare && any_box && images > 0 && train(label).all(|s| s.boxes.is_empty()) {
+            problems.push(Problem::RareWithoutBoxes { class: name(), images });
+        }
+        if images < 2 && task.samples.iter().any(|s| s.label == label) {
+            problems.push(Problem::FewImages { class: name(), images });
+        }
+    }
+    let mut test = task.samples.iter().filter(|s| s.part == Part::Test).peekable();
+    if test.peek().is_none() {
+        problems.push(Problem::NoTestImages);
+    } else if task.classes.iter().any(|c| c.rare) && !test.any(|s| task.classes[s.label].rare) {
+        problems.push(Problem::NoRareTestImages);
+    }
+    problems.sort_by_key(|problem| !problem.blocks());
+    problems
 }

@@ -1,14 +1,156 @@
 //! The background thread that owns libtorch while a run trains.
-//!
-//! ```ignore
-//! pub struct Worker { .. }
-//! impl Worker {
-//!     /// Starts the thread. `wake` is called at most 30 times a second when events are waiting.
-//!     pub fn start(task: Task, wake: impl Fn() + Send + 'static) -> Self;
-//!     /// Events waiting; never blocks.
-//!     pub fn events(&self) -> impl Iterator<Item = TrainerEvent>;
-//!     pub fn send(&self, command: TrainerCommand);
-//!     pub fn stop(&self);
-//! }
-//! // Drop: flag, drop the receiver, join.
-//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+
+use crate::event::{TrainerCommand, TrainerEvent};
+use crate::task::Task;
+use crate::trainer::{Host, train};
+
+/// Events that may wait; a step's numbers are dropped when they are so many.
+const CAPACITY: usize = 256;
+/// At most 30 wakes a second.
+const WAKE_EVERY: Duration = Duration::from_millis(34);
+
+/// One run on a thread of its own.
+///
+/// Dropping it stops the run within a step, keeps the checkpoint, and waits for the thread.
+pub struct Worker {
+    events: Option<Receiver<TrainerEvent>>,
+    commands: Sender<TrainerCommand>,
+    flags: Arc<Flags>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Flags {
+    stop: AtomicBool,
+    abandon: AtomicBool,
+}
+
+impl Worker {
+    /// Starts the thread. `wake` is called at most 30 times a second when events are waiting.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(task: Task, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (event_sender, events) = bounded(CAPACITY);
+        let (commands, command_receiver) = unbounded();
+        let flags = Arc::new(Flags::default());
+        let mut host = ChannelHost {
+            events: event_sender,
+            commands: command_receiver,
+            flags: Arc::clone(&flags),
+            waker: Waker {
+                wake: Box::new(wake),
+                last: None,
+                pending: false,
+            },
+        };
+        let thread = std::thread::Builder::new().name("trainer".to_owned()).spawn(move || {
+            train(&task, &mut host);
+            host.waker.flush();
+        })?;
+        Ok(Self {
+            events: Some(events),
+            commands,
+            flags,
+            thread: Some(thread),
+        })
+    }
+
+    /// The events that wait, in order; never blocks. The last one of a run is [`TrainerEvent::Ended`].
+    pub fn events(&self) -> impl Iterator<Item = TrainerEvent> {
+        self.events.iter().flat_map(Receiver::try_iter)
+    }
+
+    /// Takes effect at the next step; of no effect once the run has ended.
+    pub fn send(&self, command: TrainerCommand) {
+        // Only a run that has ended no longer listens.
+        let _ = self.commands.send(command);
+    }
+
+    /// Ends the run after the step that is being computed; what is there is kept and scored.
+    pub fn stop(&self) {
+        self.flags.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.flags.stop.store(true, Ordering::Relaxed);
+        self.flags.abandon.store(true, Ordering::Relaxed);
+        // A trainer that waits for room in the channel is let go by this.
+        self.events = None;
+        if let Some(thread) = self.thread.take() {
+            // The trainer turns its own panics into an outcome; one in `wake` has nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Waker {
+    wake: Box<dyn Fn() + Send>,
+    last: Option<Instant>,
+    pending: bool,
+}
+
+impl Waker {
+    /// Wakes if something is pending and the last wake is long enough ago.
+    fn poll(&mut self) {
+        if self.pending && self.last.is_none_or(|last| last.elapsed() >= WAKE_EVERY) {
+            (self.wake)();
+            self.last = Some(Instant::now());
+            self.pending = false;
+        }
+    }
+
+    /// Wakes for what is pending, if need be after waiting for its turn.
+    fn flush(&mut self) {
+        if let (true, Some(last)) = (self.pending, self.last) {
+            std::thread::sleep(WAKE_EVERY.saturating_sub(last.elapsed()));
+        }
+        self.poll();
+    }
+}
+
+struct ChannelHost {
+    events: Sender<TrainerEvent>,
+    commands: Receiver<TrainerCommand>,
+    flags: Arc<Flags>,
+    waker: Waker,
+}
+
+impl Host for ChannelHost {
+    fn report(&mut self, event: TrainerEvent) {
+        self.waker.pending = true;
+        match self.events.try_send(event) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) | Err(TrySendError::Full(TrainerEvent::Step(_))) => {
+                self.waker.poll();
+            }
+            Err(TrySendError::Full(event)) => {
+                self.waker.flush();
+                // An error means that nobody listens any more.
+                let _ = self.events.send(event);
+            }
+        }
+    }
+
+    fn commands(&mut self) -> Vec<TrainerCommand> {
+        self.waker.poll();
+        self.commands.try_iter().collect()
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.flags.stop.load(Ordering::Relaxed)
+    }
+
+    fn abandoned(&self) -> bool {
+        self.flags.abandon.load(Ordering::Relaxed)
+    }
+}
+

@@ -1,0 +1,502 @@
+//! A run's folder: what the trainer writes, and the readers for everything in it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config.toml` | [`RunConfig`] |
+//! | `steps.csv` | a line per step and model: losses, learning rate |
+//! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
+//! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
+//! | `film.safetensors` | the watch list's maps at each refresh: [`Film`] |
+//! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision |
+//! | `results.json` | [`Results`] |
+//! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit |
+//!
+//! Whole files are written under a temporary name, synced and renamed: a reader, or the next start after a power
+//! cut, finds the old one or the new one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use care_data::ImageId;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+
+use crate::config::RunConfig;
+use crate::event::{
+    AttentionMap, EpochMetrics, FilmFrame, ImageAttention, ModelRole, RecordedChange, Results, StepMetrics,
+};
+
+/// A file of a run that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RunFolderError {
+    #[error("{} cannot be read: {why}. Train again to have it written anew.", path.display())]
+    Read { path: PathBuf, why: String },
+    #[error("{} cannot be written: {source}. {}", path.display(), write_advice(source))]
+    Write { path: PathBuf, source: io::Error },
+}
+
+fn write_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "Free some space on that disk, then train again."
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "Make the project's folder writable, or copy the project to where it is, then train again."
+        }
+        _ => "See that the project's folder is there and can be written to, then train again.",
+    }
+}
+
+/// Every stored refresh of the watch list, oldest first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Film {
+    pub watch: Vec<ImageId>,
+    pub frames: Vec<FilmFrame>,
+}
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    dir: PathBuf,
+}
+
+impl RunFolder {
+    /// # Errors
+    /// Where the folder is missing.
+    pub fn open(dir: &Path) -> Result<Self, RunFolderError> {
+        if dir.is_dir() {
+            Ok(Self { dir: dir.to_owned() })
+        } else {
+            Err(RunFolderError::Read {
+                path: dir.to_owned(),
+                why: "there is no such folder".to_owned(),
+            })
+        }
+    }
+
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// # Errors
+    /// Where the file is missing or damaged; so for all readers.
+    pub fn config(&self) -> Result<RunConfig, RunFolderError> {
+        let path = self.dir.join("config.toml");
+        let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
+        toml::from_str(&text).map_err(|e| read_error(&path, e.message()))
+    }
+
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn epochs(&self) -> Result<Vec<EpochMetrics>, RunFolderError> {
+        let path = self.dir.join("epochs.csv");
+        let mut reader = csv::Reader::from_path(&path).map_err(|e| read_error(&path, e))?;
+        reader.deserialize().map(|row| row.map_err(|e| read_error(&path, e))).collect()
+    }
+
+    /// # Errors
+    /// As [`Self::config`]. A last line cut off by a power cut is left out.
+    pub fn changes(&self) -> Result<Vec<RecordedChange>, RunFolderError> {
+        let path = self.dir.join("changes.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(|e| read_error(&path, e)))
+            .collect()
+    }
+
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn film(&self) -> Result<Film, RunFolderError> {
+        let path = self.dir.join("film.safetensors");
+        let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
+        let columns = Columns::read(&bytes, "").map_err(|e| read_error(&path, e))?;
+        film_from(&bytes, &columns).map_err(|e| read_error(&path, e))
+    }
+
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn results(&self) -> Result<Results, RunFolderError> {
+        let path = self.dir.join("results.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
+        serde_json::from_str(&text).map_err(|e| read_error(&path, e))
+    }
+
+    /// Every test image seen by one model, in the order of the project.
+    ///
+    /// # Errors
+    /// As [`Self::config`]; also where the run has no such model.
+    pub fn test_attention(&self, role: ModelRole) -> Result<Vec<ImageAttention>, RunFolderError> {
+        let path = self.dir.join("test.safetensors");
+        let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
+        Columns::read(&bytes, &prefix(role))
+            .and_then(|columns| columns.images())
+            .map_err(|e| read_error(&path, e))
+    }
+
+    /// Where one model's weights are.
+    #[must_use]
+    pub fn weights(&self, role: ModelRole) -> PathBuf {
+        self.dir.join(weights_name(role))
+    }
+}
+
+fn prefix(role: ModelRole) -> String {
+    format!("{}.", role.name().to_lowercase())
+}
+
+fn weights_name(role: ModelRole) -> &'static str {
+    match role {
+        ModelRole::Before => "before.safetensors",
+        ModelRole::Control => "control.safetensors",
+        ModelRole::Care => "care.safetensors",
+    }
+}
+
+fn read_error(path: &Path, why: impl ToString) -> RunFolderError {
+    RunFolderError::Read {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+/// Writes under a temporary name, syncs, renames.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunFolderError> {
+    let temporary = path.with_extension("tmp");
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // What is left of it would only keep a full disk full.
+        let _ = std::fs::remove_file(&temporary);
+        RunFolderError::Write {
+            path: path.to_owned(),
+            source,
+        }
+    })
+}
+
+/// The files of a run being trained.
+pub(crate) struct RunWriter {
+    dir: PathBuf,
+    steps: csv::Writer<File>,
+    epochs: csv::Writer<File>,
+    changes: File,
+}
+
+impl RunWriter {
+    pub(crate) fn create(dir: &Path, config: &RunConfig) -> Result<Self, RunFolderError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RunFolderError::Write { path, source }
+        };
+        std::fs::create_dir_all(dir).map_err(at(dir))?;
+        let text = toml::to_string(config).map_err(|e| RunFolderError::Write {
+            path: dir.join("config.toml"),
+            source: io::Error::other(e),
+        })?;
+        write_whole(&dir.join("config.toml"), text.as_bytes())?;
+        let create = |name: &str| {
+            let path = dir.join(name);
+            File::create(&path).map_err(at(&path))
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+            steps: csv::Writer::from_writer(create("steps.csv")?),
+            epochs: csv::Writer::from_writer(create("epochs.csv")?),
+            changes: create("changes.jsonl")?,
+        })
+    }
+
+    pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<(), RunFolderError> {
+        for (role, losses) in &metrics.losses {
+            let row = StepRow {
+                step: metrics.step,
+                epoch: metrics.epoch,
+                stage: metrics.stage,
+                role: *role,
+                learning_rate: metrics.learning_rate,
+                total: losses.total,
+                classification: losses.classification,
+                l_in: losses.attention.map(|a| a.l_in),
+                l_out: losses.attention.map(|a| a.l_out),
+                l_a: losses.attention.map(|a| a.l_a),
+            };
+            self.steps.serialize(row).map_err(|e| self.csv_error("steps.csv", e))?;
+        }
+        self.steps.flush().map_err(|e| self.write_error("steps.csv", e))
+    }
+
+    pub(crate) fn epoch(&mut self, metrics: &EpochMetrics) -> Result<(), RunFolderError> {
+        self.epochs.serialize(metrics).map_err(|e| self.csv_error("epochs.csv", e))?;
+        self.epochs.flush().map_err(|e| self.write_error("epochs.csv", e))
+    }
+
+    pub(crate) fn change(&mut self, change: &RecordedChange) -> Result<(), RunFolderError> {
+        let mut line = serde_json::to_vec(change).map_err(|e| self.write_error("changes.jsonl", e.into()))?;
+        line.push(b'\n');
+        self.changes
+            .write_all(&line)
+            .and_then(|()| self.changes.sync_data())
+            .map_err(|e| self.write_error("changes.jsonl", e))
+    }
+
+    pub(crate) fn film(&self, film: &Film) -> Result<(), RunFolderError> {
+        let path = self.dir.join("film.safetensors");
+        let images: Vec<&ImageAttention> = film.frames.iter().flat_map(|frame| &frame.images).collect();
+        let mut tensors = Columns::of(&images).tensors("", &[film.frames.len(), film.watch.len()]);
+        let per_frame = [film.frames.len()];
+        tensors.push(owned_f32("frame.epoch", &per_frame, film.frames.iter().map(|f| f.epoch)));
+        tensors.push(owned_i64("frame.step", &per_frame, film.frames.iter().map(|f| i64::from(f.step))));
+        tensors.push(owned_u8("frame.model", &per_frame, film.frames.iter().map(|f| f.role as u8)));
+        self.tensors(&path, &tensors)
+    }
+
+    pub(crate) fn test_attention(
+        &self,
+        models: &[(ModelRole, Vec<ImageAttention>)],
+    ) -> Result<(), RunFolderError> {
+        let path = self.dir.join("test.safetensors");
+        let tensors: Vec<OwnedTensor> = models
+            .iter()
+            .flat_map(|(role, images)| {
+                let images: Vec<&ImageAttention> = images.iter().collect();
+                Columns::of(&images).tensors(&prefix(*role), &[images.len()])
+            })
+            .collect();
+        self.tensors(&path, &tensors)
+    }
+
+    pub(crate) fn results(&self, results: &Results) -> Result<(), RunFolderError> {
+        let path = self.dir.join("results.json");
+        let text =
+            serde_json::to_vec_pretty(results).map_err(|e| self.write_error("results.json", e.into()))?;
+        write_whole(&path, &text)
+    }
+
+    pub(crate) fn weights(&self, role: ModelRole, bytes: &[u8]) -> Result<(), RunFolderError> {
+        write_whole(&self.dir.join(weights_name(role)), bytes)
+    }
+
+    fn tensors(&self, path: &Path, tensors: &[OwnedTensor]) -> Result<(), RunFolderError> {
+        let failed = |e: safetensors::SafeTensorError| RunFolderError::Write {
+            path: path.to_owned(),
+            source: io::Error::other(e),
+        };
+        let views = tensors
+            .iter()
+            .map(|t| Ok((t.name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let note = HashMap::from([
+            ("models".to_owned(), "0 before, 1 control, 2 CARE".to_owned()),
+            ("hit".to_owned(), "1 yes, 0 no, 2 not defined (no box, or a flat map)".to_owned()),
+            ("energy".to_owned(), "share of the attention in the boxes, NaN where not defined".to_owned()),
+        ]);
+        write_whole(path, &safetensors::serialize(views, Some(note)).map_err(failed)?)
+    }
+
+    fn write_error(&self, name: &str, source: io::Error) -> RunFolderError {
+        RunFolderError::Write {
+            path: self.dir.join(name),
+            source,
+        }
+    }
+
+    fn csv_error(&self, name: &str, error: csv::Error) -> RunFolderError {
+        let source = match error.into_kind() {
+            csv::ErrorKind::Io(e) => e,
+            other => io::Error::other(format!("{other:?}")),
+        };
+        self.write_error(name, source)
+    }
+}
+
+/// A line of `steps.csv`.
+#[derive(Serialize)]
+struct StepRow {
+    step: u32,
+    epoch: f32,
+    stage: u8,
+    role: ModelRole,
+    learning_rate: f64,
+    total: f32,
+    classification: f32,
+    l_in: Option<f32>,
+    l_out: Option<f32>,
+    l_a: Option<f32>,
+}
+
+struct OwnedTensor {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+fn owned_f32(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> OwnedTensor {
+    owned(name, Dtype::F32, shape, values.flat_map(f32::to_le_bytes).collect())
+}
+
+fn owned_i64(name: &str, shape: &[usize], values: impl Iterator<Item = i64>) -> OwnedTensor {
+    owned(name, Dtype::I64, shape, values.flat_map(i64::to_le_bytes).collect())
+}
+
+fn owned_u8(name: &str, shape: &[usize], values: impl Iterator<Item = u8>) -> OwnedTensor {
+    owned(name, Dtype::U8, shape, values.collect())
+}
+
+fn owned(name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> OwnedTensor {
+    OwnedTensor {
+        name: name.to_owned(),
+        dtype,
+        shape: shape.to_vec(),
+        bytes,
+    }
+}
+
+/// Many [`ImageAttention`]s, turned into columns as the files hold them.
+struct Columns {
+    ids: Vec<i64>,
+    grid: [usize; 2],
+    /// N x h x w.
+    maps: Vec<f32>,
+    num_classes: usize,
+    /// N x C.
+    probabilities: Vec<f32>,
+    energy: Vec<f32>,
+    hit: Vec<u8>,
+}
+
+impl Columns {
+    fn of(images: &[&ImageAttention]) -> Self {
+        let first = images.first();
+        Self {
+            ids: images.iter().map(|i| i.image.0).collect(),
+            grid: first.map_or([0, 0], |i| [i.map.height, i.map.width]),
+            maps: images.iter().flat_map(|i| i.map.values.iter().copied()).collect(),
+            num_classes: first.map_or(0, |i| i.probabilities.len()),
+            probabilities: images.iter().flat_map(|i| i.probabilities.iter().copied()).collect(),
+            energy: images.iter().map(|i| i.energy.unwrap_or(f32::NAN)).collect(),
+            hit: images.iter().map(|i| i.hit.map_or(2, u8::from)).collect(),
+        }
+    }
+
+    /// `lead` are the dimensions that take the place of N.
+    fn tensors(&self, prefix: &str, lead: &[usize]) -> Vec<OwnedTensor> {
+        let shape = |rest: &[usize]| [lead, rest].concat();
+        let name = |name: &str| format!("{prefix}{name}");
+        vec![
+            owned_i64(&name("image"), &shape(&[]), self.ids.iter().copied()),
+            owned_f32(&name("map"), &shape(&self.grid), self.maps.iter().copied()),
+            owned_f32(&name("probability"), &shape(&[self.num_classes]), self.probabilities.iter().copied()),
+            owned_f32(&name("energy"), &shape(&[]), self.energy.iter().copied()),
+            owned_u8(&name("hit"), &shape(&[]), self.hit.iter().copied()),
+        ]
+    }
+
+    fn read(bytes: &[u8], prefix: &str) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let (map_shape, maps) = floats(&file, &format!("{prefix}map"))?;
+        let (probability_shape, probabilities) = floats(&file, &format!("{prefix}probability"))?;
+        let [.., height, width] = map_shape[..] else {
+            return Err("the maps have no height and width".to_owned());
+        };
+        Ok(Self {
+            ids: integers(&file, &format!("{prefix}image"))?,
+            grid: [height, width],
+            maps,
+            num_classes: probability_shape.last().copied().unwrap_or(0),
+            probabilities,
+            energy: floats(&file, &format!("{prefix}energy"))?.1,
+            hit: view(&file, &format!("{prefix}hit"), Dtype::U8)?.data().to_vec(),
+        })
+    }
+
+    fn images(&self) -> Result<Vec<ImageAttention>, String> {
+        let n = self.ids.len();
+        let area = self.grid[0] * self.grid[1];
+        let fits = self.maps.len() == n * area
+            && self.probabilities.len() == n * self.num_classes
+            && self.energy.len() == n
+            && self.hit.len() == n;
+        if !fits {
+            return Err("its parts are of different lengths".to_owned());
+        }
+        Ok((0..n)
+            .map(|i| ImageAttention {
+                image: ImageId(self.ids[i]),
+                map: AttentionMap {
+                    height: self.grid[0],
+                    width: self.grid[1],
+                    values: self.maps[i * area..(i + 1) * area].to_vec(),
+                },
+                probabilities: self.probabilities[i * self.num_classes..(i + 1) * self.num_classes].to_vec(),
+                energy: Some(self.energy[i]).filter(|e| !e.is_nan()),
+                hit: match self.hit[i] {
+                    0 => Some(false),
+                    1 => Some(true),
+                    _ => None,
+                },
+            })
+            .collect())
+    }
+}
+
+fn film_from(bytes: &[u8], columns: &Columns) -> Result<Film, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let (_, epochs) = floats(&file, "frame.epoch")?;
+    let steps = integers(&file, "frame.step")?;
+    let models = view(&file, "frame.model", Dtype::U8)?.data();
+    let mut images = columns.images()?;
+    let n = epochs.len();
+    if n == 0 {
+        return Ok(Film::default());
+    }
+    if steps.len() != n || models.len() != n || images.len() % n != 0 {
+        return Err("its parts are of different lengths".to_owned());
+    }
+    let per_frame = images.len() / n;
+    let watch = images.iter().take(per_frame).map(|i| i.image).collect();
+    let mut frames = Vec::with_capacity(n);
+    for i in 0..n {
+        let rest = images.split_off(per_frame);
+        frames.push(FilmFrame {
+            role: *ModelRole::ALL
+                .get(usize::from(models[i]))
+                .ok_or("it names a model that does not exist")?,
+            step: u32::try_from(steps[i]).map_err(|e| e.to_string())?,
+            epoch: epochs[i],
+            images: std::mem::replace(&mut images, rest),
+        });
+    }
+    Ok(Film { watch, frames })
+}
+
+fn view<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<TensorView<'a>, String> {
+    let view = file.tensor(name).map_err(|e| e.to_string())?;
+    if view.dtype() == dtype {
+        Ok(view)
+    } else {
+        Err(format!("{name} is {:?}, not {dtype:?}", view.dtype()))
+    }
+}
+
+fn floats(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
+    let view = view(file, name, Dtype::F32)?;
+    let (values, _) = view.data().as_chunks::<4>();
+    Ok((view.shape().to_vec(), values.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+}
+
+fn integers(file: &SafeTensors, name: &str) -> Result<Vec<i64>, String> {
+    let view = view(file, name, Dtype::I64)?;
+    let (values, _) = view.data().as_chunks::<8>();
+    Ok(values.iter().map(|b| i64::from_le_bytes(*b)).collect())
+}
