@@ -1,0 +1,151 @@
+//! The application: `logic` takes in what happened elsewhere, `ui` draws. Nothing else lives here.
+
+use egui::{CentralPanel, Frame, ThemePreference};
+
+use crate::command::{Action, Commands, Room};
+use crate::dispatch::{dispatch, drain_trainer, finish_job};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::textures::Textures;
+use crate::ui::annotate::AnnotateRoom;
+use crate::ui::compare::CompareRoom;
+use crate::ui::images::ImagesRoom;
+use crate::ui::start::StartRoom;
+use crate::ui::train::TrainRoom;
+use crate::ui::{Context, job, keys, status, tokens, top_bar};
+
+#[derive(Default)]
+struct Rooms {
+    start: StartRoom,
+    images: ImagesRoom,
+    annotate: AnnotateRoom,
+    train: TrainRoom,
+    compare: CompareRoom,
+}
+
+pub struct App {
+    pub state: State,
+    commands: Commands,
+    textures: Textures,
+    rooms: Rooms,
+    /// The project that the textures and the rooms' own state belong to.
+    shown: Option<std::path::PathBuf>,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(ctx: &egui::Context, settings: Settings, device: String) -> Self {
+        tokens::install(ctx);
+        Self {
+            state: State::new(settings, device),
+            commands: Commands::default(),
+            textures: Textures::new(ctx),
+            rooms: Rooms::default(),
+            shown: None,
+        }
+    }
+
+    /// What a caller wants done before the first frame, as if a panel had asked for it.
+    pub fn commands(&mut self) -> &mut Commands {
+        &mut self.commands
+    }
+
+    fn carry_out(&mut self, ctx: &egui::Context) {
+        for command in self.commands.take() {
+            dispatch(command, &mut self.state, ctx);
+            // One more frame shows what changed.
+            ctx.request_repaint();
+        }
+        let dir = self.state.project.as_ref().map(|project| project.dir().to_owned());
+        if dir != self.shown {
+            self.shown = dir;
+            self.textures = Textures::new(ctx);
+            self.rooms = Rooms::default();
+        }
+    }
+
+    fn take_keys(&mut self, ctx: &egui::Context) {
+        for action in Action::ALL.into_iter().filter(|action| action.is_global()) {
+            if action.pressed(ctx) {
+                if action == Action::Train {
+                    self.commands.act(Action::GoTrain);
+                }
+                self.commands.act(action);
+            }
+        }
+        let dropped = ctx.input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
+        if let Some(path) = dropped.into_iter().find_map(|file| file.path) {
+            self.commands.send(crate::command::Command::OpenPath(path));
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.update(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.draw(ui);
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.extreme_bg_color.to_normalized_gamma_f32()
+    }
+
+    fn persist_egui_memory(&self) -> bool {
+        false
+    }
+}
+
+impl App {
+    /// Before each frame: what other threads finished, keys, commands.
+    pub fn update(&mut self, ctx: &egui::Context) {
+        ctx.set_theme(if self.state.settings.light { ThemePreference::Light } else { ThemePreference::Dark });
+        finish_job(&mut self.state);
+        drain_trainer(&mut self.state);
+        self.take_keys(ctx);
+        self.carry_out(ctx);
+        self.textures.begin_frame();
+    }
+
+    /// One frame. Commands run once more at its end, so that a click takes effect in its own frame.
+    pub fn draw(&mut self, ui: &mut egui::Ui) {
+        let ctx = ui.ctx().clone();
+        let counts = self.state.counts();
+        let Self { state, commands, textures, rooms, .. } = self;
+        top_bar::top_bar(ui, state, counts, commands);
+        status::status_bar(ui, state);
+        let frame = Frame::new().fill(tokens::Tokens::of(ui).bg);
+        CentralPanel::no_frame().frame(frame).show(ui, |ui| match &state.project {
+            None => rooms.start.ui(ui, state, textures, commands),
+            Some(project) => {
+                let mut cx = Context {
+                    project,
+                    counts,
+                    selected: state.selected,
+                    run: state.run.as_ref(),
+                    is_training: state.is_training(),
+                    live: state.live,
+                    device: &state.device,
+                    problem: state.problem.as_ref(),
+                    textures,
+                    commands,
+                };
+                match state.room {
+                    Room::Images => rooms.images.ui(ui, &mut cx),
+                    Room::Annotate => rooms.annotate.ui(ui, &mut cx),
+                    Room::Train => rooms.train.ui(ui, &mut cx),
+                    Room::Compare => rooms.compare.ui(ui, &mut cx),
+                }
+            }
+        });
+        if let Some(job) = &state.job {
+            job::job_card(&ctx, job, commands);
+        }
+        if state.show_keys {
+            keys::keys_sheet(&ctx, commands);
+        }
+        self.carry_out(&ctx);
+    }
+}

@@ -1,0 +1,240 @@
+//! Everything the window can be asked to do. Panels send commands; [`crate::dispatch`] carries them out.
+
+use std::path::PathBuf;
+
+use care_data::{Edit, ImageId, RunId};
+use care_learn::{LiveParams, RunConfig};
+use egui::{Key, KeyboardShortcut, Modifiers};
+
+/// The four rooms, in the order of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Room {
+    Images,
+    Annotate,
+    Train,
+    Compare,
+}
+
+impl Room {
+    pub const ALL: [Self; 4] = [Self::Images, Self::Annotate, Self::Train, Self::Compare];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Images => "Images",
+            Self::Annotate => "Annotate",
+            Self::Train => "Train",
+            Self::Compare => "Compare",
+        }
+    }
+}
+
+/// What a panel asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    Action(Action),
+    Go(Room),
+    /// Opens `NAME.care`.
+    OpenProject(PathBuf),
+    /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
+    ReadFolder(PathBuf),
+    /// A typed or dropped path: a project is opened, anything else is read.
+    OpenPath(PathBuf),
+    Edit(Edit),
+    Select(ImageId),
+    /// Selects the image and goes to Annotate.
+    Annotate(ImageId),
+    Train(RunConfig),
+    /// Settings of the attention loss; a training run takes them at its next step.
+    SetLive(LiveParams),
+    /// Shows a finished run in Train and Compare.
+    ShowRun(RunId),
+    DismissProblem,
+    CancelJob,
+}
+
+/// A command without data: it has a name, and often a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    ChooseFolder,
+    OpenProject,
+    StartDemo,
+    CloseProject,
+    Undo,
+    Redo,
+    GoImages,
+    GoAnnotate,
+    GoTrain,
+    GoCompare,
+    PreviousImage,
+    NextImage,
+    DoneAndNext,
+    DeleteBox,
+    CancelDraft,
+    ToolBox,
+    ToolSelect,
+    ToolPan,
+    Fit,
+    Train,
+    Pause,
+    Resume,
+    Stop,
+    SwitchTheme,
+    ShowKeys,
+}
+
+/// The words and the key of an [`Action`].
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// On a button or in a menu.
+    pub text: &'static str,
+    /// One line for the tooltip.
+    pub tooltip: &'static str,
+    pub shortcut: Option<KeyboardShortcut>,
+}
+
+impl Action {
+    pub const ALL: [Self; 25] = [
+        Self::ChooseFolder,
+        Self::OpenProject,
+        Self::StartDemo,
+        Self::CloseProject,
+        Self::Undo,
+        Self::Redo,
+        Self::GoImages,
+        Self::GoAnnotate,
+        Self::GoTrain,
+        Self::GoCompare,
+        Self::PreviousImage,
+        Self::NextImage,
+        Self::DoneAndNext,
+        Self::DeleteBox,
+        Self::CancelDraft,
+        Self::ToolBox,
+        Self::ToolSelect,
+        Self::ToolPan,
+        Self::Fit,
+        Self::Train,
+        Self::Pause,
+        Self::Resume,
+        Self::Stop,
+        Self::SwitchTheme,
+        Self::ShowKeys,
+    ];
+
+    /// The one place where an action's words and key stand; buttons, menus, keys and tests read it here.
+    #[must_use]
+    pub fn spec(self) -> Spec {
+        let of = |text, tooltip, shortcut| Spec { text, tooltip, shortcut };
+        let key = |key| Some(KeyboardShortcut::new(Modifiers::NONE, key));
+        let command = |key| Some(KeyboardShortcut::new(Modifiers::COMMAND, key));
+        match self {
+            Self::ChooseFolder => of("Choose a folder", "Read a folder of images", command(Key::N)),
+            Self::OpenProject => of("Open a project", "Open a project folder, NAME.care", command(Key::O)),
+            Self::StartDemo => of("Start the demo", "Synthetic images with a rare class and a misleading ruler", None),
+            Self::CloseProject => of("Close the project", "Back to the start page; everything is saved", command(Key::W)),
+            Self::Undo => of("Undo", "Undo the last edit", command(Key::Z)),
+            Self::Redo => of(
+                "Redo",
+                "Redo the edit that was undone",
+                Some(KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z)),
+            ),
+            Self::GoImages => of("Images", "Classes, split and what could not be read", command(Key::Num1)),
+            Self::GoAnnotate => of("Annotate", "Draw boxes", command(Key::Num2)),
+            Self::GoTrain => of("Train", "Train CARE beside its control", command(Key::Num3)),
+            Self::GoCompare => of("Compare", "Before, control and CARE on held-out images", command(Key::Num4)),
+            Self::PreviousImage => of("Previous image", "Previous image in the queue", key(Key::ArrowLeft)),
+            Self::NextImage => of("Next image", "Next image in the queue", key(Key::ArrowRight)),
+            Self::DoneAndNext => of("Done, next", "Mark as done and go to the next image to do", key(Key::Enter)),
+            Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
+            Self::CancelDraft => of("Cancel", "Take back the box under the hand", key(Key::Escape)),
+            Self::ToolBox => of("Box", "Draw a box", key(Key::B)),
+            Self::ToolSelect => of("Select", "Select, move and resize boxes", key(Key::V)),
+            Self::ToolPan => of("Pan", "Move the image; also with the middle button or Space", key(Key::H)),
+            Self::Fit => of("Fit", "Fit the image; also with a double click", key(Key::F)),
+            Self::Train => of("Train", "Train CARE beside its control", command(Key::T)),
+            Self::Pause => of("Pause", "Pause after this step", None),
+            Self::Resume => of("Resume", "Go on training", None),
+            Self::Stop => of("Stop", "Stop after this step; the checkpoint is kept", None),
+            Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
+            Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),
+        }
+    }
+
+    /// Whether the action's key works in every room. The others belong to the canvas, which listens itself.
+    #[must_use]
+    pub fn is_global(self) -> bool {
+        !matches!(
+            self,
+            Self::PreviousImage
+                | Self::NextImage
+                | Self::DoneAndNext
+                | Self::DeleteBox
+                | Self::CancelDraft
+                | Self::ToolBox
+                | Self::ToolSelect
+                | Self::ToolPan
+                | Self::Fit
+        )
+    }
+
+    /// The tooltip with the key at its end, as every icon without a word shows it.
+    #[must_use]
+    pub fn tooltip(self, ctx: &egui::Context) -> String {
+        let Spec { tooltip, shortcut, .. } = self.spec();
+        match shortcut {
+            Some(shortcut) => format!("{tooltip} ({})", ctx.format_shortcut(&shortcut)),
+            None => tooltip.to_owned(),
+        }
+    }
+
+    /// Whether the action's key was just pressed; takes the key press. Nothing while a text is being typed.
+    #[must_use]
+    pub fn pressed(self, ctx: &egui::Context) -> bool {
+        let Some(shortcut) = self.spec().shortcut else { return false };
+        if shortcut.modifiers.is_none() && ctx.text_edit_focused() {
+            return false;
+        }
+        ctx.input_mut(|input| input.consume_shortcut(&shortcut))
+    }
+}
+
+/// Where panels leave their commands.
+#[derive(Debug, Default)]
+pub struct Commands(Vec<Command>);
+
+impl Commands {
+    pub fn send(&mut self, command: Command) {
+        self.0.push(command);
+    }
+
+    pub fn act(&mut self, action: Action) {
+        self.send(Command::Action(action));
+    }
+
+    pub fn edit(&mut self, edit: Edit) {
+        self.send(Command::Edit(edit));
+    }
+
+    /// Everything sent since the last call, in order.
+    pub fn take(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_actions_share_a_key() {
+        let mut seen = HashSet::new();
+        for action in Action::ALL {
+            if let Some(shortcut) = action.spec().shortcut {
+                assert!(seen.insert(shortcut), "{action:?} has a key that another action has too");
+            }
+        }
+    }
+}

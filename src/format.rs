@@ -1,0 +1,96 @@
+//! Numbers and times as people read them (look.md, "Words").
+
+use care_data::NotRead;
+
+/// "2 min 15 s", "48 s", "1 h 5 min".
+#[must_use]
+pub fn duration(seconds: f32) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match (s / 3600, s / 60 % 60, s % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, 0) => format!("{m} min"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, 0, _) => format!("{h} h"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+/// No grouping below 10 000, then thin spaces.
+#[must_use]
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let first = digits.len() % 3;
+    let mut out = digits[..first].to_owned();
+    for (i, digit) in digits[first..].chars().enumerate() {
+        if i % 3 == 0 && !out.is_empty() {
+            out.push('\u{2009}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Two decimals with a true minus; zero without a sign.
+#[must_use]
+pub fn signed(value: f64) -> String {
+    let text = format!("{:.2}", value.abs());
+    if text == "0.00" {
+        text
+    } else if value < 0.0 {
+        format!("\u{2212}{text}")
+    } else {
+        format!("+{text}")
+    }
+}
+
+/// Two decimals, a true minus, no plus.
+#[must_use]
+pub fn plain(value: f64) -> String {
+    signed(value).trim_start_matches('+').to_owned()
+}
+
+/// "1 image", "12 images".
+#[must_use]
+pub fn plural(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// One line for a file that was left out.
+#[must_use]
+pub fn not_read(file: &NotRead) -> String {
+    format!("{}: {} {}", file.path.display(), file.why, file.advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (seconds, expected) in
+            [(0.4, "0 s"), (48.0, "48 s"), (60.0, "1 min"), (135.2, "2 min 15 s"), (3600.0, "1 h"), (3900.0, "1 h 5 min")]
+        {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped_from_ten_thousand_on() {
+        for (n, expected) in
+            [(0, "0"), (9999, "9999"), (10_015, "10\u{2009}015"), (100_000, "100\u{2009}000"), (1_234_567, "1\u{2009}234\u{2009}567")]
+        {
+            assert_eq!(count(n), expected);
+        }
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!(signed(-0.001), "0.00");
+        assert_eq!(signed(-0.17), "\u{2212}0.17");
+        assert_eq!(signed(0.81), "+0.81");
+        assert_eq!(plain(0.81), "0.81");
+    }
+}

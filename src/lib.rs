@@ -1,0 +1,16 @@
+//! CARE Studio, the application: its window and its command line.
+
+pub mod app;
+pub mod cli;
+pub mod colormap;
+pub mod command;
+pub mod demo;
+pub mod dispatch;
+pub mod format;
+pub mod jobs;
+pub mod settings;
+pub mod state;
+pub mod textures;
+pub mod training;
+pub mod ui;
+pub mod window;

@@ -1,0 +1,77 @@
+//! What the application remembers between starts: the theme and the recent projects. Nothing of it leaves the
+//! machine, and losing it costs nothing.
+
+use std::path::{Path, PathBuf};
+
+use care_data::Project;
+use serde::{Deserialize, Serialize};
+
+const MAX_RECENT: usize = 6;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub light: bool,
+    /// Newest first.
+    pub recent: Vec<RecentProject>,
+    #[serde(skip)]
+    file: Option<PathBuf>,
+}
+
+/// A row of the start page, as it was when the project was last closed or left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecentProject {
+    pub dir: PathBuf,
+    pub num_images: usize,
+    /// Rare training images that have a box, of how many.
+    pub num_boxed: usize,
+    pub num_rare: usize,
+    /// Unix time in seconds.
+    pub opened_at: i64,
+    /// Up to three images, for the thumbnails.
+    pub pictures: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// From the user's configuration folder; the defaults where there is nothing to read.
+    #[must_use]
+    pub fn load() -> Self {
+        let file = dirs::config_dir().map(|dir| dir.join("care-studio").join("settings.json"));
+        let read = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let mut settings: Self = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        settings.file = file;
+        settings
+    }
+
+    /// Written at once. A configuration folder that cannot be written is no reason to trouble anybody.
+    pub fn save(&self) {
+        let Some(file) = &self.file else { return };
+        let _ = file.parent().map(std::fs::create_dir_all);
+        if let Ok(json) = serde_json::to_vec_pretty(self) {
+            let _ = std::fs::write(file, json);
+        }
+    }
+
+    /// Puts the project first in the list.
+    pub fn remember(&mut self, project: &Project, now: i64) {
+        let counts = crate::state::BoxCounts::of(project);
+        self.forget(project.dir());
+        self.recent.insert(
+            0,
+            RecentProject {
+                dir: project.dir().to_owned(),
+                num_images: project.images().len(),
+                num_boxed: counts.boxed,
+                num_rare: counts.rare,
+                opened_at: now,
+                pictures: project.images().iter().take(3).map(|image| project.path_of(image)).collect(),
+            },
+        );
+        self.recent.truncate(MAX_RECENT);
+        self.save();
+    }
+
+    pub fn forget(&mut self, dir: &Path) {
+        self.recent.retain(|recent| recent.dir != dir);
+    }
+}

@@ -1,0 +1,131 @@
+//! What the window shows. Panels read it; only [`crate::dispatch`] changes it.
+
+use care_data::{Image, ImageId, Part, Project};
+use care_learn::worker::Worker;
+use care_learn::LiveParams;
+
+use crate::command::Room;
+use crate::jobs::Job;
+use crate::settings::Settings;
+use crate::training::TrainingRun;
+
+/// An error beside what it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What could not be done, in a few words.
+    pub title: String,
+    /// The file, what is wrong with it and what to do.
+    pub text: String,
+}
+
+impl Problem {
+    pub fn new(title: impl Into<String>, text: impl ToString) -> Self {
+        Self { title: title.into(), text: text.to_string() }
+    }
+}
+
+pub struct State {
+    pub settings: Settings,
+    pub project: Option<Project>,
+    pub room: Room,
+    pub selected: Option<ImageId>,
+    /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
+    pub run: Option<TrainingRun>,
+    /// The thread that trains, while it does.
+    pub worker: Option<Worker>,
+    pub live: LiveParams,
+    pub job: Option<Job>,
+    /// The last thing that happened, for the status bar.
+    pub last_event: String,
+    /// The last thing that went wrong, until it is dismissed.
+    pub problem: Option<Problem>,
+    pub show_keys: bool,
+    /// What a run would train on: "CPU" or the graphics card's name.
+    pub device: String,
+    counts: Option<(u64, BoxCounts)>,
+}
+
+impl State {
+    #[must_use]
+    pub fn new(settings: Settings, device: String) -> Self {
+        Self {
+            settings,
+            project: None,
+            room: Room::Images,
+            selected: None,
+            run: None,
+            worker: None,
+            live: LiveParams::default(),
+            job: None,
+            last_event: String::new(),
+            problem: None,
+            show_keys: false,
+            device,
+            counts: None,
+        }
+    }
+
+    /// How far annotation has come; counted anew only where the project has changed.
+    pub fn counts(&mut self) -> BoxCounts {
+        let Some(project) = &self.project else { return BoxCounts::default() };
+        match self.counts {
+            Some((revision, counts)) if revision == project.revision() => counts,
+            _ => {
+                let counts = BoxCounts::of(project);
+                self.counts = Some((project.revision(), counts));
+                counts
+            }
+        }
+    }
+
+    /// Shows this project, or the start page. A run in training is stopped; its checkpoint is kept.
+    pub fn show(&mut self, project: Option<Project>) {
+        self.worker = None;
+        self.run = None;
+        self.counts = None;
+        self.room = Room::Images;
+        self.selected = project.as_ref().and_then(|p| p.images().first()).map(|image| image.id);
+        self.project = project;
+    }
+
+    #[must_use]
+    pub fn is_training(&self) -> bool {
+        self.worker.is_some()
+    }
+}
+
+/// Whether an image is asked for a box: a training image of a rare class.
+#[must_use]
+pub fn wants_box(project: &Project, image: &Image) -> bool {
+    image.part == Part::Train && project.class(image.class).is_some_and(|class| class.rare)
+}
+
+/// Whether such an image still needs one.
+#[must_use]
+pub fn is_to_do(project: &Project, image: &Image) -> bool {
+    wants_box(project, image) && !image.done && project.boxes(image.id).is_empty()
+}
+
+/// How far annotation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BoxCounts {
+    /// Training images of rare classes.
+    pub rare: usize,
+    /// Those that have a box.
+    pub boxed: usize,
+    /// Those that still need one: no box, and not marked as done without one.
+    pub to_do: usize,
+}
+
+impl BoxCounts {
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let mut counts = Self::default();
+        for image in project.images().iter().filter(|image| wants_box(project, image)) {
+            counts.rare += 1;
+            counts.boxed += usize::from(!project.boxes(image.id).is_empty());
+            counts.to_do += usize::from(is_to_do(project, image));
+        }
+        counts
+    }
+}

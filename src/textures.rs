@@ -1,0 +1,230 @@
+//! Pictures on the graphics card: thumbnails, the image in hand, attention maps.
+//!
+//! Decoding happens on two background threads, newest request first, so that what the user looks at now comes
+//! before what was scrolled past. Both caches are bounded.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use care_data::{ImageId, decode};
+use care_learn::AttentionMap;
+use egui::{ColorImage, TextureHandle, TextureOptions};
+
+use crate::colormap;
+
+/// Longer side of a thumbnail in pixels: the largest cell is 160 points, at scale 2.
+const THUMBNAIL_SIDE: u32 = 320;
+const MAX_THUMBNAILS: usize = 600;
+const MAX_IMAGES: usize = 8;
+const MAX_MAPS: usize = 400;
+/// Requests kept; older ones are forgotten and asked for again when they come into view.
+const MAX_WAITING: usize = 200;
+/// Uploads in one frame, so that a burst of finished thumbnails never costs a frame.
+const UPLOADS_PER_FRAME: usize = 12;
+/// Pixels along an enlarged attention map's longer side.
+const MAP_SIDE: usize = 112;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Thumbnail,
+    Full,
+}
+
+type Key = (Kind, ImageId);
+
+/// A picture that may not be there yet.
+#[derive(Clone)]
+pub enum Picture {
+    Ready(TextureHandle),
+    Loading,
+    /// Why the file could not be decoded.
+    Failed(Arc<str>),
+}
+
+impl Picture {
+    #[must_use]
+    pub fn texture(&self) -> Option<&TextureHandle> {
+        match self {
+            Self::Ready(texture) => Some(texture),
+            Self::Loading | Self::Failed(_) => None,
+        }
+    }
+}
+
+struct Cached {
+    picture: Picture,
+    used: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The last is decoded first.
+    waiting: Vec<(Key, PathBuf)>,
+    finished: Vec<(Key, Result<ColorImage, String>)>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+impl Shared {
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The window's pictures. Belongs to one open project; dropped and made anew with it.
+pub struct Textures {
+    ctx: egui::Context,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    pictures: HashMap<Key, Cached>,
+    maps: HashMap<u64, (TextureHandle, u64)>,
+    frame: u64,
+}
+
+impl Textures {
+    #[must_use]
+    pub fn new(ctx: &egui::Context) -> Self {
+        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
+        let max_side = ctx.input(|i| i.max_texture_side) as u32;
+        let threads = (0..2)
+            .filter_map(|_| {
+                let (shared, ctx) = (Arc::clone(&shared), ctx.clone());
+                std::thread::Builder::new().name("decode".into()).spawn(move || serve(&shared, &ctx, max_side)).ok()
+            })
+            .collect();
+        Self { ctx: ctx.clone(), shared, threads, pictures: HashMap::new(), maps: HashMap::new(), frame: 0 }
+    }
+
+    /// Takes what the decoders finished, and forgets what was not looked at for longest. Once a frame.
+    pub fn begin_frame(&mut self) {
+        self.frame += 1;
+        let (finished, more) = {
+            let mut queue = self.shared.queue();
+            let n = queue.finished.len().min(UPLOADS_PER_FRAME);
+            (queue.finished.drain(..n).collect::<Vec<_>>(), queue.finished.len())
+        };
+        if more > 0 {
+            self.ctx.request_repaint();
+        }
+        for (key, result) in finished {
+            let picture = match result {
+                Ok(image) => Picture::Ready(self.ctx.load_texture(
+                    format!("{key:?}"),
+                    image,
+                    TextureOptions { mipmap_mode: Some(egui::TextureFilter::Linear), ..TextureOptions::LINEAR },
+                )),
+                Err(why) => Picture::Failed(why.into()),
+            };
+            self.pictures.insert(key, Cached { picture, used: self.frame });
+        }
+        for (kind, limit) in [(Kind::Thumbnail, MAX_THUMBNAILS), (Kind::Full, MAX_IMAGES)] {
+            self.forget_oldest(kind, limit);
+        }
+        if self.maps.len() > MAX_MAPS {
+            let frame = self.frame;
+            self.maps.retain(|_, (_, used)| *used + 2 >= frame);
+        }
+    }
+
+    fn forget_oldest(&mut self, kind: Kind, limit: usize) {
+        let mut ages: Vec<(u64, Key)> =
+            self.pictures.iter().filter(|(key, _)| key.0 == kind).map(|(key, cached)| (cached.used, *key)).collect();
+        if ages.len() > limit {
+            ages.sort_unstable_by_key(|(used, _)| *used);
+            for (_, key) in &ages[..ages.len() - limit] {
+                self.pictures.remove(key);
+            }
+        }
+    }
+
+    /// The image, at most 320 pixels on its longer side.
+    pub fn thumbnail(&mut self, image: ImageId, path: impl FnOnce() -> PathBuf) -> Picture {
+        self.picture((Kind::Thumbnail, image), path)
+    }
+
+    /// The whole image (reduced only where the graphics card cannot hold it).
+    pub fn full(&mut self, image: ImageId, path: impl FnOnce() -> PathBuf) -> Picture {
+        self.picture((Kind::Full, image), path)
+    }
+
+    fn picture(&mut self, key: Key, path: impl FnOnce() -> PathBuf) -> Picture {
+        if let Some(cached) = self.pictures.get_mut(&key) {
+            cached.used = self.frame;
+            return cached.picture.clone();
+        }
+        self.pictures.insert(key, Cached { picture: Picture::Loading, used: self.frame });
+        let dropped = {
+            let mut queue = self.shared.queue();
+            queue.waiting.push((key, path()));
+            let excess = queue.waiting.len().saturating_sub(MAX_WAITING);
+            queue.waiting.drain(..excess).map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        for key in dropped {
+            self.pictures.remove(&key);
+        }
+        self.shared.work.notify_one();
+        Picture::Loading
+    }
+
+    /// An attention map as a translucent texture at full opacity; tint it to fade it. `key` names the map for good:
+    /// the same key always means the same values.
+    pub fn map(&mut self, key: u64, map: &AttentionMap) -> TextureHandle {
+        let frame = self.frame;
+        let entry = self.maps.entry(key).or_insert_with(|| {
+            let long = map.width.max(map.height).max(1);
+            let (w, h) = ((MAP_SIDE * map.width / long).max(1), (MAP_SIDE * map.height / long).max(1));
+            let texture = self.ctx.load_texture("attention", colormap::overlay(map, w, h), TextureOptions::LINEAR);
+            (texture, frame)
+        });
+        entry.1 = frame;
+        entry.0.clone()
+    }
+}
+
+impl Drop for Textures {
+    fn drop(&mut self) {
+        self.shared.queue().closed = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            // A decoder that panicked has nothing left to hand over.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
+    loop {
+        let (key, path) = {
+            let mut queue = shared.queue();
+            loop {
+                if queue.closed {
+                    return;
+                }
+                // The image in hand goes before every thumbnail.
+                let next = queue.waiting.iter().rposition(|(key, _)| key.0 == Kind::Full);
+                if let Some(index) = next {
+                    break queue.waiting.remove(index);
+                }
+                if let Some(newest) = queue.waiting.pop() {
+                    break newest;
+                }
+                queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        let side = match key.0 {
+            Kind::Thumbnail => THUMBNAIL_SIDE,
+            Kind::Full => max_side,
+        };
+        let result = decode::thumbnail(&path, side).map_err(|error| error.to_string()).map(|image| {
+            ColorImage::from_rgb([image.width() as usize, image.height() as usize], image.as_raw())
+        });
+        shared.queue().finished.push((key, result));
+        ctx.request_repaint();
+    }
+}

@@ -1,0 +1,62 @@
+//! The window: a frame of bars round one of four rooms. Panels read state and send commands.
+
+pub mod annotate;
+pub mod canvas;
+pub mod compare;
+pub mod film;
+pub mod icons;
+pub mod images;
+pub mod job;
+pub mod keys;
+pub mod plots;
+pub mod start;
+pub mod status;
+pub mod tokens;
+pub mod top_bar;
+pub mod train;
+pub mod widgets;
+
+use care_data::{ImageId, Project};
+use care_learn::LiveParams;
+use egui::{Frame, Margin};
+
+use crate::command::Commands;
+use crate::state::{BoxCounts, Problem};
+use crate::textures::Textures;
+use crate::training::TrainingRun;
+
+/// What a room is given to draw itself. All of it is to be read, but for the pictures and the commands.
+pub struct Context<'a> {
+    pub project: &'a Project,
+    pub counts: BoxCounts,
+    pub selected: Option<ImageId>,
+    /// The run in training, or the one shown.
+    pub run: Option<&'a TrainingRun>,
+    pub is_training: bool,
+    pub live: LiveParams,
+    pub device: &'a str,
+    /// What went wrong last, if anything. Each room shows it beside what it concerns.
+    pub problem: Option<&'a Problem>,
+    pub textures: &'a mut Textures,
+    pub commands: &'a mut Commands,
+}
+
+impl Context<'_> {
+    /// The thumbnail of an image of the project.
+    pub fn thumbnail(&mut self, image: &care_data::Image) -> crate::textures::Picture {
+        let project = self.project;
+        self.textures.thumbnail(image.id, || project.path_of(image))
+    }
+}
+
+/// The frame of a side panel, top bar or bottom strip: filled, padded 16 x 12.
+#[must_use]
+pub fn panel_frame(ui: &egui::Ui) -> Frame {
+    Frame::new().fill(tokens::Tokens::of(ui).panel).inner_margin(Margin::symmetric(16, 12))
+}
+
+/// The frame of a toolbar: filled, padded 16 wide.
+#[must_use]
+pub fn bar_frame(ui: &egui::Ui) -> Frame {
+    Frame::new().fill(tokens::Tokens::of(ui).panel).inner_margin(Margin::symmetric(16, 0))
+}

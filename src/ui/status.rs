@@ -1,0 +1,28 @@
+//! The bar along the bottom: what was saved, what happened last, and what this program is not for.
+
+use egui::{Panel, RichText, Ui};
+
+use super::{bar_frame, icons, tokens};
+use crate::state::State;
+use tokens::Tokens;
+
+pub fn status_bar(ui: &mut Ui, state: &State) {
+    let t = Tokens::of(ui);
+    Panel::bottom("status bar").exact_size(tokens::size::STATUS_BAR).resizable(false).frame(bar_frame(ui)).show(
+        ui,
+        |ui| {
+            ui.horizontal_centered(|ui| {
+                let weak = |text: &str| RichText::new(text).text_style(tokens::caption()).color(t.text_weak);
+                if state.project.is_some() {
+                    ui.label(RichText::new(icons::CHECK_CIRCLE).font(tokens::icon(14.0)).color(t.success));
+                    ui.label(weak("Every edit is saved"));
+                    ui.add_space(8.0);
+                }
+                ui.label(weak(&state.last_event));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    ui.label(weak("Research software. Not for diagnosis."));
+                });
+            });
+        },
+    );
+}
