@@ -56,7 +56,11 @@ impl App {
             // One more frame shows what changed.
             ctx.request_repaint();
         }
-        let dir = self.state.project.as_ref().map(|project| project.dir().to_owned());
+        let dir = self
+            .state
+            .project
+            .as_ref()
+            .map(|project| project.dir().to_owned());
         if dir != self.shown {
             self.shown = dir;
             self.textures = Textures::new(ctx);
@@ -74,7 +78,10 @@ impl App {
             }
         }
         let dropped = ctx.input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
-        if let Some(path) = dropped.into_iter().find_map(|file| file.path) {
+        if let Some(path) = dropped
+            .into_iter()
+            .find_map(|file| Some(file.path().to_owned()))
+        {
             self.commands.send(crate::command::Command::OpenPath(path));
         }
     }
@@ -101,7 +108,11 @@ impl eframe::App for App {
 impl App {
     /// Before each frame: what other threads finished, keys, commands.
     pub fn update(&mut self, ctx: &egui::Context) {
-        ctx.set_theme(if self.state.settings.light { ThemePreference::Light } else { ThemePreference::Dark });
+        ctx.set_theme(if self.state.settings.light {
+            ThemePreference::Light
+        } else {
+            ThemePreference::Dark
+        });
         finish_job(&mut self.state);
         drain_trainer(&mut self.state);
         self.take_keys(ctx);
@@ -113,33 +124,41 @@ impl App {
     pub fn draw(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
         let counts = self.state.counts();
-        let Self { state, commands, textures, rooms, .. } = self;
+        let Self {
+            state,
+            commands,
+            textures,
+            rooms,
+            ..
+        } = self;
         top_bar::top_bar(ui, state, counts, commands);
         status::status_bar(ui, state);
         let frame = Frame::new().fill(tokens::Tokens::of(ui).bg);
-        CentralPanel::no_frame().frame(frame).show(ui, |ui| match &state.project {
-            None => rooms.start.ui(ui, state, textures, commands),
-            Some(project) => {
-                let mut cx = Context {
-                    project,
-                    counts,
-                    selected: state.selected,
-                    run: state.run.as_ref(),
-                    is_training: state.is_training(),
-                    live: state.live,
-                    device: &state.device,
-                    problem: state.problem.as_ref(),
-                    textures,
-                    commands,
-                };
-                match state.room {
-                    Room::Images => rooms.images.ui(ui, &mut cx),
-                    Room::Annotate => rooms.annotate.ui(ui, &mut cx),
-                    Room::Train => rooms.train.ui(ui, &mut cx),
-                    Room::Compare => rooms.compare.ui(ui, &mut cx),
+        CentralPanel::no_frame()
+            .frame(frame)
+            .show(ui, |ui| match &state.project {
+                None => rooms.start.ui(ui, state, textures, commands),
+                Some(project) => {
+                    let mut cx = Context {
+                        project,
+                        counts,
+                        selected: state.selected,
+                        run: state.run.as_ref(),
+                        is_training: state.is_training(),
+                        live: state.live,
+                        device: &state.device,
+                        problem: state.problem.as_ref(),
+                        textures,
+                        commands,
+                    };
+                    match state.room {
+                        Room::Images => rooms.images.ui(ui, &mut cx),
+                        Room::Annotate => rooms.annotate.ui(ui, &mut cx),
+                        Room::Train => rooms.train.ui(ui, &mut cx),
+                        Room::Compare => rooms.compare.ui(ui, &mut cx),
+                    }
                 }
-            }
-        });
+            });
         if let Some(job) = &state.job {
             job::job_card(&ctx, job, commands);
         }

@@ -7,9 +7,30 @@ use egui::{Color32, ColorImage};
 /// `value` in 0..=1; returns sRGB.
 #[must_use]
 pub fn turbo(value: f32) -> [u8; 3] {
-    const RED: [f32; 6] = [0.135_721_38, 4.615_392_6, -42.660_32, 132.131_08, -152.942_4, 59.286_38];
-    const GREEN: [f32; 6] = [0.091_402_61, 2.194_188_4, 4.842_966_6, -14.185_033, 4.277_298_6, 2.829_566];
-    const BLUE: [f32; 6] = [0.106_673_3, 12.641_946, -60.582_05, 110.362_77, -89.903_1, 27.348_25];
+    const RED: [f32; 6] = [
+        0.135_721_38,
+        4.615_392_6,
+        -42.660_32,
+        132.131_08,
+        -152.942_4,
+        59.286_38,
+    ];
+    const GREEN: [f32; 6] = [
+        0.091_402_61,
+        2.194_188_4,
+        4.842_966_6,
+        -14.185_033,
+        4.277_298_6,
+        2.829_566,
+    ];
+    const BLUE: [f32; 6] = [
+        0.106_673_3,
+        12.641_946,
+        -60.582_05,
+        110.362_77,
+        -89.903_1,
+        27.348_25,
+    ];
     let x = value.clamp(0.0, 1.0);
     [RED, GREEN, BLUE].map(|c| {
         let y = c.iter().rev().fold(0.0, |sum, k| sum * x + k);
@@ -44,10 +65,19 @@ pub fn overlay(map: &AttentionMap, width: usize, height: usize) -> ColorImage {
     let mut pixels = Vec::with_capacity(width * height);
     for y in 0..height {
         for x in 0..width {
-            let value = sample(map, (x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
+            let value = sample(
+                map,
+                (x as f32 + 0.5) / width as f32,
+                (y as f32 + 0.5) / height as f32,
+            );
             let t = ((value - 0.08) / (0.45 - 0.08)).clamp(0.0, 1.0);
             let [r, g, b] = turbo(value);
-            pixels.push(Color32::from_rgba_unmultiplied(r, g, b, (255.0 * t * t * (3.0 - 2.0 * t)).round() as u8));
+            pixels.push(Color32::from_rgba_unmultiplied(
+                r,
+                g,
+                b,
+                (255.0 * t * t * (3.0 - 2.0 * t)).round() as u8,
+            ));
         }
     }
     ColorImage::new([width, height], pixels)
@@ -69,17 +99,36 @@ mod tests {
 
     #[test]
     fn enlarging_follows_align_corners_false() {
-        let map = AttentionMap { height: 1, width: 2, values: vec![0.0, 1.0] };
-        for (u, expected) in [(0.0, 0.0), (0.25, 0.0), (0.375, 0.25), (0.5, 0.5), (0.75, 1.0), (1.0, 1.0)] {
+        let map = AttentionMap {
+            height: 1,
+            width: 2,
+            values: vec![0.0, 1.0],
+        };
+        for (u, expected) in [
+            (0.0, 0.0),
+            (0.25, 0.0),
+            (0.375, 0.25),
+            (0.5, 0.5),
+            (0.75, 1.0),
+            (1.0, 1.0),
+        ] {
             assert!((sample(&map, u, 0.5) - expected).abs() < 1e-6, "at {u}");
         }
     }
 
     #[test]
     fn low_attention_leaves_the_image_untouched() {
-        let map = AttentionMap { height: 1, width: 1, values: vec![0.05] };
+        let map = AttentionMap {
+            height: 1,
+            width: 1,
+            values: vec![0.05],
+        };
         assert!(overlay(&map, 2, 2).pixels.iter().all(|p| p.a() == 0));
-        let map = AttentionMap { height: 1, width: 1, values: vec![0.9] };
+        let map = AttentionMap {
+            height: 1,
+            width: 1,
+            values: vec![0.9],
+        };
         assert!(overlay(&map, 2, 2).pixels.iter().all(|p| p.a() == 255));
     }
 }

@@ -125,33 +125,88 @@ impl Action {
     /// The one place where an action's words and key stand; buttons, menus, keys and tests read it here.
     #[must_use]
     pub fn spec(self) -> Spec {
-        let of = |text, tooltip, shortcut| Spec { text, tooltip, shortcut };
+        let of = |text, tooltip, shortcut| Spec {
+            text,
+            tooltip,
+            shortcut,
+        };
         let key = |key| Some(KeyboardShortcut::new(Modifiers::NONE, key));
         let command = |key| Some(KeyboardShortcut::new(Modifiers::COMMAND, key));
         match self {
-            Self::ChooseFolder => of("Choose a folder", "Read a folder of images", command(Key::N)),
-            Self::OpenProject => of("Open a project", "Open a project folder, NAME.care", command(Key::O)),
-            Self::StartDemo => of("Start the demo", "Synthetic images with a rare class and a misleading ruler", None),
-            Self::CloseProject => of("Close the project", "Back to the start page; everything is saved", command(Key::W)),
+            Self::ChooseFolder => of(
+                "Choose a folder",
+                "Read a folder of images",
+                command(Key::N),
+            ),
+            Self::OpenProject => of(
+                "Open a project",
+                "Open a project folder, NAME.care",
+                command(Key::O),
+            ),
+            Self::StartDemo => of(
+                "Start the demo",
+                "Synthetic images with a rare class and a misleading ruler",
+                None,
+            ),
+            Self::CloseProject => of(
+                "Close the project",
+                "Back to the start page; everything is saved",
+                command(Key::W),
+            ),
             Self::Undo => of("Undo", "Undo the last edit", command(Key::Z)),
             Self::Redo => of(
                 "Redo",
                 "Redo the edit that was undone",
-                Some(KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z)),
+                Some(KeyboardShortcut::new(
+                    Modifiers::COMMAND.plus(Modifiers::SHIFT),
+                    Key::Z,
+                )),
             ),
-            Self::GoImages => of("Images", "Classes, split and what could not be read", command(Key::Num1)),
+            Self::GoImages => of(
+                "Images",
+                "Classes, split and what could not be read",
+                command(Key::Num1),
+            ),
             Self::GoAnnotate => of("Annotate", "Draw boxes", command(Key::Num2)),
             Self::GoTrain => of("Train", "Train CARE beside its control", command(Key::Num3)),
-            Self::GoCompare => of("Compare", "Before, control and CARE on held-out images", command(Key::Num4)),
-            Self::PreviousImage => of("Previous image", "Previous image in the queue", key(Key::ArrowLeft)),
-            Self::NextImage => of("Next image", "Next image in the queue", key(Key::ArrowRight)),
-            Self::DoneAndNext => of("Done, next", "Mark as done and go to the next image to do", key(Key::Enter)),
+            Self::GoCompare => of(
+                "Compare",
+                "Before, control and CARE on held-out images",
+                command(Key::Num4),
+            ),
+            Self::PreviousImage => of(
+                "Previous image",
+                "Previous image in the queue",
+                key(Key::ArrowLeft),
+            ),
+            Self::NextImage => of(
+                "Next image",
+                "Next image in the queue",
+                key(Key::ArrowRight),
+            ),
+            Self::DoneAndNext => of(
+                "Done, next",
+                "Mark as done and go to the next image to do",
+                key(Key::Enter),
+            ),
             Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
-            Self::CancelDraft => of("Cancel", "Take back the box under the hand", key(Key::Escape)),
+            Self::CancelDraft => of(
+                "Cancel",
+                "Take back the box under the hand",
+                key(Key::Escape),
+            ),
             Self::ToolBox => of("Box", "Draw a box", key(Key::B)),
             Self::ToolSelect => of("Select", "Select, move and resize boxes", key(Key::V)),
-            Self::ToolPan => of("Pan", "Move the image; also with the middle button or Space", key(Key::H)),
-            Self::Fit => of("Fit", "Fit the image; also with a double click", key(Key::F)),
+            Self::ToolPan => of(
+                "Pan",
+                "Move the image; also with the middle button or Space",
+                key(Key::H),
+            ),
+            Self::Fit => of(
+                "Fit",
+                "Fit the image; also with a double click",
+                key(Key::F),
+            ),
             Self::Train => of("Train", "Train CARE beside its control", command(Key::T)),
             Self::Pause => of("Pause", "Pause after this step", None),
             Self::Resume => of("Resume", "Go on training", None),
@@ -181,7 +236,9 @@ impl Action {
     /// The tooltip with the key at its end, as every icon without a word shows it.
     #[must_use]
     pub fn tooltip(self, ctx: &egui::Context) -> String {
-        let Spec { tooltip, shortcut, .. } = self.spec();
+        let Spec {
+            tooltip, shortcut, ..
+        } = self.spec();
         match shortcut {
             Some(shortcut) => format!("{tooltip} ({})", ctx.format_shortcut(&shortcut)),
             None => tooltip.to_owned(),
@@ -191,7 +248,9 @@ impl Action {
     /// Whether the action's key was just pressed; takes the key press. Nothing while a text is being typed.
     #[must_use]
     pub fn pressed(self, ctx: &egui::Context) -> bool {
-        let Some(shortcut) = self.spec().shortcut else { return false };
+        let Some(shortcut) = self.spec().shortcut else {
+            return false;
+        };
         if shortcut.modifiers.is_none() && ctx.text_edit_focused() {
             return false;
         }
@@ -233,7 +292,10 @@ mod tests {
         let mut seen = HashSet::new();
         for action in Action::ALL {
             if let Some(shortcut) = action.spec().shortcut {
-                assert!(seen.insert(shortcut), "{action:?} has a key that another action has too");
+                assert!(
+                    seen.insert(shortcut),
+                    "{action:?} has a key that another action has too"
+                );
             }
         }
     }

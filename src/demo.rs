@@ -16,7 +16,11 @@ pub const RARE_CLASS: &str = "dermatofibroma";
 pub fn create(dir: &Path, import: Import) -> Result<Project, ProjectError> {
     let mut project = Project::create(dir)?;
     project.take_in(import)?;
-    let rare = project.classes().iter().find(|class| class.name == RARE_CLASS).map(|class| class.id);
+    let rare = project
+        .classes()
+        .iter()
+        .find(|class| class.name == RARE_CLASS)
+        .map(|class| class.id);
     if let Some(class) = rare {
         project.apply(Edit::SetRare { class, rare: true })?;
     }

@@ -59,12 +59,18 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
 fn act(action: Action, state: &mut State, ctx: &egui::Context) {
     match action {
         Action::ChooseFolder => {
-            if let Some(path) = rfd::FileDialog::new().set_title("Choose a folder of images").pick_folder() {
+            if let Some(path) = rfd::FileDialog::new()
+                .set_title("Choose a folder of images")
+                .pick_folder()
+            {
                 open_path(path, state, ctx);
             }
         }
         Action::OpenProject => {
-            if let Some(path) = rfd::FileDialog::new().set_title("Open a project (NAME.care)").pick_folder() {
+            if let Some(path) = rfd::FileDialog::new()
+                .set_title("Open a project (NAME.care)")
+                .pick_folder()
+            {
                 open_project(&path, state);
             }
         }
@@ -107,7 +113,10 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
 }
 
 fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
-    if path.extension().is_some_and(|extension| extension == "care") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "care")
+    {
         open_project(&path, state);
     } else {
         start_job(Kind::Read { from: path }, state, ctx);
@@ -117,7 +126,11 @@ fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
 /// Opens a project and shows it.
 pub fn open_project(dir: &Path, state: &mut State) {
     // The same project again would find its own lock.
-    if state.project.as_ref().is_some_and(|project| project.dir() == dir) {
+    if state
+        .project
+        .as_ref()
+        .is_some_and(|project| project.dir() == dir)
+    {
         return;
     }
     match Project::open(dir) {
@@ -126,7 +139,12 @@ pub fn open_project(dir: &Path, state: &mut State) {
             state.show(Some(project));
             remember(state);
             let newest = state.project.as_ref().and_then(|project| {
-                project.runs().iter().rev().find(|run| run.state != RunState::Failed).map(|run| run.id)
+                project
+                    .runs()
+                    .iter()
+                    .rev()
+                    .find(|run| run.state != RunState::Failed)
+                    .map(|run| run.id)
             });
             if let Some(id) = newest {
                 show_run(id, state);
@@ -143,7 +161,9 @@ fn remember(state: &mut State) {
 }
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
 }
 
 fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
@@ -151,8 +171,10 @@ fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
     match Job::start(kind, move || wake.request_repaint()) {
         Ok(job) => state.job = Some(job),
         Err(error) => {
-            state.problem =
-                Some(Problem::new("Reading cannot start", format!("{error}. Close other programs and try again.")));
+            state.problem = Some(Problem::new(
+                "Reading cannot start",
+                format!("{error}. Close other programs and try again."),
+            ));
         }
     }
 }
@@ -160,7 +182,10 @@ fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
 /// Where the demo project lies: made once, then opened again with everything done to it.
 #[must_use]
 pub fn demo_dir() -> PathBuf {
-    dirs::data_dir().unwrap_or_else(std::env::temp_dir).join("care-studio").join("demo.care")
+    dirs::data_dir()
+        .unwrap_or_else(std::env::temp_dir)
+        .join("care-studio")
+        .join("demo.care")
 }
 
 fn start_demo(state: &mut State, ctx: &egui::Context) {
@@ -168,13 +193,22 @@ fn start_demo(state: &mut State, ctx: &egui::Context) {
     if dir.exists() {
         open_project(&dir, state);
     } else {
-        start_job(Kind::MakeDemo { into: dir.with_extension("images"), seed: 0 }, state, ctx);
+        start_job(
+            Kind::MakeDemo {
+                into: dir.with_extension("images"),
+                seed: 0,
+            },
+            state,
+            ctx,
+        );
     }
 }
 
 /// Takes in what a job has finished. Once a frame.
 pub fn finish_job(state: &mut State) {
-    let Some(result) = state.job.as_ref().and_then(Job::finished) else { return };
+    let Some(result) = state.job.as_ref().and_then(Job::finished) else {
+        return;
+    };
     let Some(job) = state.job.take() else { return };
     let outcome = result.and_then(|import| {
         let taken = match &job.kind {
@@ -191,10 +225,16 @@ pub fn finish_job(state: &mut State) {
 fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), ProjectError> {
     if state.project.is_none() {
         let dir = jobs::project_beside(from);
-        let project = if dir.exists() { Project::open(&dir)? } else { Project::create(&dir)? };
+        let project = if dir.exists() {
+            Project::open(&dir)?
+        } else {
+            Project::create(&dir)?
+        };
         state.show(Some(project));
     }
-    let Some(project) = &mut state.project else { return Ok(()) };
+    let Some(project) = &mut state.project else {
+        return Ok(());
+    };
     let taken = project.take_in(import)?;
     if state.selected.is_none() {
         state.selected = project.images().first().map(|image| image.id);
@@ -217,7 +257,9 @@ fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
 }
 
 fn apply(edit: Edit, state: &mut State) {
-    let Some(project) = &mut state.project else { return };
+    let Some(project) = &mut state.project else {
+        return;
+    };
     let image = image_of(project, &edit);
     match project.apply(edit.clone()) {
         Ok(()) => {
@@ -228,9 +270,19 @@ fn apply(edit: Edit, state: &mut State) {
     }
 }
 
-fn step_back(state: &mut State, step: fn(&mut Project) -> Result<Option<Edit>, ProjectError>, word: &str) {
-    let Some(project) = &mut state.project else { return };
-    let next = if word == UNDONE { project.undoable() } else { project.redoable() };
+fn step_back(
+    state: &mut State,
+    step: fn(&mut Project) -> Result<Option<Edit>, ProjectError>,
+    word: &str,
+) {
+    let Some(project) = &mut state.project else {
+        return;
+    };
+    let next = if word == UNDONE {
+        project.undoable()
+    } else {
+        project.redoable()
+    };
     // A box that goes or comes is in the project only before or only after.
     let before = next.and_then(|edit| image_of(project, edit));
     match step(project) {
@@ -253,7 +305,9 @@ const REDONE: &str = "Redone";
 fn image_of(project: &Project, edit: &Edit) -> Option<ImageId> {
     match edit {
         Edit::AddBox { annotation } => Some(annotation.image),
-        Edit::RemoveBox { id } | Edit::SetBox { id, .. } => project.annotation(*id).map(|annotation| annotation.image),
+        Edit::RemoveBox { id } | Edit::SetBox { id, .. } => {
+            project.annotation(*id).map(|annotation| annotation.image)
+        }
         Edit::SetDone { image, .. } | Edit::SetClass { image, .. } => Some(*image),
         Edit::SetRare { .. } => None,
     }
@@ -262,7 +316,11 @@ fn image_of(project: &Project, edit: &Edit) -> Option<ImageId> {
 /// A box drawn while a model trains is learned from within the epoch.
 fn tell_boxes(image: Option<ImageId>, state: &State) {
     if let (Some(worker), Some(project), Some(image)) = (&state.worker, &state.project, image) {
-        let boxes = project.boxes(image).iter().map(|annotation| annotation.rect).collect();
+        let boxes = project
+            .boxes(image)
+            .iter()
+            .map(|annotation| annotation.rect)
+            .collect();
         worker.send(TrainerCommand::Boxes { image, boxes });
     }
 }
@@ -278,8 +336,13 @@ fn train(config: RunConfig, state: &mut State, ctx: &egui::Context) {
     if state.is_training() {
         return;
     }
-    let Some(project) = &mut state.project else { return };
-    if let Some(problem) = preflight(project, &config).into_iter().find(|problem| problem.blocks()) {
+    let Some(project) = &mut state.project else {
+        return;
+    };
+    if let Some(problem) = preflight(project, &config)
+        .into_iter()
+        .find(|problem| problem.blocks())
+    {
         state.problem = Some(Problem::new("This run cannot start", problem));
         return;
     }
@@ -291,12 +354,18 @@ fn train(config: RunConfig, state: &mut State, ctx: &egui::Context) {
             return;
         }
     };
-    state.live = config.live;
-    state.run = Some(TrainingRun::new(id, config.clone(), watch.clone()));
+    let run = TrainingRun::new(id, config.clone(), watch.clone());
     let task = Task::from_project(project, config, folder, watch);
     let wake = ctx.clone();
-    state.worker = Some(Worker::start(task, move || wake.request_repaint()));
-    state.last_event = format!("Run {id} started");
+    match Worker::start(task, move || wake.request_repaint()) {
+        Ok(worker) => {
+            state.worker = Some(worker);
+            state.live = run.live;
+            state.run = Some(run);
+            state.last_event = format!("Run {id} started");
+        }
+        Err(error) => end_run(id, &Outcome::Failed(error.to_string()), state),
+    }
 }
 
 /// Takes in what the trainer reported. Once a frame.
@@ -304,26 +373,46 @@ pub fn drain_trainer(state: &mut State) {
     let Some(worker) = &state.worker else { return };
     let events: Vec<TrainerEvent> = worker.events().collect();
     for event in events {
-        if let (TrainerEvent::Ended(outcome), Some(run)) = (&event, &state.run) {
-            let (id, outcome) = (run.id, outcome.clone());
+        let ended = match &event {
+            TrainerEvent::Ended(outcome) => Some(outcome.clone()),
+            _ => None,
+        };
+        let Some(run) = &mut state.run else { return };
+        run.take(event);
+        if let Some(outcome) = ended {
+            let id = run.id;
             state.worker = None;
-            record_end(id, &outcome, state);
-        }
-        if let Some(run) = &mut state.run {
-            run.take(event);
+            end_run(id, &outcome, state);
         }
     }
 }
 
-fn record_end(id: RunId, outcome: &Outcome, state: &mut State) {
-    let Some(project) = &mut state.project else { return };
+fn end_run(id: RunId, outcome: &Outcome, state: &mut State) {
+    if let (Some(project), Some(run)) = (&state.project, &mut state.run)
+        && matches!(outcome, Outcome::Finished(_) | Outcome::Stopped(Some(_)))
+        && let Err(error) =
+            RunFolder::open(&project.run_dir(id)).and_then(|folder| run.read_results(&folder))
+    {
+        state.problem = Some(Problem::new(
+            format!("The results of run {id} cannot be read"),
+            error,
+        ));
+    }
+    let Some(project) = &mut state.project else {
+        return;
+    };
     let (note, metrics) = match outcome {
-        Outcome::Finished(results) => {
-            (format!("finished in {}", crate::format::duration(results.seconds)), metrics_of(project, results))
-        }
-        Outcome::Stopped(results) => {
-            ("stopped".to_owned(), results.as_ref().map(|r| metrics_of(project, r)).unwrap_or_default())
-        }
+        Outcome::Finished(results) => (
+            format!("finished in {}", crate::format::duration(results.seconds)),
+            metrics_of(project, results),
+        ),
+        Outcome::Stopped(results) => (
+            "stopped".to_owned(),
+            results
+                .as_ref()
+                .map(|r| metrics_of(project, r))
+                .unwrap_or_default(),
+        ),
         Outcome::Failed(why) => (why.clone(), Vec::new()),
     };
     state.last_event = match outcome {
@@ -331,7 +420,10 @@ fn record_end(id: RunId, outcome: &Outcome, state: &mut State) {
         _ => format!("Run {id} {note}"),
     };
     if let Err(error) = project.end_run(id, outcome.state(), &note, &metrics) {
-        state.problem = Some(Problem::new("The end of the run could not be recorded", error));
+        state.problem = Some(Problem::new(
+            "The end of the run could not be recorded",
+            error,
+        ));
     }
 }
 
@@ -341,11 +433,13 @@ pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
     let mut metrics = Vec::new();
     for (role, summary) in &results.summaries {
         let recalls = project.classes().iter().zip(&summary.recalls);
-        let named = recalls.map(|(class, estimate)| (format!("recall {}", class.name), *estimate)).chain([
-            ("mca".to_owned(), summary.mca),
-            ("energy in the box".to_owned(), summary.energy),
-            ("pointing hit".to_owned(), summary.pointing_hit),
-        ]);
+        let named = recalls
+            .map(|(class, estimate)| (format!("recall {}", class.name), *estimate))
+            .chain([
+                ("mca".to_owned(), summary.mca),
+                ("energy in the box".to_owned(), summary.energy),
+                ("pointing hit".to_owned(), summary.pointing_hit),
+            ]);
         metrics.extend(named.filter_map(|(name, estimate)| {
             let estimate = estimate?;
             Some(Metric {
@@ -365,8 +459,12 @@ fn show_run(id: RunId, state: &mut State) {
     if state.is_training() {
         return;
     }
-    let Some(project) = &state.project else { return };
-    let Some(run) = project.runs().iter().find(|run| run.id == id) else { return };
+    let Some(project) = &state.project else {
+        return;
+    };
+    let Some(run) = project.runs().iter().find(|run| run.id == id) else {
+        return;
+    };
     let folder = RunFolder::open(&project.run_dir(id));
     match folder.and_then(|folder| TrainingRun::read(id, run.state, &folder)) {
         Ok(run) => {

@@ -70,18 +70,27 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (seconds, expected) in
-            [(0.4, "0 s"), (48.0, "48 s"), (60.0, "1 min"), (135.2, "2 min 15 s"), (3600.0, "1 h"), (3900.0, "1 h 5 min")]
-        {
+        for (seconds, expected) in [
+            (0.4, "0 s"),
+            (48.0, "48 s"),
+            (60.0, "1 min"),
+            (135.2, "2 min 15 s"),
+            (3600.0, "1 h"),
+            (3900.0, "1 h 5 min"),
+        ] {
             assert_eq!(duration(seconds), expected);
         }
     }
 
     #[test]
     fn counts_are_grouped_from_ten_thousand_on() {
-        for (n, expected) in
-            [(0, "0"), (9999, "9999"), (10_015, "10\u{2009}015"), (100_000, "100\u{2009}000"), (1_234_567, "1\u{2009}234\u{2009}567")]
-        {
+        for (n, expected) in [
+            (0, "0"),
+            (9999, "9999"),
+            (10_015, "10\u{2009}015"),
+            (100_000, "100\u{2009}000"),
+            (1_234_567, "1\u{2009}234\u{2009}567"),
+        ] {
             assert_eq!(count(n), expected);
         }
     }

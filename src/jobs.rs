@@ -30,31 +30,51 @@ impl Job {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(kind: Kind, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let (done, total, stop) =
-            (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let (done, total, stop) = (
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicBool>::default(),
+        );
         let (sender, result) = bounded(1);
         let thread = {
-            let (kind, done, total, stop) = (kind.clone(), Arc::clone(&done), Arc::clone(&total), Arc::clone(&stop));
-            std::thread::Builder::new().name("job".into()).spawn(move || {
-                let progress = |n, of| {
-                    done.store(n, Ordering::Relaxed);
-                    total.store(of, Ordering::Relaxed);
-                    if n % 64 == 0 {
-                        wake();
-                    }
-                };
-                // The receiver is gone only where nobody wants the answer any more.
-                let _ = sender.send(run(&kind, &progress, &stop));
-                wake();
-            })?
+            let (kind, done, total, stop) = (
+                kind.clone(),
+                Arc::clone(&done),
+                Arc::clone(&total),
+                Arc::clone(&stop),
+            );
+            std::thread::Builder::new()
+                .name("job".into())
+                .spawn(move || {
+                    let progress = |n, of| {
+                        done.store(n, Ordering::Relaxed);
+                        total.store(of, Ordering::Relaxed);
+                        if n % 64 == 0 {
+                            wake();
+                        }
+                    };
+                    // The receiver is gone only where nobody wants the answer any more.
+                    let _ = sender.send(run(&kind, &progress, &stop));
+                    wake();
+                })?
         };
-        Ok(Self { kind, done, total, stop, result, thread: Some(thread) })
+        Ok(Self {
+            kind,
+            done,
+            total,
+            stop,
+            result,
+            thread: Some(thread),
+        })
     }
 
     /// Files done, of how many; zero of zero before they are counted.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+        (
+            self.done.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
     }
 
     /// The result, once.
@@ -78,7 +98,9 @@ fn run(
     stop: &AtomicBool,
 ) -> Result<Import, String> {
     match kind {
-        Kind::Read { from } => import::read(from, &Options::default(), progress, stop).map_err(|e| e.to_string()),
+        Kind::Read { from } => {
+            import::read(from, &Options::default(), progress, stop).map_err(|e| e.to_string())
+        }
         Kind::MakeDemo { into, seed } => {
             synthetic::generate(into, *seed, progress, stop).map_err(|e| e.to_string())
         }
@@ -88,7 +110,11 @@ fn run(
 /// The project for a folder of images: `NAME.care` beside it.
 #[must_use]
 pub fn project_beside(folder: &Path) -> PathBuf {
-    let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
+    let folder = if folder.is_file() {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
     let mut name = folder.file_name().unwrap_or(folder.as_os_str()).to_owned();
     name.push(".care");
     folder.with_file_name(name)

@@ -38,7 +38,9 @@ impl Settings {
     pub fn load() -> Self {
         let file = dirs::config_dir().map(|dir| dir.join("care-studio").join("settings.json"));
         let read = file.as_ref().and_then(|file| std::fs::read(file).ok());
-        let mut settings: Self = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut settings: Self = read
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
         settings.file = file;
         settings
     }
@@ -64,7 +66,12 @@ impl Settings {
                 num_boxed: counts.boxed,
                 num_rare: counts.rare,
                 opened_at: now,
-                pictures: project.images().iter().take(3).map(|image| project.path_of(image)).collect(),
+                pictures: project
+                    .images()
+                    .iter()
+                    .take(3)
+                    .map(|image| project.path_of(image))
+                    .collect(),
             },
         );
         self.recent.truncate(MAX_RECENT);

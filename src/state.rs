@@ -1,8 +1,8 @@
 //! What the window shows. Panels read it; only [`crate::dispatch`] changes it.
 
 use care_data::{Image, ImageId, Part, Project};
-use care_learn::worker::Worker;
 use care_learn::LiveParams;
+use care_learn::worker::Worker;
 
 use crate::command::Room;
 use crate::jobs::Job;
@@ -20,7 +20,10 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(title: impl Into<String>, text: impl ToString) -> Self {
-        Self { title: title.into(), text: text.to_string() }
+        Self {
+            title: title.into(),
+            text: text.to_string(),
+        }
     }
 }
 
@@ -67,7 +70,9 @@ impl State {
 
     /// How far annotation has come; counted anew only where the project has changed.
     pub fn counts(&mut self) -> BoxCounts {
-        let Some(project) = &self.project else { return BoxCounts::default() };
+        let Some(project) = &self.project else {
+            return BoxCounts::default();
+        };
         match self.counts {
             Some((revision, counts)) if revision == project.revision() => counts,
             _ => {
@@ -84,7 +89,10 @@ impl State {
         self.run = None;
         self.counts = None;
         self.room = Room::Images;
-        self.selected = project.as_ref().and_then(|p| p.images().first()).map(|image| image.id);
+        self.selected = project
+            .as_ref()
+            .and_then(|p| p.images().first())
+            .map(|image| image.id);
         self.project = project;
     }
 
@@ -121,7 +129,11 @@ impl BoxCounts {
     #[must_use]
     pub fn of(project: &Project) -> Self {
         let mut counts = Self::default();
-        for image in project.images().iter().filter(|image| wants_box(project, image)) {
+        for image in project
+            .images()
+            .iter()
+            .filter(|image| wants_box(project, image))
+        {
             counts.rare += 1;
             counts.boxed += usize::from(!project.boxes(image.id).is_empty());
             counts.to_do += usize::from(is_to_do(project, image));

@@ -90,15 +90,28 @@ pub struct Textures {
 impl Textures {
     #[must_use]
     pub fn new(ctx: &egui::Context) -> Self {
-        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+        });
         let max_side = ctx.input(|i| i.max_texture_side) as u32;
         let threads = (0..2)
             .filter_map(|_| {
                 let (shared, ctx) = (Arc::clone(&shared), ctx.clone());
-                std::thread::Builder::new().name("decode".into()).spawn(move || serve(&shared, &ctx, max_side)).ok()
+                std::thread::Builder::new()
+                    .name("decode".into())
+                    .spawn(move || serve(&shared, &ctx, max_side))
+                    .ok()
             })
             .collect();
-        Self { ctx: ctx.clone(), shared, threads, pictures: HashMap::new(), maps: HashMap::new(), frame: 0 }
+        Self {
+            ctx: ctx.clone(),
+            shared,
+            threads,
+            pictures: HashMap::new(),
+            maps: HashMap::new(),
+            frame: 0,
+        }
     }
 
     /// Takes what the decoders finished, and forgets what was not looked at for longest. Once a frame.
@@ -107,7 +120,10 @@ impl Textures {
         let (finished, more) = {
             let mut queue = self.shared.queue();
             let n = queue.finished.len().min(UPLOADS_PER_FRAME);
-            (queue.finished.drain(..n).collect::<Vec<_>>(), queue.finished.len())
+            (
+                queue.finished.drain(..n).collect::<Vec<_>>(),
+                queue.finished.len(),
+            )
         };
         if more > 0 {
             self.ctx.request_repaint();
@@ -117,11 +133,20 @@ impl Textures {
                 Ok(image) => Picture::Ready(self.ctx.load_texture(
                     format!("{key:?}"),
                     image,
-                    TextureOptions { mipmap_mode: Some(egui::TextureFilter::Linear), ..TextureOptions::LINEAR },
+                    TextureOptions {
+                        mipmap_mode: Some(egui::TextureFilter::Linear),
+                        ..TextureOptions::LINEAR
+                    },
                 )),
                 Err(why) => Picture::Failed(why.into()),
             };
-            self.pictures.insert(key, Cached { picture, used: self.frame });
+            self.pictures.insert(
+                key,
+                Cached {
+                    picture,
+                    used: self.frame,
+                },
+            );
         }
         for (kind, limit) in [(Kind::Thumbnail, MAX_THUMBNAILS), (Kind::Full, MAX_IMAGES)] {
             self.forget_oldest(kind, limit);
@@ -133,8 +158,12 @@ impl Textures {
     }
 
     fn forget_oldest(&mut self, kind: Kind, limit: usize) {
-        let mut ages: Vec<(u64, Key)> =
-            self.pictures.iter().filter(|(key, _)| key.0 == kind).map(|(key, cached)| (cached.used, *key)).collect();
+        let mut ages: Vec<(u64, Key)> = self
+            .pictures
+            .iter()
+            .filter(|(key, _)| key.0 == kind)
+            .map(|(key, cached)| (cached.used, *key))
+            .collect();
         if ages.len() > limit {
             ages.sort_unstable_by_key(|(used, _)| *used);
             for (_, key) in &ages[..ages.len() - limit] {
@@ -158,12 +187,22 @@ impl Textures {
             cached.used = self.frame;
             return cached.picture.clone();
         }
-        self.pictures.insert(key, Cached { picture: Picture::Loading, used: self.frame });
+        self.pictures.insert(
+            key,
+            Cached {
+                picture: Picture::Loading,
+                used: self.frame,
+            },
+        );
         let dropped = {
             let mut queue = self.shared.queue();
             queue.waiting.push((key, path()));
             let excess = queue.waiting.len().saturating_sub(MAX_WAITING);
-            queue.waiting.drain(..excess).map(|(key, _)| key).collect::<Vec<_>>()
+            queue
+                .waiting
+                .drain(..excess)
+                .map(|(key, _)| key)
+                .collect::<Vec<_>>()
         };
         for key in dropped {
             self.pictures.remove(&key);
@@ -178,8 +217,15 @@ impl Textures {
         let frame = self.frame;
         let entry = self.maps.entry(key).or_insert_with(|| {
             let long = map.width.max(map.height).max(1);
-            let (w, h) = ((MAP_SIDE * map.width / long).max(1), (MAP_SIDE * map.height / long).max(1));
-            let texture = self.ctx.load_texture("attention", colormap::overlay(map, w, h), TextureOptions::LINEAR);
+            let (w, h) = (
+                (MAP_SIDE * map.width / long).max(1),
+                (MAP_SIDE * map.height / long).max(1),
+            );
+            let texture = self.ctx.load_texture(
+                "attention",
+                colormap::overlay(map, w, h),
+                TextureOptions::LINEAR,
+            );
             (texture, frame)
         });
         entry.1 = frame;
@@ -207,23 +253,34 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                     return;
                 }
                 // The image in hand goes before every thumbnail.
-                let next = queue.waiting.iter().rposition(|(key, _)| key.0 == Kind::Full);
+                let next = queue
+                    .waiting
+                    .iter()
+                    .rposition(|(key, _)| key.0 == Kind::Full);
                 if let Some(index) = next {
                     break queue.waiting.remove(index);
                 }
                 if let Some(newest) = queue.waiting.pop() {
                     break newest;
                 }
-                queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = shared
+                    .work
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         };
         let side = match key.0 {
             Kind::Thumbnail => THUMBNAIL_SIDE,
             Kind::Full => max_side,
         };
-        let result = decode::thumbnail(&path, side).map_err(|error| error.to_string()).map(|image| {
-            ColorImage::from_rgb([image.width() as usize, image.height() as usize], image.as_raw())
-        });
+        let result = decode::thumbnail(&path, side)
+            .map_err(|error| error.to_string())
+            .map(|image| {
+                ColorImage::from_rgb(
+                    [image.width() as usize, image.height() as usize],
+                    image.as_raw(),
+                )
+            });
         shared.queue().finished.push((key, result));
         ctx.request_repaint();
     }

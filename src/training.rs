@@ -1,7 +1,9 @@
 //! A run as the window sees it: fed by the trainer's events while it trains, read from its folder afterwards.
 
 use care_data::{ImageId, RunId, RunState};
-use care_learn::event::{Change, EpochMetrics, Results, StepMetrics};
+use care_learn::event::{
+    Change, EpochMetrics, ImageAttention, RecordedChange, Results, StepMetrics,
+};
 use care_learn::run_folder::{RunFolder, RunFolderError};
 use care_learn::{FilmFrame, LiveParams, ModelRole, Outcome, RunConfig, TrainerEvent};
 
@@ -44,9 +46,10 @@ pub struct TrainingRun {
     pub epochs: Vec<EpochMetrics>,
     /// In the order of time.
     pub film: Vec<FilmFrame>,
-    /// Epoch and what was changed.
-    pub changes: Vec<(f32, Change)>,
+    pub changes: Vec<RecordedChange>,
     pub results: Option<Results>,
+    /// Every test image as each model saw it; empty until the run has ended.
+    pub test: Vec<(ModelRole, Vec<ImageAttention>)>,
     /// Files that were left out because they could not be decoded.
     pub num_left_out: usize,
 }
@@ -65,6 +68,7 @@ impl TrainingRun {
             film: Vec::new(),
             changes: Vec::new(),
             results: None,
+            test: Vec::new(),
             num_left_out: 0,
         }
     }
@@ -74,17 +78,27 @@ impl TrainingRun {
     /// # Errors
     /// Where a file of it is missing or damaged; the error names the file.
     pub fn read(id: RunId, state: RunState, folder: &RunFolder) -> Result<Self, RunFolderError> {
-        let config = folder.config()?;
-        let mut run = Self::new(id, config, Vec::new());
+        let film = folder.film()?;
+        let mut run = Self::new(id, folder.config()?, film.watch);
+        run.film = film.frames;
         run.phase = Phase::Ended(state);
         run.epochs = folder.epochs()?;
         run.changes = folder.changes()?;
-        run.results = folder.results()?;
-        run.film = folder.film()?;
-        if let Some(frame) = run.film.last() {
-            run.watch = frame.images.iter().map(|image| image.image).collect();
-        }
+        run.read_results(folder)?;
         Ok(run)
+    }
+
+    /// The results and the test part's maps, which the trainer writes last.
+    ///
+    /// # Errors
+    /// Where a file of them is missing or damaged.
+    pub fn read_results(&mut self, folder: &RunFolder) -> Result<(), RunFolderError> {
+        let results = folder.results()?;
+        for (role, _) in &results.summaries {
+            self.test.push((*role, folder.test_attention(*role)?));
+        }
+        self.results = Some(results);
+        Ok(())
     }
 
     /// Takes in what the trainer said.
@@ -100,20 +114,23 @@ impl TrainingRun {
             TrainerEvent::Step(step) => self.step = Some(step),
             TrainerEvent::Epoch(epoch) => self.epochs.push(epoch),
             TrainerEvent::Film(frame) => self.add_frame(frame),
-            TrainerEvent::Changed { epoch, change, .. } => self.changes.push((epoch, change)),
+            TrainerEvent::Changed {
+                epoch,
+                step,
+                change,
+            } => {
+                self.changes.push(RecordedChange {
+                    epoch,
+                    step,
+                    change,
+                });
+            }
             TrainerEvent::Evaluating { role } => self.phase = Phase::Evaluating(role),
             TrainerEvent::Ended(outcome) => {
                 let state = outcome.state();
                 self.phase = match outcome {
                     Outcome::Failed(why) => Phase::Failed(why),
-                    Outcome::Finished(results) => {
-                        self.results = Some(results);
-                        Phase::Ended(state)
-                    }
-                    Outcome::Stopped(results) => {
-                        self.results = results;
-                        Phase::Ended(state)
-                    }
+                    Outcome::Finished(_) | Outcome::Stopped(_) => Phase::Ended(state),
                 };
             }
         }
@@ -135,7 +152,10 @@ impl TrainingRun {
     /// The newest map of a model at or before `epoch`, or the newest of all where `epoch` is none.
     #[must_use]
     pub fn frame(&self, role: ModelRole, epoch: Option<f32>) -> Option<&FilmFrame> {
-        self.film.iter().rev().find(|f| f.role == role && epoch.is_none_or(|e| f.epoch <= e + 1e-3))
+        self.film
+            .iter()
+            .rev()
+            .find(|f| f.role == role && epoch.is_none_or(|e| f.epoch <= e + 1e-3))
     }
 
     /// Epochs of both stages together.
@@ -147,6 +167,9 @@ impl TrainingRun {
     /// The epoch at which stage 2 began, once it has; stage 1 ends early on a plateau.
     #[must_use]
     pub fn stage_two(&self) -> Option<f32> {
-        self.changes.iter().find(|(_, change)| *change == Change::StageTwo).map(|(epoch, _)| *epoch)
+        self.changes
+            .iter()
+            .find(|c| c.change == Change::StageTwo)
+            .map(|c| c.epoch)
     }
 }

@@ -26,7 +26,8 @@ pub fn run(start: Start, device: String) -> Result<()> {
              Without one: care demo --headless, or care train PROJECT."
         );
     }
-    let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png")).unwrap_or_default();
+    let icon =
+        eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png")).unwrap_or_default();
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("CARE Studio")
@@ -50,7 +51,9 @@ pub fn run(start: Start, device: String) -> Result<()> {
         }),
     );
     // The cause is in the error's own words: a driver, a display server that went away.
-    result.map_err(|error| anyhow::anyhow!("The window cannot be opened: {error}. Without one: care demo --headless."))
+    result.map_err(|error| {
+        anyhow::anyhow!("The window cannot be opened: {error}. Without one: care demo --headless.")
+    })
 }
 
 fn has_display() -> bool {

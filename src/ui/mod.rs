@@ -52,11 +52,15 @@ impl Context<'_> {
 /// The frame of a side panel, top bar or bottom strip: filled, padded 16 x 12.
 #[must_use]
 pub fn panel_frame(ui: &egui::Ui) -> Frame {
-    Frame::new().fill(tokens::Tokens::of(ui).panel).inner_margin(Margin::symmetric(16, 12))
+    Frame::new()
+        .fill(tokens::Tokens::of(ui).panel)
+        .inner_margin(Margin::symmetric(16, 12))
 }
 
 /// The frame of a toolbar: filled, padded 16 wide.
 #[must_use]
 pub fn bar_frame(ui: &egui::Ui) -> Frame {
-    Frame::new().fill(tokens::Tokens::of(ui).panel).inner_margin(Margin::symmetric(16, 0))
+    Frame::new()
+        .fill(tokens::Tokens::of(ui).panel)
+        .inner_margin(Margin::symmetric(16, 0))
 }

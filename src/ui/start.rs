@@ -8,7 +8,13 @@ use crate::textures::Textures;
 pub struct StartRoom {}
 
 impl StartRoom {
-    pub fn ui(&mut self, ui: &mut egui::Ui, state: &State, _textures: &mut Textures, _commands: &mut Commands) {
+    pub fn ui(
+        &mut self,
+        ui: &mut egui::Ui,
+        state: &State,
+        _textures: &mut Textures,
+        _commands: &mut Commands,
+    ) {
         ui.label(&state.device);
     }
 }

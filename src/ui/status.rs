@@ -8,13 +8,23 @@ use tokens::Tokens;
 
 pub fn status_bar(ui: &mut Ui, state: &State) {
     let t = Tokens::of(ui);
-    Panel::bottom("status bar").exact_size(tokens::size::STATUS_BAR).resizable(false).frame(bar_frame(ui)).show(
-        ui,
-        |ui| {
+    Panel::bottom("status bar")
+        .exact_size(tokens::size::STATUS_BAR)
+        .resizable(false)
+        .frame(bar_frame(ui))
+        .show(ui, |ui| {
             ui.horizontal_centered(|ui| {
-                let weak = |text: &str| RichText::new(text).text_style(tokens::caption()).color(t.text_weak);
+                let weak = |text: &str| {
+                    RichText::new(text)
+                        .text_style(tokens::caption())
+                        .color(t.text_weak)
+                };
                 if state.project.is_some() {
-                    ui.label(RichText::new(icons::CHECK_CIRCLE).font(tokens::icon(14.0)).color(t.success));
+                    ui.label(
+                        RichText::new(icons::CHECK_CIRCLE)
+                            .font(tokens::icon(14.0))
+                            .color(t.success),
+                    );
                     ui.label(weak("Every edit is saved"));
                     ui.add_space(8.0);
                 }
@@ -23,6 +33,5 @@ pub fn status_bar(ui: &mut Ui, state: &State) {
                     ui.label(weak("Research software. Not for diagnosis."));
                 });
             });
-        },
-    );
+        });
 }

@@ -1,7 +1,9 @@
 //! The look: every colour, size and text style of the window. Literal colours are banned elsewhere.
 
 use egui::style::{HandleShape, Selection, WidgetVisuals, Widgets};
-use egui::{Color32, CornerRadius, FontFamily, FontId, Shadow, Stroke, TextStyle, Theme, Visuals, vec2};
+use egui::{
+    Color32, CornerRadius, FontFamily, FontId, Shadow, Stroke, TextStyle, Theme, Visuals, vec2,
+};
 
 const fn rgb(hex: u32) -> Color32 {
     Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
@@ -132,7 +134,11 @@ impl Tokens {
     /// The tokens of the theme that `ui` is drawn in.
     #[must_use]
     pub fn of(ui: &egui::Ui) -> &'static Self {
-        if ui.visuals().dark_mode { &DARK } else { &LIGHT }
+        if ui.visuals().dark_mode {
+            &DARK
+        } else {
+            &LIGHT
+        }
     }
 
     /// A class's colour, from its place in the project. From the ninth class on the dots are rings
@@ -267,15 +273,33 @@ pub fn install(ctx: &egui::Context) {
 fn fonts() -> egui::FontDefinitions {
     let mut fonts = egui::FontDefinitions::default();
     let mut add = |name: &str, bytes: &'static [u8]| {
-        fonts.font_data.insert(name.to_owned(), egui::FontData::from_static(bytes).into());
+        fonts
+            .font_data
+            .insert(name.to_owned(), egui::FontData::from_static(bytes).into());
     };
-    add("regular", include_bytes!("../../assets/fonts/CareSans-Regular.ttf"));
-    add(MEDIUM, include_bytes!("../../assets/fonts/CareSans-Medium.ttf"));
-    add(SEMIBOLD, include_bytes!("../../assets/fonts/CareSans-SemiBold.ttf"));
+    add(
+        "regular",
+        include_bytes!("../../assets/fonts/CareSans-Regular.ttf"),
+    );
+    add(
+        MEDIUM,
+        include_bytes!("../../assets/fonts/CareSans-Medium.ttf"),
+    );
+    add(
+        SEMIBOLD,
+        include_bytes!("../../assets/fonts/CareSans-SemiBold.ttf"),
+    );
     add(ICONS, include_bytes!("../../assets/fonts/phosphor.ttf"));
-    add(ICONS_FILL, include_bytes!("../../assets/fonts/phosphor-fill.ttf"));
+    add(
+        ICONS_FILL,
+        include_bytes!("../../assets/fonts/phosphor-fill.ttf"),
+    );
     // egui's own fonts stay behind ours: file names may be in any script.
-    let fallback = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    let fallback = fonts
+        .families
+        .get(&FontFamily::Proportional)
+        .cloned()
+        .unwrap_or_default();
     for (family, first) in [
         (FontFamily::Proportional, "regular"),
         (FontFamily::Monospace, "regular"),
@@ -314,7 +338,10 @@ fn visuals(theme: Theme, t: &Tokens) -> Visuals {
             active: widget(t.active, t.stroke_strong, t.text_strong),
             open: widget(t.raised, t.stroke_strong, t.text_strong),
         },
-        selection: Selection { bg_fill: t.accent_soft, stroke: Stroke::new(1.0, t.accent) },
+        selection: Selection {
+            bg_fill: t.accent_soft,
+            stroke: Stroke::new(1.0, t.accent),
+        },
         hyperlink_color: t.accent,
         weak_text_color: Some(t.text_weak),
         faint_bg_color: t.raised,
@@ -332,7 +359,11 @@ fn visuals(theme: Theme, t: &Tokens) -> Visuals {
         panel_fill: t.panel,
         slider_trailing_fill: true,
         handle_shape: HandleShape::Circle,
-        ..if theme == Theme::Dark { Visuals::dark() } else { Visuals::light() }
+        ..if theme == Theme::Dark {
+            Visuals::dark()
+        } else {
+            Visuals::light()
+        }
     }
 }
 
@@ -345,7 +376,11 @@ mod tests {
         let luminance = |c: Color32| {
             let [r, g, b] = [c.r(), c.g(), c.b()].map(|v| {
                 let v = f32::from(v) / 255.0;
-                if v <= 0.040_45 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+                if v <= 0.040_45 {
+                    v / 12.92
+                } else {
+                    ((v + 0.055) / 1.055).powf(2.4)
+                }
             });
             0.2126 * r + 0.7152 * g + 0.0722 * b
         };
@@ -358,7 +393,11 @@ mod tests {
         for t in [DARK, LIGHT] {
             for surface in [t.bg, t.panel, t.raised, t.accent_soft] {
                 for text in [t.text_strong, t.text, t.text_weak, t.accent] {
-                    assert!(contrast(text, surface) >= 4.5, "{text:?} on {surface:?}: {}", contrast(text, surface));
+                    assert!(
+                        contrast(text, surface) >= 4.5,
+                        "{text:?} on {surface:?}: {}",
+                        contrast(text, surface)
+                    );
                 }
             }
             assert!(contrast(t.accent_text, t.accent_fill) >= 4.5);
@@ -370,7 +409,11 @@ mod tests {
         for t in [DARK, LIGHT] {
             for surface in [t.bg, t.panel] {
                 for mark in t.classes.into_iter().chain([t.stroke_strong]) {
-                    assert!(contrast(mark, surface) >= 3.0, "{mark:?} on {surface:?}: {}", contrast(mark, surface));
+                    assert!(
+                        contrast(mark, surface) >= 3.0,
+                        "{mark:?} on {surface:?}: {}",
+                        contrast(mark, surface)
+                    );
                 }
             }
         }

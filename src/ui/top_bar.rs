@@ -1,6 +1,9 @@
 //! The bar along the top: the mark, the project, the four rooms with what is left in each, undo, device, theme.
 
-use egui::{Align2, FontId, Id, Panel, Popup, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, FontId, Id, Panel, Popup, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
+};
 
 use super::widgets::{IconButton, focus_ring};
 use super::{bar_frame, icons, tokens};
@@ -12,25 +15,33 @@ use tokens::Tokens;
 
 pub fn top_bar(ui: &mut Ui, state: &State, counts: BoxCounts, commands: &mut Commands) {
     let t = Tokens::of(ui);
-    Panel::top("top bar").exact_size(tokens::size::TOP_BAR).resizable(false).frame(bar_frame(ui)).show(ui, |ui| {
-        let bar = ui.max_rect();
-        ui.horizontal_centered(|ui| {
-            let (rect, _) = ui.allocate_exact_size(vec2(22.0, 22.0), Sense::hover());
-            mark(ui, rect);
-            ui.label(egui::RichText::new("CARE Studio").font(tokens::semibold(14.0)).color(t.text_strong));
-            if let Some(project) = &state.project {
-                ui.add_space(8.0);
-                project_menu(ui, project.name(), commands);
-            }
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                ui.spacing_mut().item_spacing.x = 4.0;
-                right_side(ui, state, commands);
+    Panel::top("top bar")
+        .exact_size(tokens::size::TOP_BAR)
+        .resizable(false)
+        .frame(bar_frame(ui))
+        .show(ui, |ui| {
+            let bar = ui.max_rect();
+            ui.horizontal_centered(|ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(22.0, 22.0), Sense::hover());
+                mark(ui, rect);
+                ui.label(
+                    egui::RichText::new("CARE Studio")
+                        .font(tokens::semibold(14.0))
+                        .color(t.text_strong),
+                );
+                if let Some(project) = &state.project {
+                    ui.add_space(8.0);
+                    project_menu(ui, project.name(), commands);
+                }
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    ui.spacing_mut().item_spacing.x = 4.0;
+                    right_side(ui, state, commands);
+                });
             });
+            if state.project.is_some() {
+                rooms(ui, bar, state, counts, commands);
+            }
         });
-        if state.project.is_some() {
-            rooms(ui, bar, state, counts, commands);
-        }
-    });
 }
 
 /// The mark: four corner brackets round a dot.
@@ -49,17 +60,24 @@ pub fn mark(ui: &Ui, rect: Rect) {
         let mut points: Vec<Pos2> = vec![corner + vec2(0.0, sy * (arm + radius))];
         points.extend((0..=6).map(|i| {
             let angle = i as f32 / 6.0 * std::f32::consts::FRAC_PI_2;
-            corner + vec2(sx * radius * (1.0 - angle.cos()), sy * radius * (1.0 - angle.sin()))
+            corner
+                + vec2(
+                    sx * radius * (1.0 - angle.cos()),
+                    sy * radius * (1.0 - angle.sin()),
+                )
         }));
         points.push(corner + vec2(sx * (arm + radius), 0.0));
         ui.painter().line(points, stroke);
     }
-    ui.painter().circle_filled(rect.center(), 4.0 * unit, t.text_strong);
+    ui.painter()
+        .circle_filled(rect.center(), 4.0 * unit, t.text_strong);
 }
 
 fn project_menu(ui: &mut Ui, name: &str, commands: &mut Commands) {
     let t = Tokens::of(ui);
-    let galley = ui.painter().layout_no_wrap(name.to_owned(), FontId::proportional(13.0), t.text);
+    let galley = ui
+        .painter()
+        .layout_no_wrap(name.to_owned(), FontId::proportional(13.0), t.text);
     let width = galley.size().x.min(220.0) + 40.0;
     let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Project {name}")));
@@ -81,11 +99,29 @@ fn project_menu(ui: &mut Ui, name: &str, commands: &mut Commands) {
     );
     focus_ring(ui, &response, tokens::radius::CONTROL);
     Popup::menu(&response).width(300.0).show(|ui| {
-        for action in [Action::ChooseFolder, Action::OpenProject, Action::CloseProject] {
+        for action in [
+            Action::ChooseFolder,
+            Action::OpenProject,
+            Action::CloseProject,
+        ] {
             let spec = action.spec();
-            let text = if action == Action::ChooseFolder { "Add images" } else { spec.text };
-            let key = spec.shortcut.map(|shortcut| ui.ctx().format_shortcut(&shortcut)).unwrap_or_default();
-            if ui.add(egui::Button::new(text).shortcut_text(key).frame_when_inactive(false)).clicked() {
+            let text = if action == Action::ChooseFolder {
+                "Add images"
+            } else {
+                spec.text
+            };
+            let key = spec
+                .shortcut
+                .map(|shortcut| ui.ctx().format_shortcut(&shortcut))
+                .unwrap_or_default();
+            if ui
+                .add(
+                    egui::Button::new(text)
+                        .shortcut_text(key)
+                        .frame_when_inactive(false),
+                )
+                .clicked()
+            {
                 commands.act(action);
             }
         }
@@ -95,18 +131,42 @@ fn project_menu(ui: &mut Ui, name: &str, commands: &mut Commands) {
 fn right_side(ui: &mut Ui, state: &State, commands: &mut Commands) {
     let t = Tokens::of(ui);
     let ctx = ui.ctx().clone();
-    if IconButton::new(icons::QUESTION, "Keys").tooltip(&Action::ShowKeys.tooltip(&ctx)).ui(ui).clicked() {
+    if IconButton::new(icons::QUESTION, "Keys")
+        .tooltip(&Action::ShowKeys.tooltip(&ctx))
+        .ui(ui)
+        .clicked()
+    {
         commands.act(Action::ShowKeys);
     }
-    let theme = if state.settings.light { icons::SUN } else { icons::MOON };
-    if IconButton::new(theme, "Light or dark").tooltip(&Action::SwitchTheme.tooltip(&ctx)).ui(ui).clicked() {
+    let theme = if state.settings.light {
+        icons::SUN
+    } else {
+        icons::MOON
+    };
+    if IconButton::new(theme, "Light or dark")
+        .tooltip(&Action::SwitchTheme.tooltip(&ctx))
+        .ui(ui)
+        .clicked()
+    {
         commands.act(Action::SwitchTheme);
     }
     ui.add_space(4.0);
-    ui.label(egui::RichText::new(&state.device).text_style(tokens::caption()).color(t.text))
-        .on_hover_text("What a run trains on");
-    let glyph = if state.device == "CPU" { icons::CPU } else { icons::GRAPHICS_CARD };
-    ui.label(egui::RichText::new(glyph).font(tokens::icon(tokens::size::ICON)).color(t.text_weak));
+    ui.label(
+        egui::RichText::new(&state.device)
+            .text_style(tokens::caption())
+            .color(t.text),
+    )
+    .on_hover_text("What a run trains on");
+    let glyph = if state.device == "CPU" {
+        icons::CPU
+    } else {
+        icons::GRAPHICS_CARD
+    };
+    ui.label(
+        egui::RichText::new(glyph)
+            .font(tokens::icon(tokens::size::ICON))
+            .color(t.text_weak),
+    );
     if let Some(project) = &state.project {
         ui.add_space(12.0);
         for (action, glyph, edit) in [
@@ -114,10 +174,16 @@ fn right_side(ui: &mut Ui, state: &State, commands: &mut Commands) {
             (Action::Undo, icons::ARROW_U_UP_LEFT, project.undoable()),
         ] {
             let tooltip = match edit {
-                Some(edit) => format!("{}: {}", action.tooltip(&ctx), edit.describe().to_lowercase()),
+                Some(edit) => format!(
+                    "{}: {}",
+                    action.tooltip(&ctx),
+                    edit.describe().to_lowercase()
+                ),
                 None => action.tooltip(&ctx),
             };
-            let button = IconButton::new(glyph, action.spec().text).tooltip(&tooltip).enabled(edit.is_some());
+            let button = IconButton::new(glyph, action.spec().text)
+                .tooltip(&tooltip)
+                .enabled(edit.is_some());
             if button.ui(ui).clicked() {
                 commands.act(action);
             }
@@ -138,17 +204,34 @@ fn chip(room: Room, state: &State, counts: BoxCounts) -> Option<Chip> {
     match room {
         Room::Images => plain(format::count(project.images().len())),
         Room::Annotate if counts.rare == 0 => None,
-        Room::Annotate => plain(format!("{} / {}", format::count(counts.boxed), format::count(counts.rare))),
+        Room::Annotate => plain(format!(
+            "{} / {}",
+            format::count(counts.boxed),
+            format::count(counts.rare)
+        )),
         Room::Train => {
             let run = state.run.as_ref()?;
             match &run.phase {
-                Phase::Loading(..) => Some(Chip { text: "reading".into(), dot: true }),
+                Phase::Loading(..) => Some(Chip {
+                    text: "reading".into(),
+                    dot: true,
+                }),
                 Phase::Training | Phase::Stopping => {
-                    let epoch = run.step.as_ref().map_or(1, |step| step.epoch.ceil() as u32).max(1);
-                    Some(Chip { text: format!("epoch {epoch}"), dot: true })
+                    let epoch = run
+                        .step
+                        .as_ref()
+                        .map_or(1, |step| step.epoch.ceil() as u32)
+                        .max(1);
+                    Some(Chip {
+                        text: format!("epoch {epoch}"),
+                        dot: true,
+                    })
                 }
                 Phase::Paused => plain("paused".into()),
-                Phase::Evaluating(_) => Some(Chip { text: "testing".into(), dot: true }),
+                Phase::Evaluating(_) => Some(Chip {
+                    text: "testing".into(),
+                    dot: true,
+                }),
                 Phase::Ended(_) | Phase::Failed(_) => None,
             }
         }
@@ -169,13 +252,19 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
         .map(|room| {
             let active = room == state.room;
             let ink = if active { t.text_strong } else { t.text };
-            let font = if active { tokens::medium(13.0) } else { FontId::proportional(13.0) };
+            let font = if active {
+                tokens::medium(13.0)
+            } else {
+                FontId::proportional(13.0)
+            };
             let name = painter.layout_no_wrap(room.name().into(), font, ink);
             let chip = chip(room, state, counts).filter(|_| !narrow).map(|chip| {
                 let galley = painter.layout_no_wrap(chip.text, FontId::proportional(12.0), ink);
                 (galley, chip.dot)
             });
-            let chip_width = chip.as_ref().map_or(0.0, |(g, dot)| 8.0 + 12.0 + g.size().x + if *dot { 12.0 } else { 0.0 });
+            let chip_width = chip.as_ref().map_or(0.0, |(g, dot)| {
+                8.0 + 12.0 + g.size().x + if *dot { 12.0 } else { 0.0 }
+            });
             let width = CIRCLE + 8.0 + name.size().x + chip_width + 24.0;
             (room, active, name, chip, width)
         })
@@ -185,7 +274,11 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
     for (place, (room, active, name, chip, width)) in tabs.into_iter().enumerate() {
         let rect = Rect::from_min_size(pos2(x, bar.top()), vec2(width, bar.height()));
         x += width;
-        let response = ui.interact(rect.shrink2(vec2(0.0, 6.0)), Id::unique(("room", room.name())), Sense::click());
+        let response = ui.interact(
+            rect.shrink2(vec2(0.0, 6.0)),
+            Id::unique(("room", room.name())),
+            Sense::click(),
+        );
         response.widget_info(|| WidgetInfo::selected(Role::Tab, true, active, room.name()));
         let hovered = response.hovered();
         if hovered && !active {
@@ -197,26 +290,46 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
         let ring = if active { t.accent } else { t.stroke_strong };
         painter.circle_stroke(circle, CIRCLE / 2.0 - 0.5, Stroke::new(1.0, ring));
         let ink = if active { t.accent } else { t.text_weak };
-        painter.text(circle, Align2::CENTER_CENTER, (place + 1).to_string(), FontId::proportional(11.0), ink);
+        painter.text(
+            circle,
+            Align2::CENTER_CENTER,
+            (place + 1).to_string(),
+            FontId::proportional(11.0),
+            ink,
+        );
         let name_at = pos2(circle.x + CIRCLE / 2.0 + 8.0, y - name.size().y / 2.0);
         let after = name_at.x + name.size().x + 8.0;
         painter.galley(name_at, name, t.text);
         if let Some((galley, dot)) = chip {
             let dot_width = if dot { 12.0 } else { 0.0 };
-            let chip_rect =
-                Rect::from_min_size(pos2(after, y - 10.0), vec2(galley.size().x + 12.0 + dot_width, 20.0));
-            painter.rect(chip_rect, 4.0, t.raised, Stroke::new(1.0, t.stroke), StrokeKind::Inside);
+            let chip_rect = Rect::from_min_size(
+                pos2(after, y - 10.0),
+                vec2(galley.size().x + 12.0 + dot_width, 20.0),
+            );
+            painter.rect(
+                chip_rect,
+                4.0,
+                t.raised,
+                Stroke::new(1.0, t.stroke),
+                StrokeKind::Inside,
+            );
             if dot {
                 painter.circle_filled(pos2(chip_rect.left() + 11.0, y), 3.0, t.accent);
             }
-            let at = pos2(chip_rect.left() + 6.0 + dot_width, y - galley.size().y / 2.0);
+            let at = pos2(
+                chip_rect.left() + 6.0 + dot_width,
+                y - galley.size().y / 2.0,
+            );
             painter.galley(at, galley, t.text);
         }
         if active {
             let line = Rect::from_min_max(pos2(rect.left(), bar.bottom() - 2.0), rect.max);
             painter.rect_filled(line, 0.0, t.accent);
         }
-        if response.on_hover_text(action_of(room).tooltip(ui.ctx())).clicked() {
+        if response
+            .on_hover_text(action_of(room).tooltip(ui.ctx()))
+            .clicked()
+        {
             commands.send(Command::Go(room));
         }
     }

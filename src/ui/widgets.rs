@@ -1,8 +1,8 @@
 //! The controls of the window: each drawn one way, everywhere. Every one has an accessible name.
 
 use egui::{
-    Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Response, RichText, Role, Sense, Stroke, StrokeKind,
-    TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Response, RichText, Role, Sense,
+    Stroke, StrokeKind, TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::icons;
@@ -107,7 +107,11 @@ impl<'a> WordButton<'a> {
         } else {
             t.text_strong
         };
-        let text_size = if self.size.y >= size::BUTTON_MAIN { 14.0 } else { 13.0 };
+        let text_size = if self.size.y >= size::BUTTON_MAIN {
+            14.0
+        } else {
+            13.0
+        };
         let lay = |text: &str, font: FontId| painter.layout_no_wrap(text.to_owned(), font, ink);
         let mut parts = Vec::new();
         if let Some((glyph, font)) = &self.icon {
@@ -121,17 +125,23 @@ impl<'a> WordButton<'a> {
             parts.push((lay(key, FontId::proportional(11.0)), true));
         }
         let cap = |is_key: bool| if is_key { 12.0 } else { 0.0 };
-        let content: f32 =
-            parts.iter().map(|(g, k)| g.size().x + cap(*k)).sum::<f32>() + GAP * (parts.len() - 1) as f32;
+        let content: f32 = parts.iter().map(|(g, k)| g.size().x + cap(*k)).sum::<f32>()
+            + GAP * (parts.len() - 1) as f32;
         let wanted = vec2(self.size.x.max(content + 24.0), self.size.y);
-        let sense = if self.enabled { Sense::click() } else { Sense::hover() };
+        let sense = if self.enabled {
+            Sense::click()
+        } else {
+            Sense::hover()
+        };
         let (rect, response) = ui.allocate_exact_size(wanted, sense);
         let enabled = self.enabled && ui.is_enabled();
         response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, self.text));
 
         let corner = CornerRadius::same(radius::CONTROL);
         let (fill, edge) = match (self.emphasis, self.enabled) {
-            (Emphasis::Primary, true) if response.hovered() => (t.accent_fill_hover, Color32::TRANSPARENT),
+            (Emphasis::Primary, true) if response.hovered() => {
+                (t.accent_fill_hover, Color32::TRANSPARENT)
+            }
             (Emphasis::Primary, true) => (t.accent_fill, Color32::TRANSPARENT),
             (Emphasis::Quiet, true) if response.hovered() => (t.hover, Color32::TRANSPARENT),
             (Emphasis::Quiet, _) => (Color32::TRANSPARENT, Color32::TRANSPARENT),
@@ -140,14 +150,27 @@ impl<'a> WordButton<'a> {
             (_, true) if response.hovered() => (t.hover, t.stroke_strong),
             (_, true) => (t.raised, t.stroke),
         };
-        painter.rect(rect, corner, fill, Stroke::new(1.0, edge), StrokeKind::Inside);
+        painter.rect(
+            rect,
+            corner,
+            fill,
+            Stroke::new(1.0, edge),
+            StrokeKind::Inside,
+        );
         let mut x = rect.center().x - content / 2.0;
         for (galley, is_key) in parts {
             let galley_size = galley.size();
             if is_key {
-                let key_rect =
-                    Rect::from_min_size(pos2(x, rect.center().y - 9.0), vec2(galley_size.x + cap(true), 18.0));
-                painter.rect_stroke(key_rect, 4.0, Stroke::new(1.0, ink.gamma_multiply(0.7)), StrokeKind::Inside);
+                let key_rect = Rect::from_min_size(
+                    pos2(x, rect.center().y - 9.0),
+                    vec2(galley_size.x + cap(true), 18.0),
+                );
+                painter.rect_stroke(
+                    key_rect,
+                    4.0,
+                    Stroke::new(1.0, ink.gamma_multiply(0.7)),
+                    StrokeKind::Inside,
+                );
                 painter.galley(key_rect.center() - galley_size / 2.0, galley, ink);
             } else {
                 painter.galley(pos2(x, rect.center().y - galley_size.y / 2.0), galley, ink);
@@ -173,7 +196,14 @@ pub struct IconButton<'a> {
 
 impl<'a> IconButton<'a> {
     pub fn new(glyph: &'a str, name: &'a str) -> Self {
-        Self { glyph, name, tooltip: name, enabled: true, selected: false, fill: false }
+        Self {
+            glyph,
+            name,
+            tooltip: name,
+            enabled: true,
+            selected: false,
+            fill: false,
+        }
     }
 
     pub fn tooltip(mut self, tooltip: &'a str) -> Self {
@@ -198,10 +228,15 @@ impl<'a> IconButton<'a> {
 
     pub fn ui(self, ui: &mut Ui) -> Response {
         let t = Tokens::of(ui);
-        let sense = if self.enabled { Sense::click() } else { Sense::hover() };
+        let sense = if self.enabled {
+            Sense::click()
+        } else {
+            Sense::hover()
+        };
         let (rect, response) = ui.allocate_exact_size(Vec2::splat(28.0), sense);
         let enabled = self.enabled && ui.is_enabled();
-        response.widget_info(|| WidgetInfo::selected(Role::Button, enabled, self.selected, self.name));
+        response
+            .widget_info(|| WidgetInfo::selected(Role::Button, enabled, self.selected, self.name));
         let fill = if self.selected {
             t.accent_soft
         } else if enabled && response.hovered() {
@@ -209,16 +244,24 @@ impl<'a> IconButton<'a> {
         } else {
             Color32::TRANSPARENT
         };
-        ui.painter().rect_filled(rect, f32::from(radius::CONTROL), fill);
+        ui.painter()
+            .rect_filled(rect, f32::from(radius::CONTROL), fill);
         let ink = match (enabled, self.selected) {
             (false, _) => t.text_disabled,
             (true, true) => t.accent,
             (true, false) => t.text,
         };
-        let font = if self.fill { tokens::icon_fill } else { tokens::icon }(size::ICON_TOOLBAR);
-        ui.painter().text(rect.center(), Align2::CENTER_CENTER, self.glyph, font, ink);
+        let font = if self.fill {
+            tokens::icon_fill
+        } else {
+            tokens::icon
+        }(size::ICON_TOOLBAR);
+        ui.painter()
+            .text(rect.center(), Align2::CENTER_CENTER, self.glyph, font, ink);
         focus_ring(ui, &response, radius::CONTROL);
-        response.on_hover_text(self.tooltip).on_disabled_hover_text(self.tooltip)
+        response
+            .on_hover_text(self.tooltip)
+            .on_disabled_hover_text(self.tooltip)
     }
 }
 
@@ -235,14 +278,23 @@ pub fn focus_ring(ui: &Ui, response: &Response, corner: u8) {
 }
 
 /// One of a few, side by side. `name` is the accessible name of the group. True where the choice changed.
-pub fn segmented<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choices: &[(T, String)], current: &mut T) -> bool {
+pub fn segmented<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    choices: &[(T, String)],
+    current: &mut T,
+) -> bool {
     let t = Tokens::of(ui);
     let painter = ui.painter().clone();
     let mut changed = false;
     let galleys: Vec<_> = choices
         .iter()
         .map(|(value, text)| {
-            let ink = if value == current { t.text_strong } else { t.text };
+            let ink = if value == current {
+                t.text_strong
+            } else {
+                t.text
+            };
             painter.layout_no_wrap(text.clone(), tokens::medium(12.0), ink)
         })
         .collect();
@@ -257,7 +309,10 @@ pub fn segmented<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choices: &[(T, St
     );
     let mut x = rect.left();
     for ((value, text), galley) in choices.iter().zip(galleys) {
-        let part = Rect::from_min_size(pos2(x, rect.top()), vec2(galley.size().x + 24.0, rect.height()));
+        let part = Rect::from_min_size(
+            pos2(x, rect.top()),
+            vec2(galley.size().x + 24.0, rect.height()),
+        );
         x = part.right();
         let response = ui.interact(part, ui.id().with((name, text)), Sense::click());
         let selected = value == current;
@@ -281,24 +336,42 @@ pub fn segmented<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choices: &[(T, St
 }
 
 /// A row of 32: label, slider, value. The label is also the accessible name. True where the value changed.
-pub fn slider_row(ui: &mut Ui, label: &str, value: &mut f64, range: std::ops::RangeInclusive<f64>) -> bool {
+pub fn slider_row(
+    ui: &mut Ui,
+    label: &str,
+    value: &mut f64,
+    range: std::ops::RangeInclusive<f64>,
+) -> bool {
     let t = Tokens::of(ui);
     let before = *value;
     ui.name_inputs(label, |ui| {
         ui.horizontal(|ui| {
             ui.set_height(size::ROW);
             let (rect, _) = ui.allocate_exact_size(vec2(64.0, size::ROW), Sense::hover());
-            ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, label, FontId::proportional(13.0), t.text_strong);
+            ui.painter().text(
+                rect.left_center(),
+                Align2::LEFT_CENTER,
+                label,
+                FontId::proportional(13.0),
+                t.text_strong,
+            );
             let field = 52.0;
             ui.spacing_mut().slider_width = (ui.available_width() - field - 12.0).max(40.0);
             ui.visuals_mut().selection.bg_fill = t.accent;
             ui.visuals_mut().widgets.inactive.bg_fill = t.active;
-            ui.add(egui::Slider::new(value, range.clone()).show_value(false).step_by(0.01));
+            ui.add(
+                egui::Slider::new(value, range.clone())
+                    .show_value(false)
+                    .step_by(0.01),
+            );
             ui.visuals_mut().selection.bg_fill = t.accent_soft;
             ui.visuals_mut().widgets.inactive.weak_bg_fill = t.field;
             ui.add_sized(
                 [field, 26.0],
-                egui::DragValue::new(value).range(range).speed(0.005).fixed_decimals(2),
+                egui::DragValue::new(value)
+                    .range(range)
+                    .speed(0.005)
+                    .fixed_decimals(2),
             );
         });
     });
@@ -319,15 +392,24 @@ pub fn divider(ui: &mut Ui) {
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), Sense::hover());
     let clip = ui.clip_rect();
     let stroke = Stroke::new(1.0, Tokens::of(ui).stroke);
-    ui.painter().hline(clip.x_range(), rect.center().y.round() + 0.5, stroke);
+    ui.painter()
+        .hline(clip.x_range(), rect.center().y.round() + 0.5, stroke);
 }
 
 /// A section's title with a weak remark at the right end.
 pub fn section_title(ui: &mut Ui, title: &str, remark: &str) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(title).text_style(tokens::section()).color(Tokens::of(ui).text_strong));
+        ui.label(
+            RichText::new(title)
+                .text_style(tokens::section())
+                .color(Tokens::of(ui).text_strong),
+        );
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            ui.label(RichText::new(remark).text_style(tokens::caption()).color(Tokens::of(ui).text_weak));
+            ui.label(
+                RichText::new(remark)
+                    .text_style(tokens::caption())
+                    .color(Tokens::of(ui).text_weak),
+            );
         });
     });
 }
@@ -341,17 +423,22 @@ pub fn progress_bar(ui: &mut Ui, name: &str, fraction: f32) {
         info.value = Some(f64::from(fraction));
         info
     });
-    ui.painter().rect_filled(rect, f32::from(radius::BAR), t.active);
+    ui.painter()
+        .rect_filled(rect, f32::from(radius::BAR), t.active);
     let mut done = rect;
     done.set_width(rect.width() * fraction.clamp(0.0, 1.0));
-    ui.painter().rect_filled(done, f32::from(radius::BAR), t.accent);
+    ui.painter()
+        .rect_filled(done, f32::from(radius::BAR), t.accent);
 }
 
 /// The colour bar that stands wherever a map does: 0, turbo, 1.
 pub fn color_bar(ui: &mut Ui) {
     let t = Tokens::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(124.0, 16.0), Sense::hover());
-    let bar = Rect::from_min_max(pos2(rect.left() + 14.0, rect.center().y - 4.0), pos2(rect.right() - 14.0, rect.center().y + 4.0));
+    let bar = Rect::from_min_max(
+        pos2(rect.left() + 14.0, rect.center().y - 4.0),
+        pos2(rect.right() - 14.0, rect.center().y + 4.0),
+    );
     let mut mesh = egui::Mesh::default();
     const STEPS: u32 = 32;
     for i in 0..=STEPS {
@@ -366,8 +453,17 @@ pub fn color_bar(ui: &mut Ui) {
         }
     }
     ui.painter().add(mesh);
-    for (text, x, align) in [("0", rect.left(), Align2::LEFT_CENTER), ("1", rect.right(), Align2::RIGHT_CENTER)] {
-        ui.painter().text(pos2(x, rect.center().y), align, text, FontId::proportional(12.0), t.text);
+    for (text, x, align) in [
+        ("0", rect.left(), Align2::LEFT_CENTER),
+        ("1", rect.right(), Align2::RIGHT_CENTER),
+    ] {
+        ui.painter().text(
+            pos2(x, rect.center().y),
+            align,
+            text,
+            FontId::proportional(12.0),
+            t.text,
+        );
     }
     response.on_hover_text("Model attention, one scale for all pictures");
 }
@@ -406,7 +502,13 @@ pub fn picture_ui(ui: &Ui, cell: Rect, picture: &Picture) -> Rect {
         }
         Picture::Failed(_) => {
             ui.painter().rect_filled(cell, corner, t.raised);
-            ui.painter().text(cell.center(), Align2::CENTER_CENTER, icons::WARNING, tokens::icon(20.0), t.warning);
+            ui.painter().text(
+                cell.center(),
+                Align2::CENTER_CENTER,
+                icons::WARNING,
+                tokens::icon(20.0),
+                t.warning,
+            );
             cell
         }
     }
@@ -415,15 +517,26 @@ pub fn picture_ui(ui: &Ui, cell: Rect, picture: &Picture) -> Rect {
 /// The whole texture over `rect`, corners rounded; `tint` fades an attention map.
 pub fn texture_ui(painter: &Painter, rect: Rect, texture: &TextureHandle, tint: Color32) {
     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-    let shape = egui::epaint::RectShape::filled(rect, f32::from(radius::IMAGE), tint).with_texture(texture.id(), uv);
+    let shape = egui::epaint::RectShape::filled(rect, f32::from(radius::IMAGE), tint)
+        .with_texture(texture.id(), uv);
     painter.add(shape);
 }
 
 /// The outline of a box on an image: white over black. `rect` in points.
 pub fn box_outline(painter: &Painter, rect: Rect, selected: bool) {
     let (line, edge) = if selected { (2.0, 4.0) } else { (1.5, 3.0) };
-    painter.rect_stroke(rect, 0.0, Stroke::new(edge, tokens::OVERLAY_EDGE), StrokeKind::Middle);
-    painter.rect_stroke(rect, 0.0, Stroke::new(line, tokens::OVERLAY_LINE), StrokeKind::Middle);
+    painter.rect_stroke(
+        rect,
+        0.0,
+        Stroke::new(edge, tokens::OVERLAY_EDGE),
+        StrokeKind::Middle,
+    );
+    painter.rect_stroke(
+        rect,
+        0.0,
+        Stroke::new(line, tokens::OVERLAY_LINE),
+        StrokeKind::Middle,
+    );
 }
 
 /// The rectangle on screen of a box of the image that is drawn over `image`.
@@ -450,8 +563,16 @@ pub fn problem_ui(ui: &mut Ui, problem: &Problem, commands: &mut Commands) {
         .show(ui, |ui| {
             ui.set_max_width(size::TEXT_MAX);
             ui.horizontal(|ui| {
-                ui.label(RichText::new(icons::WARNING_CIRCLE).font(tokens::icon(size::ICON)).color(t.danger));
-                ui.label(RichText::new(&problem.title).font(tokens::medium(13.0)).color(t.text_strong));
+                ui.label(
+                    RichText::new(icons::WARNING_CIRCLE)
+                        .font(tokens::icon(size::ICON))
+                        .color(t.danger),
+                );
+                ui.label(
+                    RichText::new(&problem.title)
+                        .font(tokens::medium(13.0))
+                        .color(t.text_strong),
+                );
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     if IconButton::new(icons::X, "Dismiss").ui(ui).clicked() {
                         commands.send(Command::DismissProblem);

@@ -133,6 +133,12 @@ impl Project {
 
     /// The boxes of an image, ascending by id.
     #[must_use]
+    pub fn annotation(&self, _id: BoxId) -> Option<&Annotation> {
+        None
+    }
+
+    /// The boxes of an image.
+    #[must_use]
     pub fn boxes(&self, _image: ImageId) -> &[Annotation] {
         &[]
     }
