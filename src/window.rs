@@ -56,7 +56,9 @@ pub fn run(start: Start, device: String) -> Result<()> {
     })
 }
 
-fn has_display() -> bool {
+/// Whether there is anything to open a window on.
+#[must_use]
+pub fn has_display() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }

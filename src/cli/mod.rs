@@ -1,11 +1,53 @@
-//! The command line.
+//! The command line: arguments as parsed ([`args`]), as validated ([`request`]), and one module for each thing done.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, progress and errors to standard
+//! error.
+
+mod args;
+mod demo;
+mod doctor;
+mod headless;
+mod output;
+mod project;
+mod request;
+mod train;
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
+use crate::window;
+use request::Request;
+
+/// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match crate::window::run(crate::window::Start::Page, "CPU".into()) {
+    let request = match Request::try_from(args::Arguments::parse()) {
+        Ok(request) => request,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match carry_out(request) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(request: Request) -> anyhow::Result<()> {
+    match request {
+        Request::Window(start) => window::run(start, doctor::device_name()),
+        Request::New { project } => project::new(&project),
+        Request::Import(import) => project::import(&import),
+        Request::List { project, json } => project::list(&project, json),
+        Request::Box(boxes) => project::boxes(&boxes),
+        Request::Train(train) => train::train(&train),
+        Request::HeadlessDemo { seed, json } => demo::headless(seed, json),
+        Request::Doctor { json } => doctor::doctor(json),
     }
 }

@@ -1,0 +1,114 @@
+//! Arguments as they are typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Show a classifier where to look.
+///
+/// Without a command: opens the window, on PROJECT where one is given.
+#[derive(Debug, Parser)]
+#[command(
+    name = "care",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Research software. Not for diagnosis."
+)]
+pub struct Arguments {
+    /// A project, NAME.care
+    pub project: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an empty project
+    #[command(after_help = "Example: care new skin.care")]
+    New { project: PathBuf },
+    /// Read images into a project
+    ///
+    /// PATH is a folder with one subfolder for each class, or a folder with a table of labels
+    /// (image_id, dx, lesion_id) and its images. Images stay where they are.
+    #[command(after_help = "Example: care import skin.care ham10000 --rare df")]
+    Import {
+        project: PathBuf,
+        path: PathBuf,
+        /// Mark a class as rare: its training images are asked for boxes
+        #[arg(long = "rare", value_name = "CLASS")]
+        rare: Vec<String>,
+        /// Take boxes from this table (image_id, x, y, width, height) [default: boxes.csv beside the images]
+        #[arg(long, value_name = "FILE", conflicts_with = "no_boxes")]
+        boxes: Option<PathBuf>,
+        /// Take no boxes
+        #[arg(long)]
+        no_boxes: bool,
+        /// At most this many images of each class
+        #[arg(long, value_name = "N")]
+        per_class: Option<usize>,
+        /// Share of the images kept for testing
+        #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+        test: f64,
+        /// Share of the remaining images kept for validation
+        #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+        validation: f64,
+        /// Seed of the split
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// List a project's images with class, part, group and boxes
+    #[command(after_help = "Example: care list skin.care --json")]
+    List {
+        project: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show, add or remove the boxes of an image
+    #[command(
+        after_help = "Examples:\n  care box skin.care ISIC_0024318\n  care box skin.care ISIC_0024318 --add 40,30,120,100\n  care box skin.care ISIC_0024318 --remove 7"
+    )]
+    Box {
+        project: PathBuf,
+        /// The image's name, path or number
+        image: String,
+        /// Left, top, right, bottom edge in pixels of the image as shown
+        #[arg(long, value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
+        add: Vec<String>,
+        /// The box's number
+        #[arg(long, value_name = "ID")]
+        remove: Vec<i64>,
+    },
+    /// Train CARE beside its control, without the window
+    #[command(
+        after_help = "Example: care train skin.care --set backbone=resnet18 --set input_size=224 --set alpha=0.5"
+    )]
+    Train {
+        project: PathBuf,
+        /// Settings in a TOML file, as a run's own config.toml
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One setting, on top of the file; may be given again
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// Results as JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// The built-in demo: synthetic images, a rare class, a ruler that misleads
+    #[command(after_help = "Example: care demo --headless --seed 3 --json")]
+    Demo {
+        /// Make, train and test without the window, and print what came out
+        #[arg(long)]
+        headless: bool,
+        /// Seed of the images and of the training
+        #[arg(long, requires = "headless", default_value_t = 0)]
+        seed: u64,
+        #[arg(long, requires = "headless")]
+        json: bool,
+    },
+    /// Say what this machine has: device, libtorch, CUDA, graphics, memory
+    Doctor {
+        #[arg(long)]
+        json: bool,
+    },
+}

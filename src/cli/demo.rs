@@ -1,0 +1,63 @@
+//! `demo --headless`: the whole story in numbers, in a folder that is gone afterwards.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use care_data::synthetic;
+use care_learn::{ModelRole, RunConfig};
+use serde::Serialize;
+
+use super::output::{self, Progress};
+use super::headless;
+
+#[derive(Serialize)]
+struct Report {
+    seed: u64,
+    /// From the first synthetic image to the last number.
+    seconds: f32,
+    stage1: Option<Measures>,
+    control: Option<Measures>,
+    care: Option<Measures>,
+}
+
+#[derive(Serialize)]
+struct Measures {
+    rare_recall: Option<f64>,
+    mca: Option<f64>,
+    energy_in_box: Option<f64>,
+    pointing_hit: Option<f64>,
+}
+
+pub fn headless(seed: u64, as_json: bool) -> Result<()> {
+    let start = Instant::now();
+    let folder = tempfile::Builder::new().prefix("care-demo-").tempdir().context("no temporary folder")?;
+    let progress = Mutex::new(Progress::new());
+    let show = |done, total| {
+        if let Ok(progress) = progress.lock() {
+            progress.show(&format!("making synthetic images {done} of {total}"));
+        }
+    };
+    let import = synthetic::generate(&folder.path().join("images"), seed, &show, &AtomicBool::new(false))?;
+    let mut project = crate::demo::create(&folder.path().join("demo.care"), import)?;
+    let results = headless::run(&mut project, RunConfig { seed, ..RunConfig::demo() })?;
+    if !as_json {
+        return headless::print_table(&project, &results);
+    }
+    let measures = |role| {
+        results.summary(role).map(|summary| Measures {
+            rare_recall: summary.rare_recall.map(|e| e.value),
+            mca: summary.mca.map(|e| e.value),
+            energy_in_box: summary.energy.map(|e| e.value),
+            pointing_hit: summary.pointing_hit.map(|e| e.value),
+        })
+    };
+    output::json(&Report {
+        seed,
+        seconds: start.elapsed().as_secs_f32(),
+        stage1: measures(ModelRole::Before),
+        control: measures(ModelRole::Control),
+        care: measures(ModelRole::Care),
+    })
+}

@@ -1,0 +1,113 @@
+//! A run without the window: the trainer on this thread, told of on standard error.
+
+use anyhow::{Result, bail};
+use care_data::{Project, RunState};
+use care_learn::event::{Outcome, Results};
+use care_learn::task::{pick_watch_list, preflight};
+use care_learn::trainer::{Host, train};
+use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
+
+use super::output::{self, Progress};
+use crate::dispatch::{WATCHED, metrics_of};
+use crate::format;
+
+struct Console(Progress);
+
+impl Host for Console {
+    fn report(&mut self, event: TrainerEvent) {
+        match event {
+            TrainerEvent::Loading { done, total } => self.0.show(&format!("reading images {done} of {total}")),
+            TrainerEvent::Loaded { not_read } => {
+                for file in &not_read {
+                    self.0.say(&format!("left out: {}", format::not_read(file)));
+                }
+            }
+            TrainerEvent::Step(step) => self.0.show(&format!(
+                "stage {}, epoch {:.1}, step {} of {}, {:.0} images/s, {} left",
+                step.stage,
+                step.epoch,
+                step.step,
+                step.num_steps,
+                step.images_per_second,
+                format::duration(step.seconds_left)
+            )),
+            TrainerEvent::Evaluating { role } => self.0.show(&format!("testing {}", role.name())),
+            TrainerEvent::Epoch(_) | TrainerEvent::Film(_) | TrainerEvent::Changed { .. } | TrainerEvent::Ended(_) => {}
+        }
+    }
+
+    fn commands(&mut self) -> Vec<TrainerCommand> {
+        Vec::new()
+    }
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+/// Trains and tests, and records the run in the project.
+pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
+    let progress = Progress::new();
+    for problem in preflight(project, &config) {
+        if problem.blocks() {
+            bail!("{problem}");
+        }
+        progress.say(&format!("note: {problem}"));
+    }
+    let watch = pick_watch_list(project, WATCHED);
+    let (id, folder) = project.begin_run()?;
+    let task = Task::from_project(project, config, folder, watch);
+    match train(&task, &mut Console(progress)) {
+        Outcome::Finished(results) => {
+            let note = format!("finished in {}", format::duration(results.seconds));
+            project.end_run(id, RunState::Finished, &note, &metrics_of(project, &results))?;
+            eprintln!("run {id} {note}: {}", task.folder.display());
+            Ok(results)
+        }
+        Outcome::Stopped(_) => {
+            project.end_run(id, RunState::Stopped, "stopped", &[])?;
+            bail!("the run was stopped; its checkpoint is in {}", task.folder.display())
+        }
+        Outcome::Failed(why) => {
+            project.end_run(id, RunState::Failed, &why, &[])?;
+            bail!("{why}")
+        }
+    }
+}
+
+/// The results as a table: a row for each measure, a column for each model.
+pub fn print_table(project: &Project, results: &Results) -> Result<()> {
+    let metrics = metrics_of(project, results);
+    let mut names: Vec<&str> = Vec::new();
+    for metric in &metrics {
+        if !names.contains(&metric.name.as_str()) {
+            names.push(&metric.name);
+        }
+    }
+    let rows: Vec<Vec<String>> = names
+        .into_iter()
+        .map(|name| {
+            let of = |role: ModelRole| metrics.iter().find(|m| m.name == name && m.model == role.name());
+            let cell = |role| match of(role) {
+                Some(metric) => {
+                    let interval = metric.low.zip(metric.high);
+                    let interval = interval.map(|(low, high)| format!(" ({low:.2}\u{2013}{high:.2})"));
+                    format!("{:.2}{}", metric.value, interval.unwrap_or_default())
+                }
+                None => "\u{2013}".to_owned(),
+            };
+            let n = ModelRole::ALL.into_iter().find_map(of).map_or(String::new(), |metric| metric.n.to_string());
+            vec![name.to_owned(), n, cell(ModelRole::Before), cell(ModelRole::Control), cell(ModelRole::Care)]
+        })
+        .collect();
+    output::table(&["on the test part", "n", "before", "control", "CARE"], &rows)?;
+    if let Some(test) = results.rare_difference {
+        let verdict = if test.p < 0.05 { "differ" } else { "no detectable difference" };
+        output::line(&format!(
+            "CARE against the control on {} rare test images: right only in CARE {}, only in the control {}; \
+             McNemar's exact test p = {:.3}: {verdict}",
+            test.n, test.second_only, test.first_only, test.p
+        ))?;
+    }
+    Ok(())
+}

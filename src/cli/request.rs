@@ -1,0 +1,160 @@
+//! What was asked for, checked: every path, number and name that can be checked without opening the project.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use care_data::import::{BoxesFrom, Options};
+use care_data::split::SplitSpec;
+use care_data::{BoundingBox, BoxId};
+use care_learn::RunConfig;
+
+use super::args::{Arguments, Command};
+use crate::window::Start;
+
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    Window(Start),
+    New { project: PathBuf },
+    Import(Import),
+    List { project: PathBuf, json: bool },
+    Box(Boxes),
+    Train(Train),
+    HeadlessDemo { seed: u64, json: bool },
+    Doctor { json: bool },
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Import {
+    pub project: PathBuf,
+    pub path: PathBuf,
+    pub rare: Vec<String>,
+    pub options: Options,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Boxes {
+    pub project: PathBuf,
+    pub image: String,
+    pub add: Vec<BoundingBox>,
+    pub remove: Vec<BoxId>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Train {
+    pub project: PathBuf,
+    pub config: RunConfig,
+    pub json: bool,
+}
+
+impl TryFrom<Arguments> for Request {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: Arguments) -> Result<Self> {
+        let Some(command) = arguments.command else {
+            return Ok(Self::Window(arguments.project.map_or(Start::Page, Start::Project)));
+        };
+        Ok(match command {
+            Command::New { project } => {
+                ensure!(
+                    project.extension().is_some_and(|extension| extension == "care"),
+                    "{} does not end in .care, as a project's folder does",
+                    project.display()
+                );
+                Self::New { project }
+            }
+            Command::Import { project, path, rare, boxes, no_boxes, per_class, test, validation, seed } => {
+                for (name, share) in [("--test", test), ("--validation", validation)] {
+                    ensure!((0.0..1.0).contains(&share), "{name} {share} is not a share from 0 to below 1");
+                }
+                ensure!(per_class != Some(0), "--per-class 0 would leave no images");
+                let boxes = match boxes {
+                    Some(file) => BoxesFrom::File(file),
+                    None if no_boxes => BoxesFrom::None,
+                    None => BoxesFrom::Found,
+                };
+                let split = SplitSpec { seed, test, validation };
+                Self::Import(Import { project, path, rare, options: Options { split, boxes, per_class } })
+            }
+            Command::List { project, json } => Self::List { project, json },
+            Command::Box { project, image, add, remove } => {
+                let add = add.iter().map(|text| parse_box(text)).collect::<Result<_>>()?;
+                Self::Box(Boxes { project, image, add, remove: remove.into_iter().map(BoxId).collect() })
+            }
+            Command::Train { project, config, set, json } => {
+                let config = match config {
+                    Some(file) => {
+                        let text = std::fs::read_to_string(&file)
+                            .with_context(|| format!("{} cannot be read", file.display()))?;
+                        toml::from_str(&text).with_context(|| format!("{} cannot be used", file.display()))?
+                    }
+                    None => RunConfig::default(),
+                };
+                config.check()?;
+                let config = set.iter().try_fold(config, |config, assignment| {
+                    config.with(assignment).with_context(|| format!("--set {assignment}"))
+                })?;
+                Self::Train(Train { project, config, json })
+            }
+            Command::Demo { headless: true, seed, json } => Self::HeadlessDemo { seed, json },
+            Command::Demo { headless: false, .. } => Self::Window(Start::Demo),
+            Command::Doctor { json } => Self::Doctor { json },
+        })
+    }
+}
+
+fn parse_box(text: &str) -> Result<BoundingBox> {
+    let numbers = text.split(',').map(|part| part.trim().parse::<f64>()).collect::<Result<Vec<_>, _>>();
+    let numbers: [f64; 4] = numbers
+        .ok()
+        .and_then(|numbers| numbers.try_into().ok())
+        .with_context(|| format!("\"{text}\" is not a box: write X0,Y0,X1,Y1"))?;
+    Ok(BoundingBox::try_from(numbers)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Request> {
+        Request::try_from(Arguments::try_parse_from(line.split(' '))?)
+    }
+
+    #[test]
+    fn good_lines() {
+        assert_eq!(parse("care").unwrap(), Request::Window(Start::Page));
+        assert_eq!(parse("care a.care").unwrap(), Request::Window(Start::Project("a.care".into())));
+        assert_eq!(parse("care demo").unwrap(), Request::Window(Start::Demo));
+        assert_eq!(
+            parse("care demo --headless --seed 3 --json").unwrap(),
+            Request::HeadlessDemo { seed: 3, json: true }
+        );
+        let Request::Train(train) = parse("care train a.care --set alpha=0.25 --set seed=4").unwrap() else {
+            panic!("not a training")
+        };
+        assert_eq!((train.config.live.alpha, train.config.seed), (0.25, 4));
+        let Request::Box(boxes) = parse("care box a.care x --add 1,2,3.5,4").unwrap() else { panic!("not a box") };
+        assert_eq!(boxes.add, [BoundingBox::new(1.0, 2.0, 3.5, 4.0).unwrap()]);
+    }
+
+    #[test]
+    fn bad_lines() {
+        for line in [
+            "care new a",
+            "care train a.care --set alhpa=0.5",
+            "care train a.care --set alpha=2",
+            "care train a.care --set alpha",
+            "care train a.care --config /does/not/exist.toml",
+            "care box a.care x --add 1,2,3",
+            "care box a.care x --add 3,3,1,1",
+            "care import a.care b --test 1.5",
+            "care import a.care b --per-class 0",
+            "care import a.care b --boxes c.csv --no-boxes",
+            "care demo --seed 3",
+            "care fly",
+        ] {
+            assert!(parse(line).is_err(), "{line} was accepted");
+        }
+    }
+}
