@@ -74,6 +74,15 @@ pub enum ImportError {
     Stopped,
 }
 
+impl ImportError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
 /// Reads a folder or a table: which images there are, of which class and group, their sizes and their boxes. Each file is
 /// read once and none is decoded. `progress` is told how many of how many files were read, from any thread.
 ///
