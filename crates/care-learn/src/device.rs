@@ -75,7 +75,7 @@ impl Display for CudaStatus {
             }
             CudaStatus::NoDriver => write!(f, "no NVIDIA driver on this machine"),
             CudaStatus::NotLoaded { library, reason } => {
-                write!(f, "{} could not be opened: {reason}", library.display())
+                write!(f, "{} could not be opened ({reason})", library.display())
             }
             CudaStatus::NoGpu { driver, built_for } if driver < built_for => {
                 write!(
@@ -187,15 +187,15 @@ fn look_for_cuda(libtorch_cpu: &Path) -> CudaStatus {
     let Ok(driver) = open_for_good(Path::new("libcuda.so.1")) else {
         return CudaStatus::NoDriver;
     };
-    if let Err(error) = open_for_good(&library) {
-        return CudaStatus::NotLoaded {
+    match open_for_good(&library) {
+        Ok(cuda) => CudaStatus::NoGpu {
+            driver: version(&driver, b"cuDriverGetVersion\0"),
+            built_for: version(&cuda, b"cudaRuntimeGetVersion\0"),
+        },
+        Err(error) => CudaStatus::NotLoaded {
             library,
             reason: error.to_string(),
-        };
-    }
-    CudaStatus::NoGpu {
-        driver: driver_version(&driver),
-        built_for: CudaVersion(tch::utils::version_cudart()),
+        },
     }
 }
 
@@ -206,15 +206,13 @@ fn open_for_good(library: &Path) -> Result<ManuallyDrop<Library>, libloading::Er
     unsafe { Library::open(Some(library), RTLD_NOW | RTLD_GLOBAL) }.map(ManuallyDrop::new)
 }
 
-/// 0.0 if the driver does not say.
-fn driver_version(driver: &Library) -> CudaVersion {
+/// What a library's function of this name says; 0.0 if it says nothing.
+fn version(library: &Library, function: &[u8]) -> CudaVersion {
     let mut version: c_int = 0;
-    // SAFETY: `CUresult cuDriverGetVersion(int*)` in cuda.h; it may be called at any time.
+    // SAFETY: both functions asked for are declared so, in cuda.h and cuda_runtime_api.h, and may be called at any time.
     unsafe {
-        if let Ok(get_version) =
-            driver.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion\0")
-        {
-            get_version(&raw mut version);
+        if let Ok(get) = library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(function) {
+            get(&raw mut version);
         }
     }
     CudaVersion(version.into())
