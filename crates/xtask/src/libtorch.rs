@@ -278,7 +278,7 @@ impl Installer {
                 n => digest.update(&buffer[..n]),
             }
         }
-        let intact = hex(&digest.finalize()) == wheel.sha256;
+        let intact = format!("{:x}", digest.finalize()) == wheel.sha256;
         if !intact {
             eprintln!(
                 "{} is damaged: its SHA-256 is not the one expected.",
@@ -368,7 +368,7 @@ fn unpack_wheel(wheel: &Path, set: WheelSet, into: &Path) -> Result<()> {
         let mut member = archive.by_index(index)?;
         let Some(destination) = member
             .enclosed_name()
-            .and_then(|name| set.destination(&name))
+            .and_then(|name| set.destination(name))
         else {
             continue;
         };
@@ -385,10 +385,6 @@ fn unpack_wheel(wheel: &Path, set: WheelSet, into: &Path) -> Result<()> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
@@ -401,7 +397,7 @@ mod tests {
     use std::io::Write;
 
     use zip::ZipWriter;
-    use zip::write::SimpleFileOptions;
+    use zip::write::FileOptions;
 
     use super::*;
 
@@ -409,15 +405,14 @@ mod tests {
     fn wheel_of(members: &[&str]) -> Vec<u8> {
         let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
         for member in members {
-            zip.start_file(*member, SimpleFileOptions::default())
-                .unwrap();
+            zip.start_file(*member, FileOptions::default()).unwrap();
             zip.write_all(member.as_bytes()).unwrap();
         }
         zip.finish().unwrap().into_inner()
     }
 
     fn sha256_of(bytes: &[u8]) -> &'static str {
-        hex(&Sha256::digest(bytes)).leak()
+        format!("{:x}", Sha256::digest(bytes)).leak()
     }
 
     /// pip is out of reach.
