@@ -1,8 +1,15 @@
 //! From a file's bytes to upright 8-bit RGB pixels: PNG, JPEG and TIFF.
 
+use std::fs::File;
+use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
-use image::RgbImage;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{
+    ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader,
+    Limits, Pixel, Primitive, RgbImage, Rgba,
+};
+use tiff::tags::Tag;
 
 use crate::geometry::{ImageSize, Orientation};
 
@@ -27,6 +34,9 @@ pub enum DecodeError {
 
 /// Images beyond this many pixels are refused.
 pub const MAX_PIXELS: u64 = 100_000_000;
+
+/// Enough for [`MAX_PIXELS`] of four 16-bit channels.
+const MAX_BYTES: u64 = 1 << 30;
 
 impl DecodeError {
     /// What to do about it.
@@ -57,31 +67,231 @@ pub struct Header {
 ///
 /// # Errors
 /// Where the bytes are no image that [`decode`] could read.
-pub fn header(_bytes: &[u8]) -> Result<Header, DecodeError> {
-    Err(DecodeError::NotAnImage)
+pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
+    let (decoder, orientation) = decoder(bytes)?;
+    let (width, height) = decoder.dimensions();
+    Ok(Header {
+        size: orientation.shown(ImageSize::new(width, height)),
+        orientation,
+    })
 }
 
-/// Decodes a file.
+/// Decodes a file: upright, 8-bit RGB. Of 16 bits the upper 8 are kept, grey is given to all three channels, and what
+/// is transparent is laid over black.
 ///
 /// # Errors
 /// Where the file cannot be read or is no image within the limits.
 pub fn decode(path: &Path) -> Result<RgbImage, DecodeError> {
-    header(&std::fs::read(path)?)?;
-    Err(DecodeError::NotAnImage)
+    let bytes = read_file(path)?;
+    let (decoder, orientation) = decoder(&bytes)?;
+    let mut image = DynamicImage::ImageRgb8(rgb8(DynamicImage::from_decoder(decoder)?));
+    if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
+        image.apply_orientation(orientation);
+    }
+    Ok(image.into_rgb8())
 }
 
 /// Decodes a file and brings it to `size`, sides scaled separately, each pixel an area's average.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_resized(path: &Path, _size: ImageSize) -> Result<RgbImage, DecodeError> {
-    decode(path)
+pub fn decode_resized(path: &Path, size: ImageSize) -> Result<RgbImage, DecodeError> {
+    resized(decode(path)?, size)
 }
 
 /// Decodes a file and fits it into `side` x `side` pixels, proportions kept, never enlarged.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn thumbnail(path: &Path, _side: u32) -> Result<RgbImage, DecodeError> {
-    decode(path)
+pub fn thumbnail(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
+    let image = decode(path)?;
+    let (width, height) = image.dimensions();
+    let scale = f64::from(side) / f64::from(width.max(height));
+    if scale >= 1.0 {
+        return Ok(image);
+    }
+    let scaled = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+    resized(image, ImageSize::new(scaled(width), scaled(height)))
+}
+
+/// A whole file's bytes, where it begins like an image and is not beyond all measure.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() > 2 * MAX_BYTES {
+        return Err(DecodeError::Unsupported(
+            "the file is larger than 2 GB".to_owned(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    (&mut file).take(32).read_to_end(&mut bytes)?;
+    known_format(&bytes)?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn known_format(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Tiff)) => Ok(format),
+        Ok(other) => Err(DecodeError::Unsupported(format!("{other:?}"))),
+        Err(_) => Err(DecodeError::NotAnImage),
+    }
+}
+
+/// A decoder that has read the header of an image within the limits, and the image's orientation.
+fn decoder(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Orientation), DecodeError> {
+    let format = known_format(bytes)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits());
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if ImageSize::new(width, height).area() > MAX_PIXELS {
+        return Err(DecodeError::TooLarge { width, height });
+    }
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(DecodeError::Unsupported(
+            "floating-point samples".to_owned(),
+        ));
+    }
+    if !is_whole(bytes, format) {
+        return Err(DecodeError::CutOff);
+    }
+    // An unreadable orientation is no reason to refuse an image: every viewer then shows it as stored.
+    let orientation = decoder
+        .orientation()
+        .map_or(1, |orientation| orientation.to_exif());
+    Ok((decoder, Orientation::from_exif(orientation.into())))
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    limits
+}
+
+/// Whether a file's end is there. Decoders fill what is missing of a JPEG with grey and say nothing.
+fn is_whole(bytes: &[u8], format: ImageFormat) -> bool {
+    match format {
+        ImageFormat::Png => has_png_end(bytes),
+        ImageFormat::Jpeg => has_jpeg_end(bytes),
+        ImageFormat::Tiff => has_tiff_strips(bytes),
+        _ => true,
+    }
+}
+
+/// Walks the chunks (length, name, data, checksum) to IEND.
+fn has_png_end(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        if after.starts_with(b"IEND") {
+            return true;
+        }
+        let length = u32::from_be_bytes(*length) as usize;
+        rest = after.get(length.saturating_add(8)..).unwrap_or_default();
+    }
+    false
+}
+
+/// Walks the segments to the first scan and looks for the end marker behind it, where entropy coding cannot produce it.
+fn has_jpeg_end(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xDA;
+    const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        match *rest {
+            // Any number of FF may stand before a marker.
+            [0xFF, 0xFF, ..] => rest = &rest[1..],
+            [0xFF, START_OF_SCAN, ref scan @ ..] => {
+                return scan.windows(2).any(|pair| pair == END_OF_IMAGE);
+            }
+            [0xFF, _, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                rest = rest.get(2 + length..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Whether every strip or tile of the first image lies within the file. What the reader does not understand is left for
+/// decoding to find.
+fn has_tiff_strips(bytes: &[u8]) -> bool {
+    let Ok(mut tiff) = tiff::decoder::Decoder::new(Cursor::new(bytes)) else {
+        return true;
+    };
+    let mut ends_within = |offsets, counts| {
+        let (offsets, counts) = (
+            tiff.get_tag_u64_vec(offsets).ok()?,
+            tiff.get_tag_u64_vec(counts).ok()?,
+        );
+        Some(
+            offsets
+                .iter()
+                .zip(&counts)
+                .all(|(at, n)| at.saturating_add(*n) <= bytes.len() as u64),
+        )
+    };
+    ends_within(Tag::StripOffsets, Tag::StripByteCounts)
+        .or_else(|| ends_within(Tag::TileOffsets, Tag::TileByteCounts))
+        .unwrap_or(true)
+}
+
+fn rgb8(image: DynamicImage) -> RgbImage {
+    match image {
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => image.into_rgb8(),
+        DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgba8(_) => {
+            over_black(&image.into_rgba8(), |v| v)
+        }
+        // Not image's own conversion, which rounds: 8 bits then no longer mean the same grey in every file of a series.
+        _ => over_black(&image.into_rgba16(), |v| (v >> 8) as u8),
+    }
+}
+
+fn over_black<S: Primitive + 'static>(
+    image: &ImageBuffer<Rgba<S>, Vec<S>>,
+    to_8_bits: fn(S) -> u8,
+) -> RgbImage
+where
+    Rgba<S>: Pixel<Subpixel = S>,
+{
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, a] = image.get_pixel(x, y).0.map(to_8_bits);
+        image::Rgb([r, g, b].map(|v| (u16::from(v) * u16::from(a) / 255) as u8))
+    })
+}
+
+fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
+    if image.dimensions() == (size.width, size.height) {
+        return Ok(image);
+    }
+    let mut to = RgbImage::new(size.width, size.height);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new()
+        .resize(&image, &mut to, &options)
+        .map_err(|error| DecodeError::Unsupported(sentence_part(&error)))?;
+    Ok(to)
+}
+
+impl From<ImageError> for DecodeError {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Self::CutOff,
+            ImageError::IoError(error) => Self::Io(error),
+            ImageError::Unsupported(error) => Self::Unsupported(sentence_part(&error)),
+            ImageError::Limits(_) => Self::Unsupported("it needs too much memory".to_owned()),
+            other => Self::Damaged(sentence_part(&other)),
+        }
+    }
+}
+
+/// A decoder's message, fit to stand in the middle of a sentence and in one line.
+fn sentence_part(error: &dyn std::fmt::Display) -> String {
+    let line = error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    line.trim_end_matches('.').to_owned()
 }

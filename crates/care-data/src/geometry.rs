@@ -100,6 +100,15 @@ impl BoundingBox {
         Self::from_corners([self.x0, self.y0], [self.x1, self.y1], size)
     }
 
+    /// Whether it lies in the image with all of its area.
+    #[must_use]
+    pub fn fits(self, size: ImageSize) -> bool {
+        self.x0 >= 0.0
+            && self.y0 >= 0.0
+            && self.x1 <= f64::from(size.width)
+            && self.y1 <= f64::from(size.height)
+    }
+
     /// Moved by `delta`, stopped at the image's edges with its size kept.
     #[must_use]
     pub fn moved(self, [dx, dy]: [f64; 2], size: ImageSize) -> Self {

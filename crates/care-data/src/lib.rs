@@ -7,16 +7,19 @@ pub mod decode;
 pub mod edit;
 pub mod geometry;
 pub mod import;
+mod intake;
 pub mod model;
 pub mod project;
 pub mod split;
+mod state;
+mod store;
 pub mod synthetic;
 
 pub use edit::Edit;
 pub use geometry::{BoundingBox, ImageSize, Orientation};
 pub use model::{
-    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead, Part, Run, RunId,
-    RunState,
+    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, Metric, NotRead, Part, Run,
+    RunId, RunState,
 };
-pub use project::{Metric, Project, ProjectError, TakenIn};
+pub use project::{Project, ProjectError, TakenIn};
 pub use split::SplitSpec;

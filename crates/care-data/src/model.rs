@@ -82,6 +82,12 @@ impl Part {
             Self::Test => "test",
         }
     }
+
+    /// The part of a [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
+    }
 }
 
 /// An image of a project: a file that stays where it is.
@@ -151,6 +157,40 @@ pub enum RunState {
     Finished,
     Stopped,
     Failed,
+}
+
+impl RunState {
+    pub const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Stopped, Self::Failed];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of a [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// One measured number of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// Which model was measured, such as "care".
+    pub model: String,
+    pub name: String,
+    pub value: f64,
+    /// How many images it was measured on.
+    pub n: u64,
+    /// The interval's ends, where there is one.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
 }
 
 /// A run's row in the project; everything else about it lies in its own folder.

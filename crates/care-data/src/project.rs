@@ -1,17 +1,32 @@
 //! A project: a folder `NAME.care` with a SQLite file and a folder per run.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
 
-use crate::edit::Edit;
+use crate::edit::{Edit, EditError};
 use crate::import::Import;
+use crate::intake::Arrivals;
 use crate::model::{
-    Annotation, BoxId, Class, ClassId, Image, ImageId, NotRead, Run, RunId, RunState,
+    Annotation, BoxId, Class, ClassId, Image, ImageId, Metric, NotRead, Run, RunId, RunState,
 };
+use crate::state::State;
+use crate::store::{Entry, Loaded, Store, now};
 
 /// A project, held in memory; every change is on disk when the call that makes it returns.
 #[derive(Debug)]
 pub struct Project {
+    /// Absolute, without symbolic links.
     dir: PathBuf,
+    store: Store,
+    state: State,
+    next_box: BoxId,
+    undoable: Option<Entry>,
+    redoable: Option<Entry>,
+    not_read: Vec<NotRead>,
+    runs: Vec<Run>,
+    metrics: BTreeMap<RunId, Vec<Metric>>,
+    revision: u64,
 }
 
 /// How many images an import brought.
@@ -20,20 +35,6 @@ pub struct TakenIn {
     pub added: usize,
     /// Same content or same path as an image of the project.
     pub already_there: usize,
-}
-
-/// One measured number of a run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Metric {
-    /// "before", "control" or "care".
-    pub model: String,
-    pub name: String,
-    pub value: f64,
-    /// How many images or pixels it was measured on.
-    pub n: u64,
-    /// The 95 % interval, where there is one.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
 }
 
 /// Why a project cannot be opened or changed: the file, what is wrong with it, what to do. Nothing was changed.
@@ -59,6 +60,8 @@ pub enum ProjectError {
     ReadOnly { path: PathBuf },
     #[error("No space is left on the disk of {path}. Make room and try again; nothing was lost.")]
     DiskFull { path: PathBuf },
+    #[error("{path} has no run {id}.")]
+    NoSuchRun { path: PathBuf, id: RunId },
     #[error(transparent)]
     Edit(#[from] crate::edit::EditError),
     #[error("{path}: {source}.")]
@@ -79,15 +82,45 @@ impl Project {
     /// # Errors
     /// Where something is there already, or the folder cannot be written.
     pub fn create(dir: &Path) -> Result<Self, ProjectError> {
-        Err(ProjectError::Exists { path: dir.into() })
+        let failed = |error| ProjectError::io(dir, error);
+        let was_there = dir.exists();
+        if was_there && !is_empty_folder(dir).map_err(failed)? {
+            return Err(ProjectError::Exists {
+                path: dir.to_owned(),
+            });
+        }
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let dir = dir.canonicalize().map_err(failed)?;
+        let made = Store::create(&dir).and_then(|store| Self::load(dir.clone(), store));
+        if made.is_err() && !was_there {
+            // Nothing but what was made here can be in it. The error that matters is the first one.
+            let _ = std::fs::remove_dir_all(&dir);
+        }
+        made
     }
 
-    /// Opens a project to work in it. It is the only one to do so until it is dropped.
+    /// Opens a project to work in it. It is the only one to do so until it is dropped. A run that its process did not
+    /// live to end is stopped.
     ///
     /// # Errors
     /// Where it is no project, damaged, newer, open elsewhere or not writable. Then it was not touched.
     pub fn open(dir: &Path) -> Result<Self, ProjectError> {
-        Err(ProjectError::NotAProject { path: dir.into() })
+        let dir = existing(dir)?;
+        let store = Store::open(&dir)?;
+        let mut project = Self::load(dir, store)?;
+        let cut_off = project
+            .runs
+            .iter()
+            .filter(|run| run.state == RunState::Running);
+        for id in cut_off.map(|run| run.id).collect::<Vec<_>>() {
+            project.end_run(
+                id,
+                RunState::Stopped,
+                "Cut off: the program ended while it trained.",
+                &[],
+            )?;
+        }
+        Ok(project)
     }
 
     /// Opens a project to look at it, even while another process works in it.
@@ -95,9 +128,36 @@ impl Project {
     /// # Errors
     /// Where it is no project, damaged or newer.
     pub fn open_read_only(dir: &Path) -> Result<Self, ProjectError> {
-        Err(ProjectError::NotAProject { path: dir.into() })
+        let dir = existing(dir)?;
+        let store = Store::open_read_only(&dir)?;
+        Self::load(dir, store)
     }
 
+    fn load(dir: PathBuf, store: Store) -> Result<Self, ProjectError> {
+        let Loaded {
+            state,
+            next_box,
+            undoable,
+            redoable,
+            not_read,
+            runs,
+            metrics,
+        } = store.load()?;
+        Ok(Self {
+            dir,
+            store,
+            state,
+            next_box,
+            undoable,
+            redoable,
+            not_read,
+            runs,
+            metrics,
+            revision: 0,
+        })
+    }
+
+    /// The project's folder: absolute, without symbolic links.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -106,71 +166,110 @@ impl Project {
     /// The folder's name without `.care`.
     #[must_use]
     pub fn name(&self) -> &str {
-        ""
+        let name = self
+            .dir
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("project");
+        name.strip_suffix(".care").unwrap_or(name)
     }
 
     /// Ascending by id.
     #[must_use]
     pub fn images(&self) -> &[Image] {
-        &[]
+        &self.state.images
     }
 
     #[must_use]
-    pub fn image(&self, _id: ImageId) -> Option<&Image> {
-        None
+    pub fn image(&self, id: ImageId) -> Option<&Image> {
+        self.state.image(id)
     }
 
     /// Ascending by id: the order of the logits.
     #[must_use]
     pub fn classes(&self) -> &[Class] {
-        &[]
+        &self.state.classes
     }
 
     #[must_use]
-    pub fn class(&self, _id: ClassId) -> Option<&Class> {
-        None
+    pub fn class(&self, id: ClassId) -> Option<&Class> {
+        self.state.class(id)
+    }
+
+    #[must_use]
+    pub fn annotation(&self, id: BoxId) -> Option<&Annotation> {
+        self.state.annotation(id)
     }
 
     /// The boxes of an image, ascending by id.
     #[must_use]
-    pub fn annotation(&self, _id: BoxId) -> Option<&Annotation> {
-        None
-    }
-
-    /// The boxes of an image.
-    #[must_use]
-    pub fn boxes(&self, _image: ImageId) -> &[Annotation] {
-        &[]
+    pub fn boxes(&self, image: ImageId) -> &[Annotation] {
+        self.state.boxes(image)
     }
 
     /// Where an image's file lies.
     #[must_use]
     pub fn path_of(&self, image: &Image) -> PathBuf {
-        self.dir.join(&image.path)
+        path_of(&self.dir, image)
     }
 
     /// The id for the next [`Edit::AddBox`].
     #[must_use]
     pub fn next_box_id(&self) -> BoxId {
-        BoxId(1)
+        self.next_box
     }
 
     /// Makes one change, in one transaction. What had been undone can no longer be redone.
     ///
     /// # Errors
     /// Where the edit does not fit the project or cannot be written; then nothing changed.
-    pub fn apply(&mut self, _edit: Edit) -> Result<(), ProjectError> {
-        Err(ProjectError::ReadOnly {
-            path: self.dir.clone(),
-        })
+    pub fn apply(&mut self, edit: Edit) -> Result<(), ProjectError> {
+        let new_box = match &edit {
+            Edit::AddBox { annotation } if annotation.id < self.next_box => {
+                return Err(EditError::BoxIdTaken(annotation.id).into());
+            }
+            Edit::AddBox { annotation } => Some(annotation.id),
+            _ => None,
+        };
+        let inverse = self.state.apply(&edit)?;
+        match self.store.record(edit, inverse.clone()) {
+            Ok(entry) => {
+                self.next_box = new_box.map_or(self.next_box, |id| BoxId(id.0 + 1));
+                self.undoable = Some(entry);
+                self.redoable = None;
+                self.revision += 1;
+                Ok(())
+            }
+            Err(error) => {
+                self.state.apply(&inverse)?;
+                Err(error)
+            }
+        }
     }
 
-    /// Takes the last edit back and says which it was; `None` where there is nothing to undo.
+    /// Takes the last edit back and says which it was; `None` where there is nothing to undo. Goes back as far as the
+    /// project does, also across restarts.
     ///
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn undo(&mut self) -> Result<Option<Edit>, ProjectError> {
-        Ok(None)
+        let Some(entry) = self.undoable.clone() else {
+            return Ok(None);
+        };
+        self.state.apply(&entry.inverse)?;
+        match self.store.undo(&entry) {
+            Ok(before) => {
+                self.undoable = before;
+                self.revision += 1;
+                let edit = entry.edit.clone();
+                self.redoable = Some(entry);
+                Ok(Some(edit))
+            }
+            Err(error) => {
+                self.state.apply(&entry.edit)?;
+                Err(error)
+            }
+        }
     }
 
     /// Makes the edit that was undone last again and says which it was; `None` where there is nothing to redo.
@@ -178,53 +277,86 @@ impl Project {
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn redo(&mut self) -> Result<Option<Edit>, ProjectError> {
-        Ok(None)
+        let Some(entry) = self.redoable.clone() else {
+            return Ok(None);
+        };
+        self.state.apply(&entry.edit)?;
+        match self.store.redo(&entry) {
+            Ok(after) => {
+                self.redoable = after;
+                self.revision += 1;
+                let edit = entry.edit.clone();
+                self.undoable = Some(entry);
+                Ok(Some(edit))
+            }
+            Err(error) => {
+                self.state.apply(&entry.inverse)?;
+                Err(error)
+            }
+        }
     }
 
     /// The edit that [`undo`](Self::undo) would take back.
     #[must_use]
     pub fn undoable(&self) -> Option<&Edit> {
-        None
+        self.undoable.as_ref().map(|entry| &entry.edit)
     }
 
     /// The edit that [`redo`](Self::redo) would make again.
     #[must_use]
     pub fn redoable(&self) -> Option<&Edit> {
-        None
+        self.redoable.as_ref().map(|entry| &entry.edit)
     }
 
     /// Grows with every change, so that caches know.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        0
+        self.revision
     }
 
-    /// Makes an import part of the project, in one transaction. Images that are there already stay as they are.
+    /// Makes an import part of the project, in one transaction. Images that are there already stay as they are, also
+    /// their boxes; one that was moved since is found again by its content. New classes come in the order of their
+    /// number of images, the largest first.
     ///
     /// # Errors
     /// Where it cannot be written; then nothing changed.
-    pub fn take_in(&mut self, _import: Import) -> Result<TakenIn, ProjectError> {
-        Err(ProjectError::ReadOnly {
-            path: self.dir.clone(),
-        })
+    pub fn take_in(&mut self, import: Import) -> Result<TakenIn, ProjectError> {
+        let arrivals = Arrivals::new(import, &self.state, &self.dir, self.next_box);
+        self.store.take_in(&arrivals)?;
+        let Arrivals {
+            classes,
+            images,
+            boxes,
+            moved,
+            not_read,
+            split: _,
+            taken_in,
+        } = arrivals;
+        self.next_box = boxes
+            .last()
+            .map_or(self.next_box, |annotation| BoxId(annotation.id.0 + 1));
+        self.state.take_in(classes, images, boxes, moved)?;
+        self.not_read = not_read;
+        self.revision += 1;
+        Ok(taken_in)
     }
 
     /// What the last import could not read.
     #[must_use]
     pub fn not_read(&self) -> &[NotRead] {
-        &[]
+        &self.not_read
     }
 
     /// Ascending by id.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
-        &[]
+        &self.runs
     }
 
     /// The numbers recorded when a run ended.
     #[must_use]
-    pub fn metrics(&self, _run: RunId) -> &[Metric] {
-        &[]
+    pub fn metrics(&self, run: RunId) -> &[Metric] {
+        self.metrics.get(&run).map_or(&[], Vec::as_slice)
     }
 
     /// Records a new run and makes its folder.
@@ -232,25 +364,52 @@ impl Project {
     /// # Errors
     /// Where it cannot be written.
     pub fn begin_run(&mut self) -> Result<(RunId, PathBuf), ProjectError> {
-        Err(ProjectError::ReadOnly {
-            path: self.dir.clone(),
-        })
+        let mut id = RunId(self.runs.last().map_or(1, |run| run.id.0 + 1));
+        // A folder of that number may be left where the project's file came back from a backup.
+        while self.run_dir(id).exists() {
+            id.0 += 1;
+        }
+        let dir = self.run_dir(id);
+        let run = Run {
+            id,
+            state: RunState::Running,
+            started_at: now(),
+            note: String::new(),
+        };
+        self.store.begin_run(&run)?;
+        self.runs.push(run);
+        self.revision += 1;
+        std::fs::create_dir_all(&dir).map_err(|error| ProjectError::io(&dir, error))?;
+        Ok((id, dir))
     }
 
     /// Records how a run ended. `note` is one line.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where there is no such run or it cannot be written.
     pub fn end_run(
         &mut self,
-        _id: RunId,
-        _state: RunState,
-        _note: &str,
-        _metrics: &[Metric],
+        id: RunId,
+        state: RunState,
+        note: &str,
+        metrics: &[Metric],
     ) -> Result<(), ProjectError> {
-        Err(ProjectError::ReadOnly {
-            path: self.dir.clone(),
-        })
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id) else {
+            return Err(ProjectError::NoSuchRun {
+                path: self.dir.clone(),
+                id,
+            });
+        };
+        let ended = Run {
+            state,
+            note: note.to_owned(),
+            ..run.clone()
+        };
+        self.store.end_run(&ended, metrics)?;
+        *run = ended;
+        self.metrics.insert(id, metrics.to_vec());
+        self.revision += 1;
+        Ok(())
     }
 
     /// A run's folder.
@@ -258,4 +417,32 @@ impl Project {
     pub fn run_dir(&self, id: RunId) -> PathBuf {
         self.dir.join(format!("runs/{:04}", id.0))
     }
+}
+
+/// Where an image's file lies. `dir` has no symbolic links, so `..` may be taken literally.
+pub(crate) fn path_of(dir: &Path, image: &Image) -> PathBuf {
+    let mut path = dir.to_owned();
+    for part in Path::new(&image.path).components() {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            part => path.push(part),
+        }
+    }
+    path
+}
+
+fn existing(dir: &Path) -> Result<PathBuf, ProjectError> {
+    match dir.canonicalize() {
+        Ok(dir) => Ok(dir),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(ProjectError::NotAProject {
+            path: dir.to_owned(),
+        }),
+        Err(error) => Err(ProjectError::io(dir, error)),
+    }
+}
+
+fn is_empty_folder(path: &Path) -> std::io::Result<bool> {
+    Ok(path.is_dir() && path.read_dir()?.next().is_none())
 }

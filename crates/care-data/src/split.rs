@@ -1,8 +1,12 @@
 //! Train, validation and test: stratified by class, a group always on one side.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde::{Deserialize, Serialize};
 
-/// How a project's images are split.
+use crate::model::{ContentHash, Part};
+
+/// How images are split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SplitSpec {
     pub seed: u64,
@@ -20,4 +24,119 @@ impl Default for SplitSpec {
             validation: 0.1,
         }
     }
+}
+
+/// An image as the split sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item<'a> {
+    pub class: &'a str,
+    /// The patient or lesion.
+    pub group: &'a str,
+    /// Where it stands already.
+    pub part: Option<Part>,
+}
+
+impl SplitSpec {
+    /// Gives every image its part, in the order of `items`.
+    ///
+    /// A group stands in one part: the one of its first image that has one, or else a drawn one. In each class the test
+    /// part is filled first, then validation, each with whole groups as long as they fit its share. A class of two
+    /// groups or more has one in test and one in training, of three or more one in validation too, where a share is
+    /// asked for at all; a class of one group trains. The draw depends on the seed and the names of the groups, never
+    /// on the order of the images.
+    #[must_use]
+    pub fn assign(&self, items: &[Item]) -> Vec<Part> {
+        let mut placed: HashMap<&str, Part> = HashMap::new();
+        // A group with images of several classes is counted in the class of its first one.
+        let mut groups: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        for item in items {
+            groups.entry(item.group).or_insert((item.class, 0)).1 += 1;
+            if let Some(part) = item.part {
+                placed.entry(item.group).or_insert(part);
+            }
+        }
+        let mut classes: BTreeMap<&str, Vec<Group>> = BTreeMap::new();
+        for (name, (class, size)) in groups {
+            classes.entry(class).or_default().push(Group { name, size });
+        }
+        for mut groups in classes.into_values() {
+            shuffle_by(self.seed, &mut groups, |group| group.name);
+            self.fill(&groups, &mut placed);
+        }
+        items
+            .iter()
+            .map(|item| placed.get(item.group).copied().unwrap_or(Part::Train))
+            .collect()
+    }
+
+    /// Places those groups of one class that stand nowhere yet and do not train.
+    fn fill<'a>(&self, groups: &[Group<'a>], placed: &mut HashMap<&'a str, Part>) {
+        let total: usize = groups.iter().map(|group| group.size).sum();
+        let test = if groups.len() >= 2 {
+            share(self.test, total)
+        } else {
+            0
+        };
+        let validation = if groups.len() >= 3 {
+            share(self.validation, total - test.min(total))
+        } else {
+            0
+        };
+        let images_in = |part, placed: &HashMap<&str, Part>| -> usize {
+            let there = groups
+                .iter()
+                .filter(|group| placed.get(group.name) == Some(&part));
+            there.map(|group| group.size).sum()
+        };
+        for (part, wanted) in [(Part::Test, test), (Part::Validation, validation)] {
+            let mut have = images_in(part, placed);
+            let trains = images_in(Part::Train, placed) > 0;
+            let mut free: Vec<_> = groups
+                .iter()
+                .filter(|group| !placed.contains_key(group.name))
+                .collect();
+            // One group stays to train on.
+            let mut spare = if trains {
+                free.len()
+            } else {
+                free.len().saturating_sub(1)
+            };
+            free.retain(|group| {
+                let fits = spare > 0 && have + group.size <= wanted;
+                if fits {
+                    placed.insert(group.name, part);
+                    have += group.size;
+                    spare -= 1;
+                }
+                !fits
+            });
+            if have == 0 && wanted > 0 && spare > 0 {
+                placed.extend(
+                    free.iter()
+                        .min_by_key(|group| group.size)
+                        .map(|group| (group.name, part)),
+                );
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Group<'a> {
+    name: &'a str,
+    size: usize,
+}
+
+/// Images of `total`, at least one where any are asked for.
+fn share(share: f64, total: usize) -> usize {
+    if share > 0.0 {
+        ((share * total as f64).round() as usize).max(1)
+    } else {
+        0
+    }
+}
+
+/// Sorts by a hash of seed and name: an order that is random, and the same whatever the order was before.
+pub(crate) fn shuffle_by<T>(seed: u64, items: &mut [T], name: impl Fn(&T) -> &str) {
+    items.sort_by_cached_key(|item| ContentHash::of(format!("{seed} {}", name(item)).as_bytes()).0);
 }

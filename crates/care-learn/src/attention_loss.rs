@@ -264,3 +264,224 @@ pub fn total(l_c: &Tensor, l_a: Option<&Tensor>, alpha: f64) -> Tensor {
         None => classification,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Normalisation;
+    use crate::grad_cam::{normalise, weighted_sum};
+
+    const IMAGE: ImageSize = ImageSize::new(40, 20);
+    const INPUT: ImageSize = ImageSize::new(8, 8);
+
+    fn raster(boxes: &[[f64; 4]]) -> Raster {
+        let boxes: Vec<BoundingBox> = boxes.iter().map(|b| BoundingBox::try_from(*b).expect("a box")).collect();
+        Raster::new(&boxes, IMAGE, INPUT)
+    }
+
+    fn covered(raster: &Raster) -> Vec<(u32, u32)> {
+        (0..8).flat_map(|y| (0..8).map(move |x| (x, y))).filter(|(x, y)| raster.contains(*x, *y)).collect()
+    }
+
+    fn map(values: &[f64]) -> AttentionMap {
+        let side = (values.len() as f64).sqrt() as usize;
+        AttentionMap {
+            height: side,
+            width: side,
+            values: values.iter().map(|v| *v as f32).collect(),
+        }
+    }
+
+    #[test]
+    fn boxes_cover_the_pixels_whose_centres_they_hold() {
+        // The image's 40 x 20 become 8 x 8: 5 wide and 2.5 high a pixel.
+        let cases: [(&[[f64; 4]], &[(u32, u32)]); 7] = [
+            (&[[0.0, 0.0, 5.0, 2.5]], &[(0, 0)]),
+            (&[[5.0, 2.5, 15.0, 5.0]], &[(1, 1), (2, 1)]),
+            // Just beyond, and just short of, a centre.
+            (&[[5.0, 2.5, 12.6, 5.0]], &[(1, 1), (2, 1)]),
+            (&[[5.0, 2.5, 12.4, 5.0]], &[(1, 1)]),
+            // Thinner than a pixel, in the middle and at the far corner.
+            (&[[11.0, 6.0, 11.1, 6.1]], &[(2, 2)]),
+            (&[[39.9, 19.9, 40.0, 20.0]], &[(7, 7)]),
+            // Two boxes are their union.
+            (&[[0.0, 0.0, 10.0, 2.5], [5.0, 0.0, 15.0, 2.5]], &[(0, 0), (1, 0), (2, 0)]),
+        ];
+        for (boxes, pixels) in cases {
+            assert_eq!(covered(&raster(boxes)), pixels, "{boxes:?}");
+        }
+    }
+
+    #[test]
+    fn distance_grows_to_one_away_from_the_nearest_box() {
+        let raster = raster(&[[0.0, 0.0, 5.0, 2.5], [35.0, 0.0, 40.0, 2.5]]);
+        let mask = raster.outside(Outside::Distance);
+        let at = |x: usize, y: usize| mask[y * 8 + x];
+        assert_eq!((at(0, 0), at(7, 0)), (0.0, 0.0));
+        let largest = f64::hypot(3.0, 7.0);
+        assert!((at(3, 7) - 1.0).abs() < 1e-12 && (at(4, 7) - 1.0).abs() < 1e-12);
+        assert!((at(1, 0) - 1.0 / largest).abs() < 1e-12);
+        assert!((at(6, 2) - f64::hypot(1.0, 2.0) / largest).abs() < 1e-12);
+    }
+
+    /// Eqs. 3 and 4 where the answer is known: an 8 x 8 grid needs no enlarging.
+    #[test]
+    fn the_terms_in_closed_form() {
+        let upsampling = Upsampling::new(8, 8, INPUT);
+        // The left half.
+        let masks = GridMasks::new(&raster(&[[0.0, 0.0, 20.0, 20.0]]), Outside::Uniform, &upsampling).expect("a box");
+        let live = LiveParams { alpha: 0.5, lambda: 0.7, tau: 0.6 };
+        for (left, right, l_in, l_out) in
+            [(0.5, 0.25, -0.5, 0.25), (0.8, 0.1, -0.6, 0.1), (0.0, 1.0, 0.0, 1.0), (0.6, 0.0, -0.6, 0.0)]
+        {
+            let values: Vec<f64> = (0..64).map(|i| if i % 8 < 4 { left } else { right }).collect();
+            let plain = masks.losses(&map(&values), &live);
+            let f = Tensor::from_slice(&values).view([1, 8, 8]);
+            let terms = attention_terms(&f, &MaskBatch::new(&[&masks], Kind::Double, Device::Cpu), &live);
+            let l_a = l_in + 0.7 * l_out;
+            for (name, tensor, plain, expected) in [
+                ("l_in", &terms.l_in, plain.l_in, l_in),
+                ("l_out", &terms.l_out, plain.l_out, l_out),
+                ("l_a", &terms.l_a, plain.l_a, l_a),
+            ] {
+                assert!((tensor.double_value(&[]) - expected).abs() < 1e-9, "{name} {left} {right}");
+                assert!((f64::from(plain) - expected).abs() < 1e-6, "{name} {left} {right}");
+            }
+        }
+    }
+
+    /// Eq. 1.
+    #[test]
+    fn the_whole_loss() {
+        let l_c = Tensor::from(2.0);
+        let l_a = Tensor::from(-0.4);
+        for (alpha, with, without) in [(0.0, 2.0, 2.0), (0.5, 0.8, 1.0), (1.0, -0.4, 0.0), (0.25, 1.4, 1.5)] {
+            assert!((total(&l_c, Some(&l_a), alpha).double_value(&[]) - with).abs() < 1e-12);
+            assert!((total(&l_c, None, alpha).double_value(&[]) - without).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_box_over_everything_has_no_outside() {
+        let upsampling = Upsampling::new(3, 3, INPUT);
+        for outside in [Outside::Uniform, Outside::Distance] {
+            let masks =
+                GridMasks::new(&raster(&[[0.0, 0.0, 40.0, 20.0]]), outside, &upsampling).expect("a box");
+            let losses = masks.losses(&map(&[1.0; 9]), &LiveParams::default());
+            assert_eq!((losses.l_in, losses.l_out, losses.l_a), (-0.6, 0.0, -0.6));
+        }
+        assert_eq!(GridMasks::new(&raster(&[]), Outside::Uniform, &upsampling), None);
+    }
+
+    fn torch_up(grid: &[f64], h: usize, w: usize, size: ImageSize) -> Tensor {
+        Tensor::from_slice(grid).view([1, 1, h as i64, w as i64]).upsample_bilinear2d(
+            [i64::from(size.height), i64::from(size.width)],
+            false,
+            None,
+            None,
+        )
+    }
+
+    fn some_boxes() -> impl Strategy<Value = Vec<[f64; 4]>> {
+        let one = (0.0..39.0, 0.0..19.0, 0.01..40.0, 0.01..20.0)
+            .prop_map(|(x, y, w, h)| [x, y, f64::min(x + w, 40.0), f64::min(y + h, 20.0)]);
+        prop::collection::vec(one, 1..4)
+    }
+
+    proptest! {
+        #[test]
+        fn enlarging_is_torchs_and_down_is_its_adjoint(
+            (h, w, grid) in (1usize..6, 1usize..6)
+                .prop_flat_map(|(h, w)| (Just(h), Just(w), prop::collection::vec(-1.0..1.0, h * w))),
+            (height, width) in (1u32..14, 1u32..14),
+            seed in 0.0..1.0,
+        ) {
+            let size = ImageSize::new(width, height);
+            let upsampling = Upsampling::new(h, w, size);
+            let up = upsampling.up(&grid);
+            let torch = Vec::<f64>::try_from(torch_up(&grid, h, w, size).flatten(0, -1)).expect("numbers");
+            for (ours, theirs) in up.iter().zip(&torch) {
+                prop_assert!((ours - theirs).abs() < 1e-12);
+            }
+            // <M, up(f)> = <up^T(M), f> for any mask.
+            let mask: Vec<f64> = (0..up.len()).map(|i| ((i as f64 + seed) * 12.9898).sin()).collect();
+            let left: f64 = mask.iter().zip(&up).map(|(m, f)| m * f).sum();
+            let right: f64 = upsampling.down(&mask).iter().zip(&grid).map(|(m, f)| m * f).sum();
+            prop_assert!((left - right).abs() < 1e-10);
+        }
+
+        /// The loss on the grid against the equations as they stand, with every map enlarged by libtorch.
+        #[test]
+        fn the_grid_gives_the_full_size_loss(
+            boxes in some_boxes(),
+            grid in prop::collection::vec(0.0..1.0, 9),
+            distance: bool,
+            (lambda, tau) in (0.0..2.0, 0.0..1.0),
+        ) {
+            let outside = if distance { Outside::Distance } else { Outside::Uniform };
+            let live = LiveParams { alpha: 0.5, lambda, tau };
+            let raster = raster(&boxes);
+            let masks = GridMasks::new(&raster, outside, &Upsampling::new(3, 3, INPUT)).expect("boxes");
+            let f = Tensor::from_slice(&grid).view([1, 3, 3]);
+            let terms = attention_terms(&f, &MaskBatch::new(&[&masks], Kind::Double, Device::Cpu), &live);
+
+            let full = torch_up(&grid, 3, 3, INPUT).view([8, 8]);
+            let mean_over = |mask: &[f64]| {
+                let mask = Tensor::from_slice(mask).view([8, 8]);
+                let sum = mask.sum(Kind::Double).double_value(&[]);
+                if sum > 0.0 { (mask * &full).sum(Kind::Double).double_value(&[]) / sum } else { 0.0 }
+            };
+            let l_in = -mean_over(&raster.inside()).min(tau);
+            let l_out = mean_over(&raster.outside(outside));
+            prop_assert!((terms.l_in.double_value(&[]) - l_in).abs() < 1e-9);
+            prop_assert!((terms.l_out.double_value(&[]) - l_out).abs() < 1e-9);
+            prop_assert!((terms.l_a.double_value(&[]) - (l_in + lambda * l_out)).abs() < 1e-9);
+        }
+    }
+
+    /// dL/dA and dL/dW of the whole chain (closed-form weights, map, normalisation, loss) in double precision
+    /// against central differences.
+    #[test]
+    fn the_gradient_is_that_of_finite_differences() {
+        let live = LiveParams { alpha: 0.6, lambda: 0.7, tau: 0.95 };
+        let upsampling = Upsampling::new(3, 3, INPUT);
+        let masks: Vec<GridMasks> = [[3.0, 2.0, 21.0, 9.0], [20.0, 9.0, 40.0, 20.0]]
+            .into_iter()
+            .map(|b| GridMasks::new(&raster(&[b]), Outside::Distance, &upsampling).expect("a box"))
+            .collect();
+        let batch = MaskBatch::new(&masks.iter().collect::<Vec<_>>(), Kind::Double, Device::Cpu);
+        let labels = Tensor::from_slice(&[1i64, 0]);
+        let numbers = |n: usize, phase: f64| -> Vec<f64> {
+            (0..n).map(|i| ((i as f64 * 1.7 + phase).sin() + 0.3) * 0.8).collect()
+        };
+        for normalisation in [Normalisation::Max, Normalisation::MinMax] {
+            let loss = |a: &Tensor, w: &Tensor| {
+                let weights = crate::grad_cam::pooled_linear_weights(w, &labels, a);
+                let f = normalise(&weighted_sum(a, &weights), normalisation);
+                let logits = a.mean_dim([2, 3].as_slice(), false, Kind::Double).matmul(&w.transpose(0, 1));
+                let l_c = logits.cross_entropy_for_logits(&labels);
+                total(&l_c, Some(&attention_terms(&f, &batch, &live).l_a), live.alpha)
+            };
+            let shapes: [&[i64]; 2] = [&[2, 4, 3, 3], &[2, 4]];
+            let points = [numbers(72, 0.4), numbers(8, 2.1)];
+            let tensor = |i: usize, values: &[f64]| Tensor::from_slice(values).view(shapes[i]);
+            let inputs = [0, 1].map(|i| tensor(i, &points[i]).set_requires_grad(true));
+            let gradients = Tensor::run_backward(&[loss(&inputs[0], &inputs[1])], &inputs, false, false);
+            for i in 0..2 {
+                let gradient = Vec::<f64>::try_from(gradients[i].flatten(0, -1)).expect("numbers");
+                for (j, exact) in gradient.iter().enumerate() {
+                    let at = |step: f64| {
+                        let mut moved = points.clone();
+                        moved[i][j] += step;
+                        loss(&tensor(0, &moved[0]), &tensor(1, &moved[1])).double_value(&[])
+                    };
+                    let h = 1e-6;
+                    let difference = (at(h) - at(-h)) / (2.0 * h);
+                    assert!((exact - difference).abs() < 1e-7, "{normalisation:?} {i} {j}: {exact} {difference}");
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,170 @@
-//! To come.
+//! Images as the network reads them: decoded once, kept as u8 at network size.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use care_data::{ImageSize, NotRead, decode};
+use tch::{Device, Kind, Tensor};
+
+/// ImageNet's mean and standard deviation of each channel, in 0..=1: what pretrained weights expect.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// How often a wait looks up.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Every image of a run, filled by decode threads in the order in which they will be needed. Dropping it ends them.
+#[derive(Debug)]
+pub struct Dataset {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    paths: Vec<PathBuf>,
+    size: ImageSize,
+    /// Per image, RGB row by row, or why it could not be decoded.
+    slots: Vec<OnceLock<Result<Vec<u8>, NotRead>>>,
+    order: Vec<usize>,
+    next: AtomicUsize,
+    /// How many slots are filled.
+    done: Mutex<usize>,
+    filled: Condvar,
+    stop: AtomicBool,
+}
+
+impl Dataset {
+    /// Starts to decode all `paths`, those in `first` first and in that order, to `size`.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn load(paths: Vec<PathBuf>, first: &[usize], size: ImageSize) -> std::io::Result<Self> {
+        let mut seen = vec![false; paths.len()];
+        let mut order: Vec<usize> = first.iter().copied().chain(0..paths.len()).collect();
+        order.retain(|i| !std::mem::replace(&mut seen[*i], true));
+        let shared = Arc::new(Shared {
+            slots: paths.iter().map(|_| OnceLock::new()).collect(),
+            paths,
+            size,
+            order,
+            next: AtomicUsize::new(0),
+            done: Mutex::new(0),
+            filled: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let mut dataset = Self {
+            shared,
+            threads: Vec::new(),
+        };
+        // With more than two cores one is left to the window.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let num_threads = if cores > 2 { cores - 1 } else { 2 };
+        for i in 0..num_threads {
+            let shared = Arc::clone(&dataset.shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("decode {i}"))
+                .spawn(move || shared.decode_until_done())?;
+            dataset.threads.push(thread);
+        }
+        Ok(dataset)
+    }
+
+    /// How many images are decoded, or were found unreadable, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        (*self.shared.done.lock().unwrap_or_else(PoisonError::into_inner), self.shared.slots.len())
+    }
+
+    /// Waits until these images are decoded. `go_on` is called every 50 ms; false ends the wait, and so the result.
+    pub fn wait_for(&self, images: &[usize], mut go_on: impl FnMut() -> bool) -> bool {
+        let mut waiting = images.iter().filter(|i| self.shared.slots[**i].get().is_none()).peekable();
+        while waiting.peek().is_some() {
+            if !go_on() {
+                return false;
+            }
+            let done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+            // The lock is held when a slot is filled, so none can be between the look and the wait.
+            if waiting.peek().is_some_and(|i| self.shared.slots[**i].get().is_none()) {
+                drop(self.shared.filled.wait_timeout(done, TICK));
+            }
+            while waiting.next_if(|i| self.shared.slots[**i].get().is_some()).is_some() {}
+        }
+        true
+    }
+
+    /// Whether the image is decoded and could be read.
+    #[must_use]
+    pub fn is_readable(&self, image: usize) -> bool {
+        matches!(self.shared.slots[image].get(), Some(Ok(_)))
+    }
+
+    /// The images found unreadable so far, in order.
+    #[must_use]
+    pub fn not_read(&self) -> Vec<NotRead> {
+        self.shared.slots.iter().filter_map(|slot| slot.get()?.as_ref().err().cloned()).collect()
+    }
+
+    /// A batch [B, 3, H, W] of these images, normalised per channel, channels innermost in memory. Images that are
+    /// not decoded or cannot be read are passed over.
+    #[must_use]
+    pub fn batch(&self, images: &[usize], device: Device) -> Tensor {
+        let ImageSize { width, height } = self.shared.size;
+        let mut pixels = Vec::with_capacity(images.len() * self.shared.size.area() as usize * 3);
+        let mut count = 0;
+        for image in images {
+            if let Some(Ok(rgb)) = self.shared.slots[*image].get() {
+                pixels.extend_from_slice(rgb);
+                count += 1;
+            }
+        }
+        let constant = |values: [f32; 3]| Tensor::from_slice(&values.map(|v| v * 255.0)).to_device(device);
+        let nhwc = Tensor::from_data_size(&pixels, &[count, i64::from(height), i64::from(width), 3], Kind::Uint8)
+            .to_device(device)
+            .to_kind(Kind::Float);
+        ((nhwc - constant(MEAN)) / constant(STD)).permute([0, 3, 1, 2])
+    }
+}
+
+impl Drop for Dataset {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A decoder's panic is caught where it happens.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn decode_until_done(&self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(&image) = self.order.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+                return;
+            };
+            let decoded = self.decode(image);
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            // Each slot is filled once, by the thread that drew it.
+            let _ = self.slots[image].set(decoded);
+            *done += 1;
+            self.filled.notify_all();
+        }
+    }
+
+    fn decode(&self, image: usize) -> Result<Vec<u8>, NotRead> {
+        let path = &self.paths[image];
+        let not_read = |why: String, advice: &str| NotRead {
+            path: path.clone(),
+            why,
+            advice: advice.to_owned(),
+        };
+        // A decoder that panics on a malformed file must not leave the trainer waiting for it.
+        std::panic::catch_unwind(|| decode::decode_resized(path, self.size))
+            .map_err(|_| not_read("The decoder failed on this file.".to_owned(), "Export the image again."))?
+            .map(|image| image.into_raw())
+            .map_err(|e| not_read(e.to_string(), e.advice()))
+    }
+}

@@ -115,3 +115,132 @@ pub fn label_tensor(labels: &[usize], device: tch::Device) -> Tensor {
     let labels: Vec<i64> = labels.iter().map(|l| *l as i64).collect();
     Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(device)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
+
+    /// Pooling and one linear layer, which says so or keeps it to itself.
+    struct Pooled {
+        linear: Tensor,
+        says_so: bool,
+    }
+
+    impl Backbone for Pooled {
+        fn features(&self, images: &Tensor, _train: bool) -> Tensor {
+            images.relu()
+        }
+
+        fn head(&self, activations: &Tensor, _train: bool) -> Tensor {
+            activations.mean_dim([2, 3].as_slice(), false, activations.kind()).matmul(&self.linear.transpose(0, 1))
+        }
+
+        fn pooled_linear(&self) -> Option<&Tensor> {
+            self.says_so.then_some(&self.linear)
+        }
+    }
+
+    fn numbers(shape: &[i64], phase: f64) -> Tensor {
+        let n: i64 = shape.iter().product();
+        ((Tensor::arange(n, F64) * 1.3 + phase).sin() * 0.9 + 0.2).view(shape)
+    }
+
+    fn close(a: &Tensor, b: &Tensor, tolerance: f64) -> bool {
+        (a - b).abs().max().double_value(&[]) < tolerance
+    }
+
+    #[test]
+    fn a_map_computed_by_hand() {
+        // Two channels of 2 x 2; weights 4 and -8 over 4 places.
+        let activations = Tensor::from_slice(&[1.0, 2.0, 3.0, 0.0, 0.5, 0.0, 0.0, 2.0]).view([1, 2, 2, 2]);
+        let linear = Tensor::from_slice(&[0.0, 0.0, 4.0, -8.0]).view([2, 2]);
+        let labels = Tensor::from_slice(&[1i64]);
+        let weights = pooled_linear_weights(&linear, &labels, &activations);
+        assert_eq!(weights, Tensor::from_slice(&[1.0, -2.0]).view([1, 2]));
+        let raw = weighted_sum(&activations, &weights);
+        assert_eq!(raw, Tensor::from_slice(&[0.0, 2.0, 3.0, -4.0]).view([1, 2, 2]));
+        let f = normalise(&raw, Normalisation::Max);
+        assert!(close(&f, &Tensor::from_slice(&[0.0, 2.0 / 3.0, 1.0, 0.0]).view([1, 2, 2]), 1e-7));
+        let f = normalise(&raw, Normalisation::MinMax);
+        assert!(close(&f, &Tensor::from_slice(&[4.0 / 7.0, 6.0 / 7.0, 1.0, 0.0]).view([1, 2, 2]), 1e-7));
+    }
+
+    /// Maps, and the loss's gradients through exact and constant weights, by either way to w_k.
+    #[test]
+    fn closed_form_and_autograd_through_the_head_agree() {
+        for (normalisation, weights) in [
+            (Normalisation::Max, CamWeights::Exact),
+            (Normalisation::Max, CamWeights::Constant),
+            (Normalisation::MinMax, CamWeights::Exact),
+            (Normalisation::MinMax, CamWeights::Constant),
+        ] {
+            let cam = GradCam { normalisation, weights };
+            let labels = Tensor::from_slice(&[2i64, 0, 1]);
+            let run = |says_so| {
+                let linear = numbers(&[3, 5], 0.7).set_requires_grad(true);
+                let images = numbers(&[3, 5, 4, 6], 0.1).set_requires_grad(true);
+                let backbone = Pooled { linear, says_so };
+                let activations = backbone.features(&images, true);
+                let logits = backbone.head(&activations, true);
+                let f = cam.attention(&backbone, &activations, &logits, &labels);
+                let loss = (&f * numbers(&[3, 4, 6], 1.9)).sum(Kind::Double) + logits.square().mean(Kind::Double);
+                let gradients = Tensor::run_backward(&[loss], &[&images, &backbone.linear], false, false);
+                (f, gradients, cam.evaluate(&backbone, &images.detach(), &labels).0)
+            };
+            let (closed, closed_gradients, closed_seen) = run(true);
+            let (auto, auto_gradients, auto_seen) = run(false);
+            assert!(close(&closed, &auto, 1e-5));
+            assert!(close(&closed, &closed_seen, 1e-9) && close(&auto, &auto_seen, 1e-9));
+            for (a, b) in closed_gradients.iter().zip(&auto_gradients) {
+                assert!(close(a, b, 1e-5), "{cam:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn exact_and_constant_weights_have_different_gradients() {
+        let labels = Tensor::from_slice(&[1i64]);
+        let gradient = |weights| {
+            let linear = numbers(&[2, 3], 0.7).set_requires_grad(true);
+            let backbone = Pooled { linear, says_so: true };
+            let activations = numbers(&[1, 3, 4, 4], 0.3).relu();
+            let logits = backbone.head(&activations, true);
+            let cam = GradCam { weights, ..GradCam::default() };
+            let f = cam.attention(&backbone, &activations, &logits, &labels);
+            let loss = f.get(0).get(0).sum(Kind::Double) + logits.sum(Kind::Double) * 0.0;
+            Tensor::run_backward(&[loss], &[&backbone.linear], false, false)[0].abs().max().double_value(&[])
+        };
+        assert!(gradient(CamWeights::Exact) > 1e-3);
+        assert_eq!(gradient(CamWeights::Constant), 0.0);
+    }
+
+    #[test]
+    fn a_flat_map_is_nowhere_and_no_gradient_is_lost_in_it() {
+        for normalisation in [Normalisation::Max, Normalisation::MinMax] {
+            for value in [0.0, 1.0, -1.0, 1e-30] {
+                let raw = Tensor::full([2, 3, 3], value, F64).set_requires_grad(true);
+                let f = normalise(&raw, normalisation);
+                assert_eq!(f.abs().max().double_value(&[]), 0.0, "{normalisation:?} {value}");
+                let gradient = &Tensor::run_backward(&[f.sum(Kind::Double)], &[&raw], false, false)[0];
+                assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{normalisation:?} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_images_map_depends_on_that_image_alone() {
+        let backbone = Pooled { linear: numbers(&[3, 5], 0.7), says_so: false };
+        let images = numbers(&[4, 5, 3, 3], 0.1);
+        let labels = Tensor::from_slice(&[2i64, 0, 1, 1]);
+        let together = GradCam::default().evaluate(&backbone, &images, &labels).0;
+        for i in 0..4 {
+            let alone =
+                GradCam::default().evaluate(&backbone, &images.narrow(0, i, 1), &labels.narrow(0, i, 1)).0;
+            assert!(close(&together.narrow(0, i, 1), &alone, 1e-12));
+        }
+    }
+}

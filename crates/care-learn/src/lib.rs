@@ -2,13 +2,15 @@
 //!
 //! Knows no window. No tensor leaves this crate: what is reported is plain numbers ([`event`]).
 
+pub mod attention_loss;
 pub mod backbone;
 pub mod config;
 pub mod dataset;
-// pub mod device;
+pub mod device;
+mod evaluation;
 pub mod event;
+mod film;
 pub mod grad_cam;
-pub mod attention_loss;
 pub mod metrics;
 pub mod run_folder;
 pub mod sampler;

@@ -1,6 +1,14 @@
 //! Every number on screen that a paper would print comes from here.
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+
+use crate::attention_loss::{Raster, Upsampling};
+use crate::event::ImageAttention;
+
+/// Resamples of a bootstrap interval.
+const RESAMPLES: usize = 2000;
 
 /// A share with its n and 95 % bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,4 +47,232 @@ pub struct McNemar {
     pub second_only: u32,
     /// Two-sided; 1 where the models never disagree.
     pub p: f64,
+}
+
+/// One image's attention against its boxes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionScore {
+    /// `sum(M_in F) / sum(F)`, F enlarged to the input's size.
+    pub energy: f64,
+    /// Whether the maximum of F lies in a box.
+    pub hit: bool,
+}
+
+/// Scores a map (h x w, row by row) against the boxes; none without a box or with a flat map.
+#[must_use]
+pub fn attention_score(map: &[f64], raster: &Raster, upsampling: &Upsampling) -> Option<AttentionScore> {
+    if raster.is_empty() {
+        return None;
+    }
+    let enlarged = upsampling.up(map);
+    let whole: f64 = enlarged.iter().sum();
+    let inside = raster.inside();
+    let within: f64 = inside.iter().zip(&enlarged).map(|(m, f)| m * f).sum();
+    let (peak, _) = enlarged.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+    (whole > 0.0).then(|| AttentionScore {
+        energy: within / whole,
+        hit: inside[peak] > 0.0,
+    })
+}
+
+/// The index of the largest value; the first of several.
+#[must_use]
+pub fn argmax(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// Scores one model. `labels` and `images` are in the same order; `rare` is in class order.
+#[must_use]
+pub fn summarise(labels: &[usize], images: &[ImageAttention], rare: &[bool], seed: u64) -> Summary {
+    let mut confusion = vec![vec![0u32; rare.len()]; rare.len()];
+    let mut by_class = vec![Vec::new(); rare.len()];
+    let mut of_rare = Vec::new();
+    let mut energies = Vec::new();
+    let mut hits = Vec::new();
+    for (&label, image) in labels.iter().zip(images) {
+        let predicted = argmax(&image.probabilities);
+        let right = f64::from(u8::from(predicted == label));
+        confusion[label][predicted] += 1;
+        by_class[label].push(right);
+        if rare[label] {
+            of_rare.push(right);
+            energies.extend(image.energy.map(f64::from));
+            hits.extend(image.hit.map(|hit| f64::from(u8::from(hit))));
+        }
+    }
+    let one = |values: &[f64]| estimate(&[values], seed);
+    let classes: Vec<&[f64]> = by_class.iter().map(Vec::as_slice).filter(|c| !c.is_empty()).collect();
+    Summary {
+        recalls: by_class.iter().map(|class| one(class)).collect(),
+        rare_recall: one(&of_rare),
+        mca: estimate(&classes, seed),
+        confusion,
+        energy: one(&energies),
+        pointing_hit: one(&hits),
+    }
+}
+
+/// The mean of the groups' means, with the percentiles of the same over groups resampled each by itself. None where
+/// a group, or everything, is empty.
+#[must_use]
+pub fn estimate(groups: &[&[f64]], seed: u64) -> Option<Estimate> {
+    if groups.is_empty() || groups.iter().any(|group| group.is_empty()) {
+        return None;
+    }
+    let mean = |values: &mut dyn Iterator<Item = f64>, n: usize| values.sum::<f64>() / n as f64;
+    let over_groups = |of: &mut dyn FnMut(&[f64]) -> f64| {
+        groups.iter().map(|group| of(group)).sum::<f64>() / groups.len() as f64
+    };
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut resampled: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            over_groups(&mut |group| {
+                let mut draws = (0..group.len()).map(|_| group[rng.random_range(0..group.len())]);
+                mean(&mut draws, group.len())
+            })
+        })
+        .collect();
+    resampled.sort_unstable_by(f64::total_cmp);
+    let percentile = |share: f64| resampled[(share * (RESAMPLES - 1) as f64).round() as usize];
+    Some(Estimate {
+        value: over_groups(&mut |group| mean(&mut group.iter().copied(), group.len())),
+        n: u32::try_from(groups.iter().map(|g| g.len()).sum::<usize>()).unwrap_or(u32::MAX),
+        low: percentile(0.025),
+        high: percentile(0.975),
+    })
+}
+
+/// McNemar's exact test: of the images on which the models disagree, does one win more often than a coin would?
+#[must_use]
+pub fn mcnemar_exact(first_right: &[bool], second_right: &[bool]) -> McNemar {
+    let pairs = || first_right.iter().zip(second_right);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let first_only = count(pairs().filter(|(a, b)| **a && !**b).count());
+    let second_only = count(pairs().filter(|(a, b)| !**a && **b).count());
+    McNemar {
+        n: count(pairs().count()),
+        first_only,
+        second_only,
+        p: sign_test(first_only.min(second_only), first_only + second_only),
+    }
+}
+
+/// `min(1, 2 sum_{i <= k} C(n, i) / 2^n)`, summed in logarithms so that a large n does not overflow.
+fn sign_test(k: u32, n: u32) -> f64 {
+    let mut ln_choose = 0.0;
+    let mut sum = 0.0;
+    for i in 0..=k {
+        if i > 0 {
+            ln_choose += (f64::from(n - i + 1) / f64::from(i)).ln();
+        }
+        sum += (ln_choose - f64::from(n) * std::f64::consts::LN_2).exp();
+    }
+    (2.0 * sum).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use care_data::{BoundingBox, ImageId, ImageSize};
+
+    use super::*;
+    use crate::event::AttentionMap;
+
+    fn image(probabilities: &[f32], energy: Option<f32>) -> ImageAttention {
+        ImageAttention {
+            image: ImageId(1),
+            map: AttentionMap::default(),
+            probabilities: probabilities.to_vec(),
+            energy,
+            hit: energy.map(|e| e > 0.5),
+        }
+    }
+
+    #[test]
+    fn recalls_mca_confusion() {
+        let common = [0.9, 0.1];
+        let rare = [0.2, 0.8];
+        let labels = [0, 0, 0, 0, 1, 1];
+        let images = [
+            image(&common, Some(0.1)),
+            image(&common, None),
+            image(&common, None),
+            image(&rare, None),
+            image(&rare, Some(0.75)),
+            image(&common, Some(0.25)),
+        ];
+        let summary = summarise(&labels, &images, &[false, true], 0);
+        assert_eq!(summary.confusion, [[3, 1], [1, 1]]);
+        let recall = |i: usize| summary.recalls[i].expect("has images");
+        assert_eq!((recall(0).value, recall(0).n), (0.75, 4));
+        assert_eq!((recall(1).value, recall(1).n), (0.5, 2));
+        assert_eq!(summary.rare_recall.map(|r| r.value), Some(0.5));
+        assert_eq!(summary.mca.map(|m| (m.value, m.n)), Some((0.625, 6)));
+        // Only the rare image's boxes count.
+        assert_eq!(summary.energy.map(|e| (e.value, e.n)), Some((0.5, 2)));
+        assert_eq!(summary.pointing_hit.map(|e| e.value), Some(0.5));
+    }
+
+    #[test]
+    fn a_class_without_test_images_has_no_recall() {
+        let summary = summarise(&[0], &[image(&[0.6, 0.4], None)], &[false, true], 0);
+        assert!(summary.recalls[1].is_none() && summary.rare_recall.is_none() && summary.energy.is_none());
+        assert_eq!(summary.mca.map(|m| m.value), Some(1.0));
+    }
+
+    #[test]
+    fn the_interval_is_the_binomial_one() {
+        let values: Vec<f64> = (0..100).map(|i| f64::from(u8::from(i < 70))).collect();
+        let e = estimate(&[&values], 1).expect("has images");
+        // Binomial(100, 0.7): 2.5 % and 97.5 % are 61 and 79.
+        assert!((e.low - 0.61).abs() < 0.015 && (e.high - 0.79).abs() < 0.015, "{e:?}");
+        assert_eq!(estimate(&[&values], 1), estimate(&[&values], 1));
+        let sure = estimate(&[&[1.0; 60]], 1).expect("has images");
+        assert_eq!((sure.low, sure.high), (1.0, 1.0));
+    }
+
+    #[test]
+    fn mcnemar() {
+        // Of n discordant pairs, k on one side: twice the binomial tail.
+        for (first_only, second_only, p) in
+            [(0, 0, 1.0), (0, 5, 0.0625), (1, 9, 22.0 / 1024.0), (5, 5, 1.0), (10, 2, 158.0 / 4096.0)]
+        {
+            let mut first = vec![true; 3];
+            let mut second = vec![true; 3];
+            first.extend(vec![true; first_only]);
+            second.extend(vec![false; first_only]);
+            first.extend(vec![false; second_only]);
+            second.extend(vec![true; second_only]);
+            let test = mcnemar_exact(&first, &second);
+            assert!((test.p - p).abs() < 1e-12, "{first_only} {second_only}: {} not {p}", test.p);
+            assert_eq!(test.n as usize, 3 + first_only + second_only);
+        }
+        let many = mcnemar_exact(&[true; 5000], &[false; 5000]);
+        assert!(many.p >= 0.0 && many.p < 1e-300);
+    }
+
+    #[test]
+    fn energy_and_hit() {
+        let size = ImageSize::new(8, 8);
+        let upsampling = Upsampling::new(8, 8, size);
+        let raster = |xyxy: [f64; 4]| {
+            Raster::new(&[BoundingBox::try_from(xyxy).expect("a box")], size, size)
+        };
+        let mut map = vec![0.0; 64];
+        map[9] = 1.0;
+        map[18] = 0.5;
+        map[63] = 0.5;
+        let score = |map: &[f64], raster| attention_score(map, raster, &upsampling);
+        let first = score(&map, &raster([0.0, 0.0, 2.0, 2.0])).expect("scored");
+        assert_eq!((first.energy, first.hit), (0.5, true));
+        let rest = score(&map, &raster([2.0, 2.0, 8.0, 8.0])).expect("scored");
+        assert_eq!((rest.energy, rest.hit), (0.5, false));
+        assert_eq!(score(&[0.0; 64], &raster([0.0, 0.0, 2.0, 2.0])), None);
+        assert_eq!(score(&map, &Raster::new(&[], size, size)), None);
+    }
 }

@@ -285,6 +285,10 @@ impl RunWriter {
         write_whole(&self.dir.join(weights_name(role)), bytes)
     }
 
+    pub(crate) fn weights_path(&self, role: ModelRole) -> PathBuf {
+        self.dir.join(weights_name(role))
+    }
+
     fn tensors(&self, path: &Path, tensors: &[OwnedTensor]) -> Result<(), RunFolderError> {
         let failed = |e: safetensors::SafeTensorError| RunFolderError::Write {
             path: path.to_owned(),

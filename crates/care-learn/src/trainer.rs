@@ -1,7 +1,37 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
-use crate::event::{Outcome, TrainerCommand, TrainerEvent};
-use crate::task::Task;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use care_data::{BoundingBox, ImageId, ImageSize, NotRead, Part};
+use tch::nn::{self, OptimizerConfig};
+use tch::{Kind, Tensor};
+
+use crate::attention_loss::{GridMasks, MaskBatch, attention_terms, total};
+use crate::backbone::{Network, WeightsError};
+use crate::config::LiveParams;
+use crate::dataset::Dataset;
+use crate::device::{DeviceError, pick_device};
+use crate::evaluation::{Target, Viewer};
+use crate::event::{
+    AttentionLosses, Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
+    Results, StepMetrics, TrainerCommand, TrainerEvent,
+};
+use crate::film::FilmRecorder;
+use crate::grad_cam::label_tensor;
+use crate::metrics::{argmax, mcnemar_exact, summarise};
+use crate::run_folder::{RunFolderError, RunWriter};
+use crate::sampler::Sampler;
+use crate::task::{Problem, Sample, Task, check};
+
+/// A checkpoint at the end of an epoch, for whatever may happen to the machine; the ends of stages have their own.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+const LOADING_EVERY: Duration = Duration::from_millis(100);
+const PAUSE_TICK: Duration = Duration::from_millis(20);
+/// Steps over which the pace is averaged.
+const PACE_OVER: u32 = 50;
+/// An epoch has to bring the loss below this share of the best one to count as progress.
+const PROGRESS: f32 = 0.99;
 
 /// Whoever runs the trainer.
 pub trait Host {
@@ -16,11 +46,748 @@ pub trait Host {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+enum TrainError {
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    #[error("the system gives no more threads: {0}. Close other programs, then train again.")]
+    Threads(std::io::Error),
+    #[error(
+        "none of the training images could be read; the first: {}: {} {}", .0.path.display(), .0.why, .0.advice
+    )]
+    NothingReadable(NotRead),
+    #[error(
+        "the loss of {model} is no longer a number, at step {step}. Lower the learning rate and train again. {checkpoint}"
+    )]
+    NotANumber {
+        model: &'static str,
+        step: u32,
+        checkpoint: String,
+    },
+}
+
 /// Trains, scores and records one run; the outcome is also reported as the last event,
 /// [`TrainerEvent::Ended`]. Errors and libtorch's panics become [`Outcome::Failed`].
 pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
-    let _ = task;
-    let outcome = Outcome::Failed("training is not there yet".to_owned());
+    // What a panic leaves half done lies in the session and goes with it.
+    let outcome = match catch_unwind(AssertUnwindSafe(|| Session::new(task, host)?.run())) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Outcome::Failed(capitalised(&error.to_string())),
+        Err(panic) => Outcome::Failed(panic_message(panic.as_ref())),
+    };
     host.report(TrainerEvent::Ended(outcome.clone()));
     outcome
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    let text = text.lines().next().unwrap_or_default();
+    format!(
+        "libtorch failed: {text}. Close other programs or choose a smaller input or batch, then train again; \
+         the weights of the last checkpoint are in the run's folder."
+    )
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Done,
+    Stopped,
+}
+
+/// One model being trained.
+struct Learner {
+    role: ModelRole,
+    network: Network,
+    optimizer: nn::Optimizer,
+    epoch: EpochSums,
+}
+
+impl EpochSums {
+    fn classification(&self) -> f32 {
+        self.classification / self.steps.max(1) as f32
+    }
+
+    fn attention(&self) -> Option<f32> {
+        (self.with_attention > 0).then(|| self.attention / self.with_attention as f32)
+    }
+}
+
+/// Sums over an epoch's steps.
+#[derive(Default)]
+struct EpochSums {
+    steps: u32,
+    classification: f32,
+    with_attention: u32,
+    attention: f32,
+}
+
+impl Learner {
+    fn new(role: ModelRole, network: Network, learning_rate: f64) -> Result<Self, TrainError> {
+        // The paper's Adam: betas (0.9, 0.999), no weight decay.
+        let optimizer = nn::Adam::default().build(network.store(), learning_rate)?;
+        Ok(Self {
+            role,
+            network,
+            optimizer,
+            epoch: EpochSums::default(),
+        })
+    }
+
+    /// One forward and one backward pass. F comes from the same forward pass as the logits.
+    fn step(&mut self, batch: &Batch, viewer: &Viewer, alpha: f64, live: &LiveParams) -> Option<Losses> {
+        let backbone = self.network.backbone();
+        let activations = backbone.features(&batch.images, true);
+        let logits = backbone.head(&activations, true);
+        let l_c = logits.cross_entropy_for_logits(&batch.labels);
+        let terms = batch.boxed.as_ref().map(|(rows, masks)| {
+            let of_boxed = || {
+                let attention = viewer.cam.attention(backbone, &activations, &logits, &batch.labels);
+                attention_terms(&attention.index_select(0, rows), masks, live)
+            };
+            // Without a share in the loss the terms are only reported.
+            if alpha > 0.0 { of_boxed() } else { without_graph(backbone.pooled_linear().is_some(), of_boxed) }
+        });
+        let loss = total(&l_c, terms.as_ref().map(|terms| &terms.l_a), alpha);
+        let number = |tensor: &Tensor| tensor.double_value(&[]) as f32;
+        let losses = Losses {
+            total: number(&loss),
+            classification: number(&l_c),
+            attention: terms.as_ref().map(|terms| AttentionLosses {
+                l_in: number(&terms.l_in),
+                l_out: number(&terms.l_out),
+                l_a: number(&terms.l_a),
+            }),
+        };
+        if !losses.total.is_finite() || !losses.classification.is_finite() {
+            return None;
+        }
+        self.optimizer.backward_step(&loss);
+        self.epoch.steps += 1;
+        self.epoch.classification += losses.classification;
+        if let Some(attention) = losses.attention {
+            self.epoch.with_attention += 1;
+            self.epoch.attention += attention.l_a;
+        }
+        Some(losses)
+    }
+}
+
+/// A head that has to be differentiated needs its graph even for a map that is only looked at.
+fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
+    if closed_form { tch::no_grad(compute) } else { compute() }
+}
+
+/// A batch on the device.
+struct Batch {
+    images: Tensor,
+    labels: Tensor,
+    /// The rows with boxes, and their masks.
+    boxed: Option<(Tensor, MaskBatch)>,
+    len: usize,
+}
+
+/// One run from its first decoded image to its last result.
+struct Session<'a> {
+    task: &'a Task,
+    host: &'a mut dyn Host,
+    writer: RunWriter,
+    viewer: Viewer,
+    /// The network that stage 1 begins with.
+    fresh: Option<Network>,
+    data: Dataset,
+    samples: Vec<Sample>,
+    targets: Vec<Target>,
+    watch: Vec<usize>,
+    film: FilmRecorder,
+    sampler: Sampler,
+    live: LiveParams,
+    /// Steps done in the whole run, and how many there will be in each stage.
+    step: u32,
+    stage_steps: [u32; 2],
+    epochs_done: u32,
+    loading: Loading,
+    pace: Pace,
+    /// When weights were last saved: step and time.
+    saved: Option<(u32, Instant)>,
+    started: Instant,
+}
+
+impl<'a> Session<'a> {
+    fn new(task: &'a Task, host: &'a mut dyn Host) -> Result<Self, TrainError> {
+        if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
+            return Err(problem.into());
+        }
+        let config = &task.config;
+        let writer = RunWriter::create(&task.folder, config)?;
+        leave_the_window_a_core();
+        let device = pick_device(None)?;
+
+        let members = (0..task.classes.len())
+            .map(|label| {
+                let mut of_class: Vec<(ImageId, usize)> = task
+                    .samples
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, s)| s.part == Part::Train && s.label == label)
+                    .map(|(i, s)| (s.image, i))
+                    .collect();
+                of_class.sort_unstable();
+                of_class.into_iter().map(|(_, i)| i).collect()
+            })
+            .collect();
+        let sampler = Sampler::new(members, config.classes_per_batch, config.images_per_class, config.seed);
+        let per_epoch = sampler.steps_per_epoch();
+
+        let watch: Vec<usize> = task
+            .watch
+            .iter()
+            .filter_map(|image| task.samples.iter().position(|s| s.image == *image))
+            .collect();
+        // Decoded in the order of use, so that the first step need not wait for the last image.
+        let mut ahead = sampler.clone();
+        let mut first = watch.clone();
+        first.extend((0..per_epoch).flat_map(|_| ahead.next_batch()));
+        first.extend(in_part(&task.samples, Part::Train));
+        first.extend(in_part(&task.samples, Part::Validation));
+        let paths = task.samples.iter().map(|s| s.path.clone()).collect();
+        let input = ImageSize::new(config.input_size, config.input_size);
+        let data = Dataset::load(paths, &first, input).map_err(TrainError::Threads)?;
+
+        let mut network = Network::new(config.backbone, task.classes.len(), config.seed, device);
+        if let Some(path) = &config.weights {
+            network.load(path)?;
+        }
+        let viewer = Viewer::new(config, &network, device);
+        Ok(Self {
+            targets: task.samples.iter().map(|sample| viewer.target(sample)).collect(),
+            film: FilmRecorder::new(task.watch.clone()),
+            live: config.live,
+            stage_steps: [config.stage1_epochs * per_epoch, config.stage2_epochs * per_epoch],
+            samples: task.samples.clone(),
+            fresh: Some(network),
+            task,
+            host,
+            writer,
+            viewer,
+            data,
+            watch,
+            sampler,
+            step: 0,
+            epochs_done: 0,
+            loading: Loading::default(),
+            pace: Pace::new(),
+            saved: None,
+            started: Instant::now(),
+        })
+    }
+
+    fn run(mut self) -> Result<Outcome, TrainError> {
+        let config = &self.task.config;
+        let Some(network) = self.fresh.take() else {
+            return Ok(Outcome::Stopped(None));
+        };
+        let watch = self.watch.clone();
+        if !self.wait_for(&watch) {
+            return Ok(Outcome::Stopped(None));
+        }
+        self.watch.retain(|image| self.data.is_readable(*image));
+        self.film = FilmRecorder::new(self.watch.iter().map(|i| self.targets[*i].image).collect());
+
+        let mut before = vec![Learner::new(ModelRole::Before, network, config.learning_rate)?];
+        let flow = self.stage(1, &mut before, config.stage1_epochs)?;
+        self.save(&before)?;
+        if flow == Flow::Stopped {
+            return Ok(Outcome::Stopped(None));
+        }
+
+        self.record(Change::StageTwo)?;
+        let mut pair = [ModelRole::Control, ModelRole::Care]
+            .into_iter()
+            .map(|role| Learner::new(role, before[0].network.duplicate()?, config.learning_rate))
+            .collect::<Result<Vec<_>, _>>()?;
+        let flow = self.stage(2, &mut pair, config.stage2_epochs)?;
+        self.save(&pair)?;
+        before.append(&mut pair);
+        let results = self.evaluate(&before)?;
+        Ok(match (flow, results) {
+            (Flow::Done, Some(results)) => Outcome::Finished(results),
+            (_, results) => Outcome::Stopped(results),
+        })
+    }
+
+    fn stage(&mut self, stage: u8, learners: &mut [Learner], num_epochs: u32) -> Result<Flow, TrainError> {
+        let num_steps = num_epochs * self.sampler.steps_per_epoch();
+        let mut plateau = Plateau::new(self.task.config.patience);
+        self.refresh_film(learners, true);
+        for step in 0..num_steps {
+            if self.attend_to_host()? == Flow::Stopped {
+                return Ok(Flow::Stopped);
+            }
+            let Some(batch) = self.next_batch()? else {
+                return Ok(Flow::Stopped);
+            };
+            let learning_rate = cosine(self.task.config.learning_rate, step, num_steps);
+            let mut losses = Vec::with_capacity(learners.len());
+            for learner in learners.iter_mut() {
+                learner.optimizer.set_lr(learning_rate);
+                let alpha = if learner.role == ModelRole::Care { self.live.alpha } else { 0.0 };
+                let of_step = learner.step(&batch, &self.viewer, alpha, &self.live).ok_or_else(|| {
+                    TrainError::NotANumber {
+                        model: learner.role.name(),
+                        step: self.step + 1,
+                        checkpoint: self.name_checkpoint(learner.role),
+                    }
+                })?;
+                losses.push((learner.role, of_step));
+            }
+            self.step += 1;
+            self.pace.step(learners.len());
+            let metrics = StepMetrics {
+                step: self.step,
+                num_steps: self.stage_steps.iter().sum(),
+                epoch: self.epoch(),
+                stage,
+                learning_rate,
+                losses,
+                images_per_second: batch.len as f32 / self.pace.seconds_per_pass(),
+                seconds_left: self.seconds_left(),
+            };
+            self.writer.step(&metrics)?;
+            self.host.report(TrainerEvent::Step(metrics));
+
+            if self.step_of_epoch() == 0 {
+                self.epochs_done += 1;
+                let ends = step + 1 == num_steps
+                    || (stage == 1 && plateau.ends_with(learners[0].epoch.classification()));
+                if ends {
+                    self.stage_steps[usize::from(stage) - 1] = step + 1;
+                }
+                if self.end_epoch(stage, learners, ends)? == Flow::Stopped {
+                    return Ok(Flow::Stopped);
+                }
+                if ends {
+                    break;
+                }
+            } else if self.film.is_due() {
+                self.refresh_film(learners, false);
+            }
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Both stages have whole epochs only, so the run's step says how far the epoch is.
+    fn step_of_epoch(&self) -> u32 {
+        self.step % self.sampler.steps_per_epoch()
+    }
+
+    fn epoch(&self) -> f32 {
+        self.step as f32 / self.sampler.steps_per_epoch() as f32
+    }
+
+    fn seconds_left(&self) -> f32 {
+        let [first, second] = self.stage_steps;
+        let left_in_first = first.saturating_sub(self.step);
+        let left_in_second = (first + second).saturating_sub(self.step.max(first));
+        // In stage 2 each step is a pass of two models.
+        (left_in_first + 2 * left_in_second) as f32 * self.pace.seconds_per_pass()
+    }
+
+    /// Commands, a pause, a wish to stop, the state of loading.
+    fn attend_to_host(&mut self) -> Result<Flow, TrainError> {
+        let mut paused = false;
+        loop {
+            for command in self.host.commands() {
+                match command {
+                    TrainerCommand::Pause => paused = true,
+                    TrainerCommand::Resume => paused = false,
+                    TrainerCommand::Live(to) => self.set_live(to)?,
+                    TrainerCommand::Boxes { image, boxes } => self.set_boxes(image, boxes)?,
+                }
+            }
+            if self.host.stop_requested() {
+                return Ok(Flow::Stopped);
+            }
+            if !paused {
+                break;
+            }
+            std::thread::sleep(PAUSE_TICK);
+            self.pace.rest();
+        }
+        self.loading.report(self.host, &self.data);
+        Ok(Flow::Done)
+    }
+
+    fn set_live(&mut self, to: LiveParams) -> Result<(), TrainError> {
+        let from = self.live;
+        if to == from || to.check().is_err() {
+            return Ok(());
+        }
+        self.live = to;
+        self.record(Change::Live { from, to })
+    }
+
+    fn set_boxes(&mut self, image: ImageId, boxes: Vec<BoundingBox>) -> Result<(), TrainError> {
+        let Some(at) = self.samples.iter().position(|s| s.image == image) else {
+            return Ok(());
+        };
+        self.samples[at].boxes.clone_from(&boxes);
+        self.targets[at] = self.viewer.target(&self.samples[at]);
+        self.sampler.bring_forward(at);
+        self.record(Change::Boxes { image, boxes })
+    }
+
+    fn record(&mut self, change: Change) -> Result<(), TrainError> {
+        let recorded = RecordedChange {
+            epoch: self.epoch(),
+            step: self.step,
+            change,
+        };
+        self.writer.change(&recorded)?;
+        let RecordedChange { epoch, step, change } = recorded;
+        self.host.report(TrainerEvent::Changed { epoch, step, change });
+        Ok(())
+    }
+
+    /// Waits until these images are decoded; false where the host wants to stop.
+    fn wait_for(&mut self, images: &[usize]) -> bool {
+        let Self {
+            data, host, loading, ..
+        } = self;
+        data.wait_for(images, || {
+            loading.report(*host, data);
+            !host.stop_requested()
+        })
+    }
+
+    /// The next batch without its unreadable images; none where the host wants to stop.
+    fn next_batch(&mut self) -> Result<Option<Batch>, TrainError> {
+        loop {
+            let mut images = self.sampler.next_batch();
+            if !self.wait_for(&images) {
+                return Ok(None);
+            }
+            images.retain(|image| self.data.is_readable(*image));
+            if !images.is_empty() {
+                return Ok(Some(self.batch(&images)));
+            }
+            let train: Vec<usize> = in_part(&self.samples, Part::Train).collect();
+            if !self.wait_for(&train) {
+                return Ok(None);
+            }
+            if !train.iter().any(|image| self.data.is_readable(*image)) {
+                let first = self.data.not_read().into_iter().next();
+                return Err(first.map_or(Problem::NoTrainingImages.into(), TrainError::NothingReadable));
+            }
+        }
+    }
+
+    fn batch(&self, images: &[usize]) -> Batch {
+        let device = self.viewer.device;
+        let labels: Vec<usize> = images.iter().map(|i| self.targets[*i].label).collect();
+        let (rows, masks): (Vec<i64>, Vec<&GridMasks>) = images
+            .iter()
+            .enumerate()
+            .filter_map(|(row, image)| Some((row as i64, self.targets[*image].masks.as_ref()?)))
+            .unzip();
+        Batch {
+            images: self.data.batch(images, device),
+            labels: label_tensor(&labels, device),
+            boxed: (!rows.is_empty()).then(|| {
+                (Tensor::from_slice(&rows).to_device(device), MaskBatch::new(&masks, Kind::Float, device))
+            }),
+            len: images.len(),
+        }
+    }
+
+    /// The watch list seen by each model: reported, and kept in the film. Returns the mean energies.
+    fn refresh_film(&mut self, learners: &[Learner], always: bool) -> Vec<Option<f32>> {
+        if self.watch.is_empty() {
+            return vec![None; learners.len()];
+        }
+        let begun = Instant::now();
+        let frames: Vec<FilmFrame> = learners
+            .iter()
+            .filter_map(|learner| {
+                Some(FilmFrame {
+                    role: learner.role,
+                    step: self.step,
+                    epoch: self.epoch(),
+                    images: self.viewer.look(&learner.network, &self.data, &self.targets, &self.watch, || true)?,
+                })
+            })
+            .collect();
+        self.film.push(&frames, begun.elapsed(), always);
+        let energies = frames.iter().map(FilmFrame::mean_energy).collect();
+        for frame in frames {
+            self.host.report(TrainerEvent::Film(frame));
+        }
+        energies
+    }
+
+    fn end_epoch(&mut self, stage: u8, learners: &mut [Learner], last: bool) -> Result<Flow, TrainError> {
+        let energies = self.refresh_film(learners, last);
+        let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
+        if !self.wait_for(&validation) {
+            return Ok(Flow::Stopped);
+        }
+        validation.retain(|image| self.data.is_readable(*image));
+        let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
+        for (learner, watched_energy) in learners.iter_mut().zip(energies) {
+            let host = &self.host;
+            let predicted =
+                self.viewer.predict(&learner.network, &self.data, &validation, || !host.stop_requested());
+            let Some(predicted) = predicted else {
+                return Ok(Flow::Stopped);
+            };
+            let score = Validation::of(&labels, &predicted, &self.task.rare());
+            let metrics = EpochMetrics {
+                role: learner.role,
+                epoch: self.epochs_done,
+                stage,
+                classification: learner.epoch.classification(),
+                attention: learner.epoch.attention(),
+                watched_energy,
+                rare_recall: score.rare_recall,
+                num_rare: score.num_rare,
+                mca: score.mca,
+                num_validation: labels.len() as u32,
+            };
+            learner.epoch = EpochSums::default();
+            self.writer.epoch(&metrics)?;
+            self.host.report(TrainerEvent::Epoch(metrics));
+        }
+        let saved_lately = self.saved.is_some_and(|(_, at)| at.elapsed() < SAVE_EVERY);
+        if !last && !saved_lately {
+            self.save(learners)?;
+        }
+        Ok(Flow::Done)
+    }
+
+    /// The weights of these models and the film, as they are now.
+    fn save(&mut self, learners: &[Learner]) -> Result<(), TrainError> {
+        for learner in learners {
+            self.writer.weights(learner.role, &learner.network.to_safetensors()?)?;
+        }
+        self.writer.film(self.film.film())?;
+        self.saved = Some((self.step, Instant::now()));
+        Ok(())
+    }
+
+    /// Where the last good weights are, in words.
+    fn name_checkpoint(&self, model: ModelRole) -> String {
+        match self.saved {
+            None => "No weights were saved before.".to_owned(),
+            Some((step, _)) => {
+                // In stage 2 before its first checkpoint there is only stage 1's.
+                let role = if step > self.stage_steps[0] || model == ModelRole::Before { model } else { ModelRole::Before };
+                let path = self.writer.weights_path(role);
+                format!("The last good weights are in {}, of step {step}.", path.display())
+            }
+        }
+    }
+
+    /// Scores the models on the test part; none where nobody waits for it any more.
+    fn evaluate(&mut self, learners: &[Learner]) -> Result<Option<Results>, TrainError> {
+        let mut test: Vec<usize> = in_part(&self.samples, Part::Test).collect();
+        let all: Vec<usize> = (0..self.samples.len()).collect();
+        let Self {
+            data, host, loading, ..
+        } = self;
+        let waited = data.wait_for(&all, || {
+            loading.report(*host, data);
+            !host.abandoned()
+        });
+        if !waited {
+            return Ok(None);
+        }
+        self.loading.report(self.host, &self.data);
+        test.retain(|image| self.data.is_readable(*image));
+        let labels: Vec<usize> = test.iter().map(|i| self.targets[*i].label).collect();
+        let rare = self.task.rare();
+        let mut seen: Vec<(ModelRole, Vec<ImageAttention>)> = Vec::with_capacity(learners.len());
+        for learner in learners {
+            self.host.report(TrainerEvent::Evaluating { role: learner.role });
+            let host = &mut self.host;
+            let images = self.viewer.look(&learner.network, &self.data, &self.targets, &test, || {
+                // Late commands change nothing any more; asking for them lets a waiting listener be woken.
+                host.commands();
+                !host.abandoned()
+            });
+            match images {
+                Some(images) => seen.push((learner.role, images)),
+                None => return Ok(None),
+            }
+        }
+        let summaries = seen
+            .iter()
+            .map(|(role, images)| (*role, summarise(&labels, images, &rare, self.task.config.seed)))
+            .collect();
+        let right_on_rare = |role: ModelRole| {
+            let images = &seen.iter().find(|(r, _)| *r == role)?.1;
+            let pairs = images.iter().zip(&labels).filter(|(_, label)| rare[**label]);
+            Some(pairs.map(|(image, label)| argmax(&image.probabilities) == *label).collect::<Vec<bool>>())
+        };
+        let rare_difference = right_on_rare(ModelRole::Control)
+            .zip(right_on_rare(ModelRole::Care))
+            .filter(|(control, _)| !control.is_empty())
+            .map(|(control, care)| mcnemar_exact(&control, &care));
+        let results = Results {
+            seconds: self.started.elapsed().as_secs_f32(),
+            summaries,
+            rare_difference,
+        };
+        self.writer.test_attention(&seen)?;
+        self.writer.results(&results)?;
+        Ok(Some(results))
+    }
+}
+
+/// What is told of the decoding.
+#[derive(Default)]
+struct Loading {
+    reported_at: Option<Instant>,
+    finished: bool,
+}
+
+impl Loading {
+    fn report(&mut self, host: &mut dyn Host, data: &Dataset) {
+        if self.finished {
+            return;
+        }
+        let (done, total) = data.progress();
+        self.finished = done == total;
+        if self.finished || self.reported_at.is_none_or(|at| at.elapsed() >= LOADING_EVERY) {
+            host.report(TrainerEvent::Loading { done, total });
+            self.reported_at = Some(Instant::now());
+        }
+        if self.finished {
+            host.report(TrainerEvent::Loaded {
+                not_read: data.not_read(),
+            });
+        }
+    }
+}
+
+/// How long a pass of one model takes lately, everything between two steps included.
+struct Pace {
+    since: Instant,
+    passes: u32,
+    seconds: f32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            passes: 0,
+            seconds: 0.0,
+        }
+    }
+
+    fn step(&mut self, passes: usize) {
+        let seconds = self.since.elapsed().as_secs_f32() / passes as f32;
+        self.passes = (self.passes + 1).min(PACE_OVER);
+        self.seconds += (seconds - self.seconds) / self.passes as f32;
+        self.since = Instant::now();
+    }
+
+    /// A pause does not count.
+    fn rest(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn seconds_per_pass(&self) -> f32 {
+        self.seconds.max(1e-6)
+    }
+}
+
+/// Whether a loss has stopped falling.
+struct Plateau {
+    patience: u32,
+    best: f32,
+    epochs_since: u32,
+}
+
+impl Plateau {
+    fn new(patience: u32) -> Self {
+        Self {
+            patience,
+            best: f32::INFINITY,
+            epochs_since: 0,
+        }
+    }
+
+    fn ends_with(&mut self, loss: f32) -> bool {
+        if loss < self.best * PROGRESS {
+            self.best = loss;
+            self.epochs_since = 0;
+        } else {
+            self.epochs_since += 1;
+        }
+        self.epochs_since >= self.patience
+    }
+}
+
+/// A model's score on the validation part.
+struct Validation {
+    rare_recall: Option<f32>,
+    num_rare: u32,
+    mca: Option<f32>,
+}
+
+impl Validation {
+    fn of(labels: &[usize], predicted: &[usize], rare: &[bool]) -> Self {
+        let mut counts = vec![(0u32, 0u32); rare.len()];
+        for (label, predicted) in labels.iter().zip(predicted) {
+            counts[*label].0 += 1;
+            counts[*label].1 += u32::from(label == predicted);
+        }
+        let share = |(n, right): (u32, u32)| (n > 0).then(|| right as f32 / n as f32);
+        let of_rare = counts
+            .iter()
+            .zip(rare)
+            .filter(|(_, rare)| **rare)
+            .fold((0, 0), |(n, right), ((m, r), _)| (n + m, right + r));
+        let recalls: Vec<f32> = counts.iter().copied().filter_map(share).collect();
+        Self {
+            rare_recall: share(of_rare),
+            num_rare: of_rare.0,
+            mca: (!recalls.is_empty()).then(|| recalls.iter().sum::<f32>() / recalls.len() as f32),
+        }
+    }
+}
+
+/// The learning rate of a stage's step: a cosine from `start` to nearly nothing.
+fn cosine(start: f64, step: u32, num_steps: u32) -> f64 {
+    let share = f64::from(step) / f64::from(num_steps);
+    start * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+}
+
+fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
+    samples.iter().enumerate().filter(move |(_, s)| s.part == part).map(|(i, _)| i)
+}
+
+fn leave_the_window_a_core() {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    if cores > 2 {
+        tch::set_num_threads(cores as i32 - 1);
+    }
 }

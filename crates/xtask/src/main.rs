@@ -1,1 +1,129 @@
-fn main() {}
+//! Set-up and chores, for a machine that has only Rust and Python's pip.
+//!
+//! Needs neither libtorch nor a window, so that it can be built before either is there.
+
+mod libtorch;
+mod system;
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use libtorch::WheelSet;
+use system::VirtualDisplay;
+
+const USAGE: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  setup [--cuda]   put in place what is missing: libtorch, system packages (--cuda: with CUDA, 2 GB more to download)
+  demo [ARGS]...   setup, then open the window on the built-in demo project; ARGS as for `care demo`
+  test [ARGS]...   setup, then run every test; ARGS as for `cargo test`";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(|argument| argument.to_str().unwrap_or_default())
+        .collect();
+    match words.as_slice() {
+        ["setup"] => setup(WheelSet::Cpu),
+        ["setup", "--cuda"] => setup(WheelSet::Cuda),
+        ["demo", ..] => demo(&arguments[1..]),
+        ["test", ..] => test(&arguments[1..]),
+        ["help" | "--help" | "-h", ..] | ["setup", "--help" | "-h"] => {
+            eprintln!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        [] => bail!("which command?\n\n{USAGE}"),
+        _ => bail!("`{}` is not known\n\n{USAGE}", words.join(" ")),
+    }
+}
+
+fn setup(set: WheelSet) -> Result<ExitCode> {
+    system::ensure_packages(&[
+        system::TO_BUILD,
+        system::FOR_THE_WINDOW,
+        system::FOR_THE_TESTS,
+    ])?;
+    libtorch::ensure_installed(workspace_root(), set)?;
+    eprintln!("Everything is in place: `cargo run` and `cargo test` work.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn demo(arguments: &[OsString]) -> Result<ExitCode> {
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let without_window = given("--headless") || given("--help") || given("-h");
+    // Said now rather than after minutes of compiling.
+    if !without_window && !system::has_display() {
+        bail!(
+            "there is no display to open the window on; without one, run `cargo xtask demo --headless`"
+        );
+    }
+    let packages: &[_] = if without_window {
+        &[system::TO_BUILD]
+    } else {
+        &[system::TO_BUILD, system::FOR_THE_WINDOW]
+    };
+    system::ensure_packages(packages)?;
+    libtorch::ensure_installed(workspace_root(), WheelSet::Cpu)?;
+    // In place of this process, so that signals and the exit status are the application's own.
+    let error = cargo(&["run", "--package", "care-studio", "--", "demo"])
+        .args(arguments)
+        .exec();
+    Err(error).context("cargo could not be started")
+}
+
+fn test(arguments: &[OsString]) -> Result<ExitCode> {
+    system::ensure_packages(&[
+        system::TO_BUILD,
+        system::FOR_THE_WINDOW,
+        system::FOR_THE_TESTS,
+    ])?;
+    libtorch::ensure_installed(workspace_root(), WheelSet::Cpu)?;
+    let mut tests = cargo(&["test", "--workspace"]);
+    tests.args(arguments);
+    // Always a display of their own where that can be had: the same on every machine, and no window in anybody's way.
+    let display = VirtualDisplay::start()?;
+    if let Some(display) = &display {
+        tests
+            .env("DISPLAY", display.name())
+            .env_remove("WAYLAND_DISPLAY");
+    }
+    let status = tests.status().context("cargo could not be started")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The cargo that runs this program, with the user's own environment.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    if libtorch::users_own(workspace_root()).is_none() {
+        // Set by .cargo/config.toml for this process; the inner cargo sets it again.
+        command.env_remove("LIBTORCH");
+    }
+    command
+}
+
+fn workspace_root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).unwrap_or(manifest)
+}

@@ -1,1 +1,28 @@
+//! A folder with one subfolder per class; the subfolders may be nested further.
 
+use std::path::{Path, PathBuf};
+
+use super::{Candidate, Listing};
+
+/// Lists the files under `root`; the first folder on the way down to a file names its class.
+pub(super) fn list(root: &Path, files: Vec<PathBuf>) -> Listing {
+    let candidates = files.into_iter().map(|path| {
+        let below = path.strip_prefix(root).unwrap_or(&path);
+        let class = match below.parent().and_then(|folders| folders.iter().next()) {
+            Some(class) => Ok(class.to_string_lossy().into_owned()),
+            None => Err((
+                "It lies in no class folder.",
+                "Move it into the folder of its class.",
+            )),
+        };
+        Candidate {
+            class,
+            group: None,
+            path,
+        }
+    });
+    Listing {
+        candidates: candidates.collect(),
+        not_read: Vec::new(),
+    }
+}

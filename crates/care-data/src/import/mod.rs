@@ -1,11 +1,17 @@
 //! Images in: a folder of class folders, or a folder with a table.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rayon::iter::Either;
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use crate::decode::{self, DecodeError, Header};
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
 use crate::model::{ContentHash, NotRead, Part};
-use crate::split::SplitSpec;
+use crate::split::{SplitSpec, shuffle_by};
 
 mod folder;
 mod table;
@@ -74,21 +80,250 @@ pub enum ImportError {
     Stopped,
 }
 
+impl ImportError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+/// A file that may become an image.
+struct Candidate {
+    path: PathBuf,
+    /// Its class, or why it has none and what to do about it.
+    class: Result<String, (&'static str, &'static str)>,
+    group: Option<String>,
+}
+
+/// What a source names, before any file was read.
+#[derive(Default)]
+struct Listing {
+    candidates: Vec<Candidate>,
+    not_read: Vec<NotRead>,
+}
+
 /// Reads a folder or a table: which images there are, of which class and group, their sizes and their boxes. Each file is
 /// read once and none is decoded. `progress` is told how many of how many files were read, from any thread.
+///
+/// A folder holds either one subfolder per class, or a CSV table with the columns `image_id` and `dx` (`lesion_id` or
+/// `patient_id` where known; the ISIC archive's own names are understood) whose images lie anywhere below it. Hidden files
+/// are passed over.
 ///
 /// # Errors
 /// Where there is nothing to import or `stop` was set. A file that cannot be read is no error; it is listed in
 /// [`Import::not_read`].
 pub fn read(
     path: &Path,
-    _options: &Options,
-    _progress: &(dyn Fn(usize, usize) + Sync),
-    _stop: &AtomicBool,
+    options: &Options,
+    progress: &(dyn Fn(usize, usize) + Sync),
+    stop: &AtomicBool,
 ) -> Result<Import, ImportError> {
-    Err(ImportError::Unusable {
-        path: path.into(),
-        why: "Not yet.".into(),
-        advice: String::new(),
+    let path = &path.canonicalize().map_err(|e| ImportError::io(path, e))?;
+    let (folder, table) = match path.parent() {
+        Some(folder) if path.is_file() => (folder, Some(path.clone())),
+        _ => (path.as_path(), table::find(path)?),
+    };
+    let boxes_table = match &options.boxes {
+        BoxesFrom::Found => Some(folder.join("boxes.csv")).filter(|path| path.is_file()),
+        BoxesFrom::File(path) => Some(path.canonicalize().map_err(|e| ImportError::io(path, e))?),
+        BoxesFrom::None => None,
+    };
+    let (mut files, unreachable) = walk(folder);
+    files.retain(|file| {
+        Some(file) != table.as_ref()
+            && *file != folder.join("boxes.csv")
+            && Some(file) != boxes_table.as_ref()
+    });
+    let Listing {
+        mut candidates,
+        mut not_read,
+    } = match &table {
+        Some(table) => table::list(table, files)?,
+        None => folder::list(folder, files),
+    };
+    not_read.extend(unreachable);
+    if candidates.is_empty() {
+        return Err(ImportError::Unusable {
+            path: folder.to_owned(),
+            why: "There is no file in it.".to_owned(),
+            advice: "Choose a folder with one subfolder of images per class, or one with a table."
+                .to_owned(),
+        });
+    }
+    if let Some(limit) = options.per_class {
+        candidates = at_most(limit, options.split.seed, candidates);
+    }
+    let boxes = boxes_table
+        .as_deref()
+        .map(table::boxes)
+        .transpose()?
+        .unwrap_or_default();
+
+    let (total, done) = (candidates.len(), AtomicUsize::new(0));
+    let (mut images, failed): (Vec<_>, Vec<_>) = candidates
+        .into_par_iter()
+        .filter(|_| !stop.load(Ordering::Relaxed))
+        .partition_map(|candidate| {
+            let result = read_one(candidate);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            match result {
+                Ok(image) => Either::Left(image),
+                Err(error) => Either::Right(error),
+            }
+        });
+    if stop.load(Ordering::Relaxed) {
+        return Err(ImportError::Stopped);
+    }
+    not_read.extend(failed);
+    if let Some(table) = boxes_table {
+        not_read.extend(give_boxes(&table, boxes, &mut images));
+    }
+    Ok(Import {
+        images,
+        not_read,
+        split: options.split,
     })
+}
+
+/// All files below a folder, in the order of their paths, and what could not be entered.
+fn walk(folder: &Path) -> (Vec<PathBuf>, Vec<NotRead>) {
+    let is_wanted = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() == 0
+            || !(name.starts_with('.') || entry.file_type().is_dir() && name.ends_with(".care"))
+    };
+    let (mut files, mut not_read) = (Vec::new(), Vec::new());
+    for entry in WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(is_wanted)
+    {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            Err(error) => not_read.push(NotRead {
+                path: error.path().unwrap_or(folder).to_owned(),
+                why: format!("It cannot be entered: {error}."),
+                advice: "Check that you may read it.".to_owned(),
+            }),
+        }
+    }
+    (files, not_read)
+}
+
+/// Keeps `limit` candidates of each class at most, whole groups, drawn with the seed.
+fn at_most(limit: usize, seed: u64, candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut groups: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (i, candidate) in candidates.iter().enumerate() {
+        if let Ok(class) = &candidate.class {
+            let group = candidate
+                .group
+                .clone()
+                .unwrap_or_else(|| candidate.path.to_string_lossy().into_owned());
+            groups.entry((class.clone(), group)).or_default().push(i);
+        }
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    shuffle_by(seed, &mut groups, |((_, group), _)| group);
+    let mut kept = HashSet::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for ((class, _), members) in groups {
+        let count = counts.entry(class).or_default();
+        if *count + members.len() <= limit {
+            *count += members.len();
+            kept.extend(members);
+        }
+    }
+    let chosen = candidates
+        .into_iter()
+        .enumerate()
+        .filter(|(i, c)| c.class.is_err() || kept.contains(i));
+    chosen.map(|(_, candidate)| candidate).collect()
+}
+
+fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
+    let Candidate { path, class, group } = candidate;
+    let refused = |path: &Path, why: &str, advice: &str| NotRead {
+        path: path.to_owned(),
+        why: why.to_owned(),
+        advice: advice.to_owned(),
+    };
+    let not_decoded = |error: DecodeError| refused(&path, &error.to_string(), error.advice());
+    let bytes = decode::read_file(&path).map_err(not_decoded)?;
+    let header = decode::header(&bytes).map_err(not_decoded)?;
+    let class = class.map_err(|(why, advice)| refused(&path, why, advice))?;
+    if path.to_str().is_none() {
+        return Err(refused(
+            &path,
+            "Its name is not Unicode.",
+            "Rename the file and its folders.",
+        ));
+    }
+    let hash = ContentHash::of(&bytes);
+    let Header { size, orientation } = header;
+    Ok(NewImage {
+        path,
+        hash,
+        size,
+        orientation,
+        class,
+        group,
+        part: None,
+        boxes: Vec::new(),
+    })
+}
+
+/// Gives the boxes to the images they name, cut to them; says what is wrong with the others. Boxes of images that are not
+/// there are no error: a table often speaks of more images than are imported.
+fn give_boxes(
+    table: &Path,
+    mut boxes: HashMap<String, Vec<table::BoxRow>>,
+    images: &mut [NewImage],
+) -> Vec<NotRead> {
+    let mut not_read = Vec::new();
+    let mut refuse = |why: String, advice: &str| {
+        not_read.push(NotRead {
+            path: table.to_owned(),
+            why,
+            advice: advice.to_owned(),
+        });
+    };
+    let mut named: HashMap<String, Vec<&mut NewImage>> = HashMap::new();
+    for image in images {
+        let name = image.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = table::stem(&name).to_owned();
+        named.entry(name).or_default().push(image);
+    }
+    for (name, mut images) in named {
+        let rows = boxes.remove(&name).unwrap_or_default();
+        let [image] = images.as_mut_slice() else {
+            if !rows.is_empty() {
+                refuse(
+                    format!(
+                        "It has boxes for {name}, and {} images are called so.",
+                        images.len()
+                    ),
+                    "Give the files names of their own.",
+                );
+            }
+            continue;
+        };
+        for row in rows {
+            match row.rect.and_then(|rect| rect.clamped(image.size)) {
+                Ok(rect) => image.boxes.push(rect),
+                Err(_) => refuse(
+                    format!(
+                        "Line {} gives {name} a box that is none, or lies outside of it.",
+                        row.line
+                    ),
+                    "Correct the line, or draw the box by hand.",
+                ),
+            }
+        }
+    }
+    not_read.sort_by(|a, b| a.why.cmp(&b.why));
+    not_read
 }

@@ -1,1 +1,266 @@
+//! Tables: which class an image is of, and where the boxes are.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+
+use super::{Candidate, ImportError, Listing};
+use crate::geometry::{BoundingBox, NotABox};
+use crate::model::NotRead;
+
+const IMAGE: &[&str] = &["image_id", "isic_id"];
+const CLASS: &[&str] = &["dx", "diagnosis"];
+/// A patient has several lesions, so where both are given the patient decides.
+const GROUP: &[&str] = &["patient_id", "lesion_id"];
+
+/// A table with a header, its columns found by name.
+struct Table {
+    path: PathBuf,
+    reader: csv::Reader<BufReader<File>>,
+    header: StringRecord,
+}
+
+impl Table {
+    /// Commas, semicolons or tabs: what stands most often in the first line.
+    fn open(path: &Path) -> Result<Self, ImportError> {
+        let io = |source| ImportError::io(path, source);
+        let mut file = BufReader::new(File::open(path).map_err(io)?);
+        let mut first = Vec::new();
+        file.read_until(b'\n', &mut first).map_err(io)?;
+        file.rewind().map_err(io)?;
+        let count = |delimiter: &u8| first.iter().filter(|byte| *byte == delimiter).count();
+        let delimiter = [b'\t', b';', b',']
+            .into_iter()
+            .max_by_key(count)
+            .unwrap_or(b',');
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(file);
+        let header = reader
+            .headers()
+            .map_err(|error| unusable(path, &error))?
+            .clone();
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            header,
+        })
+    }
+
+    fn column(&self, names: &[&str]) -> Option<usize> {
+        let is_named = |name: &str| {
+            self.header
+                .iter()
+                .position(|h| h.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
+        };
+        names.iter().find_map(|name| is_named(name))
+    }
+
+    fn needed(&self, names: &[&str]) -> Result<usize, ImportError> {
+        self.column(names).ok_or_else(|| ImportError::Unusable {
+            path: self.path.clone(),
+            why: format!("It has no column \"{}\".", names.join("\" or \"")),
+            advice: "Check the names in its first line.".to_owned(),
+        })
+    }
+}
+
+fn unusable(path: &Path, error: &csv::Error) -> ImportError {
+    ImportError::Unusable {
+        path: path.to_owned(),
+        why: format!("It cannot be read as a table: {error}."),
+        advice: "Save it as CSV in UTF-8.".to_owned(),
+    }
+}
+
+fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
+    NotRead {
+        path: path.to_owned(),
+        why,
+        advice: advice.to_owned(),
+    }
+}
+
+/// The one table of images that lies directly in a folder.
+pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>, ImportError> {
+    let mut tables = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| ImportError::io(folder, e))? {
+        let path = entry.map_err(|e| ImportError::io(folder, e))?.path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
+            && path.is_file()
+        {
+            // A CSV that is something else is met again among the files that are not images.
+            if Table::open(&path)
+                .is_ok_and(|table| table.column(IMAGE).is_some() && table.column(CLASS).is_some())
+            {
+                tables.push(path);
+            }
+        }
+    }
+    tables.sort();
+    match tables.as_slice() {
+        [_, _, ..] => Err(ImportError::Unusable {
+            path: folder.to_owned(),
+            why: format!("It holds {} tables of images.", tables.len()),
+            advice: "Choose one of the tables instead of the folder.".to_owned(),
+        }),
+        _ => Ok(tables.pop()),
+    }
+}
+
+/// A file's name without folder and ending, by which tables name images.
+pub(super) fn stem(name: &str) -> &str {
+    let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    match file.rsplit_once('.') {
+        Some((stem, ending))
+            if ["png", "jpg", "jpeg", "tif", "tiff"]
+                .iter()
+                .any(|e| ending.eq_ignore_ascii_case(e)) =>
+        {
+            stem
+        }
+        _ => file,
+    }
+}
+
+struct Row {
+    class: String,
+    group: Option<String>,
+    has_file: bool,
+}
+
+/// Finds the images of a table among `files`.
+pub(super) fn list(path: &Path, files: Vec<PathBuf>) -> Result<Listing, ImportError> {
+    let mut table = Table::open(path)?;
+    let (image, class) = (table.needed(IMAGE)?, table.needed(CLASS)?);
+    let groups: Vec<_> = GROUP
+        .iter()
+        .filter_map(|name| table.column(&[name]))
+        .collect();
+    let mut listing = Listing::default();
+    let mut rows: HashMap<String, Row> = HashMap::new();
+    for record in table.reader.records() {
+        let record = record.map_err(|error| unusable(path, &error))?;
+        let field = |column| record.get(column).filter(|field| !field.is_empty());
+        let line = record.position().map_or(0, csv::Position::line);
+        let (Some(image), Some(class)) = (field(image), field(class)) else {
+            let why = format!("Line {line} names no image or no class.");
+            listing
+                .not_read
+                .push(not_read(path, why, "Complete the line, or delete it."));
+            continue;
+        };
+        let row = Row {
+            class: class.to_owned(),
+            group: groups
+                .iter()
+                .find_map(|&column| field(column))
+                .map(str::to_owned),
+            has_file: false,
+        };
+        match rows.entry(stem(image).to_owned()) {
+            Entry::Vacant(entry) => {
+                entry.insert(row);
+            }
+            Entry::Occupied(entry) if entry.get().class == row.class => {}
+            Entry::Occupied(entry) => {
+                let why = format!(
+                    "Line {line} calls {image} {class}, an earlier one {}.",
+                    entry.get().class
+                );
+                listing.not_read.push(not_read(
+                    path,
+                    why,
+                    "The earlier line holds; delete the wrong one.",
+                ));
+            }
+        }
+    }
+    for path in files {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let row = rows.get_mut(stem(&name));
+        let class = match &row {
+            None => Err((
+                "The table has no line for it.",
+                "Add a line, or take the file out of the folder.",
+            )),
+            Some(row) if row.has_file => Err((
+                "Another file of this name was read already.",
+                "Keep one of them in the folder.",
+            )),
+            Some(row) => Ok(row.class.clone()),
+        };
+        let group = row.as_ref().and_then(|row| row.group.clone());
+        if let Some(row) = row {
+            row.has_file = true;
+        }
+        listing.candidates.push(Candidate { path, class, group });
+    }
+    let mut missing: Vec<_> = rows
+        .iter()
+        .filter(|(_, row)| !row.has_file)
+        .map(|(image, _)| image)
+        .collect();
+    missing.sort_unstable();
+    if let Some(first) = missing.first() {
+        let why = format!(
+            "{} of its {} images have no file, {first} for one.",
+            missing.len(),
+            rows.len()
+        );
+        listing.not_read.push(not_read(
+            path,
+            why,
+            "Put the files into the table's folder and import again.",
+        ));
+    }
+    Ok(listing)
+}
+
+/// A box as it stands in a table, not yet cut to its image.
+pub(super) struct BoxRow {
+    pub line: u64,
+    pub rect: Result<BoundingBox, NotABox>,
+}
+
+/// Reads a table of boxes; by image name. An image without numbers is an image without a box.
+pub(super) fn boxes(path: &Path) -> Result<HashMap<String, Vec<BoxRow>>, ImportError> {
+    let mut table = Table::open(path)?;
+    let image = table.needed(&["image_id"])?;
+    let columns = [
+        table.needed(&["x"])?,
+        table.needed(&["y"])?,
+        table.needed(&["width"])?,
+        table.needed(&["height"])?,
+    ];
+    let mut boxes: HashMap<String, Vec<BoxRow>> = HashMap::new();
+    for record in table.reader.records() {
+        let record = record.map_err(|error| unusable(path, &error))?;
+        let [x, y, width, height] = columns.map(|column| record.get(column).unwrap_or_default());
+        if [x, y, width, height].iter().all(|field| field.is_empty()) {
+            continue;
+        }
+        let [x, y, width, height] =
+            [x, y, width, height].map(|field| field.parse().unwrap_or(f64::NAN));
+        let row = BoxRow {
+            line: record.position().map_or(0, csv::Position::line),
+            rect: BoundingBox::new(x, y, x + width, y + height),
+        };
+        boxes
+            .entry(stem(record.get(image).unwrap_or_default()).to_owned())
+            .or_default()
+            .push(row);
+    }
+    Ok(boxes)
+}

@@ -1,0 +1,148 @@
+//! What a model makes of images that it does not learn from.
+
+
+use care_data::ImageId;
+use tch::{Device, Kind, Tensor};
+
+use crate::attention_loss::{GridMasks, Raster, Upsampling};
+use crate::backbone::Network;
+use crate::config::RunConfig;
+use crate::dataset::Dataset;
+use crate::event::{AttentionMap, ImageAttention};
+use crate::grad_cam::{GradCam, label_tensor};
+use crate::metrics::attention_score;
+use crate::task::Sample;
+
+/// Images to a forward pass without gradients.
+const BATCH: usize = 32;
+
+/// A sample as the network sees it: its label, and its boxes on the network's grids.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) image: ImageId,
+    pub(crate) label: usize,
+    pub(crate) raster: Raster,
+    /// None without a box.
+    pub(crate) masks: Option<GridMasks>,
+}
+
+/// What all forward passes of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Viewer {
+    pub(crate) device: Device,
+    pub(crate) cam: GradCam,
+    pub(crate) upsampling: Upsampling,
+    grid: [usize; 2],
+    input: care_data::ImageSize,
+    outside: crate::config::Outside,
+}
+
+impl Viewer {
+    pub(crate) fn new(config: &RunConfig, network: &Network, device: Device) -> Self {
+        let input = care_data::ImageSize::new(config.input_size, config.input_size);
+        let grid = network.grid(config.input_size);
+        Self {
+            device,
+            cam: GradCam {
+                normalisation: config.normalisation,
+                weights: config.cam_weights,
+            },
+            upsampling: Upsampling::new(grid[0], grid[1], input),
+            grid,
+            input,
+            outside: config.outside,
+        }
+    }
+
+    pub(crate) fn target(&self, sample: &Sample) -> Target {
+        let raster = Raster::new(&sample.boxes, sample.size, self.input);
+        Target {
+            image: sample.image,
+            label: sample.label,
+            masks: GridMasks::new(&raster, self.outside, &self.upsampling),
+            raster,
+        }
+    }
+
+    /// Attention for the own label, probabilities and scores of readable `images`, in order. `go_on` is asked before
+    /// every batch; none where it said no.
+    pub(crate) fn look(
+        &self,
+        network: &Network,
+        data: &Dataset,
+        targets: &[Target],
+        images: &[usize],
+        mut go_on: impl FnMut() -> bool,
+    ) -> Option<Vec<ImageAttention>> {
+        let mut seen = Vec::with_capacity(images.len());
+        for chunk in images.chunks(BATCH) {
+            if !go_on() {
+                return None;
+            }
+            let labels: Vec<usize> = chunk.iter().map(|i| targets[*i].label).collect();
+            let labels = label_tensor(&labels, self.device);
+            let (maps, logits) = self.cam.evaluate(network.backbone(), &data.batch(chunk, self.device), &labels);
+            let maps = values(&maps);
+            let probabilities = values(&logits.softmax(-1, Kind::Float));
+            let area = maps.len() / chunk.len();
+            let classes = probabilities.len() / chunk.len();
+            for ((image, map), probabilities) in
+                chunk.iter().zip(maps.chunks_exact(area)).zip(probabilities.chunks_exact(classes))
+            {
+                let target = &targets[*image];
+                let exact: Vec<f64> = map.iter().map(|v| f64::from(*v)).collect();
+                let score = attention_score(&exact, &target.raster, &self.upsampling);
+                seen.push(ImageAttention {
+                    image: target.image,
+                    map: AttentionMap {
+                        height: self.grid[0],
+                        width: self.grid[1],
+                        values: map.to_vec(),
+                    },
+                    probabilities: probabilities.to_vec(),
+                    energy: score.map(|s| s.energy as f32),
+                    hit: score.map(|s| s.hit),
+                });
+            }
+        }
+        Some(seen)
+    }
+
+    /// The predicted class of readable `images`, in order.
+    pub(crate) fn predict(
+        &self,
+        network: &Network,
+        data: &Dataset,
+        images: &[usize],
+        mut go_on: impl FnMut() -> bool,
+    ) -> Option<Vec<usize>> {
+        let mut predicted = Vec::with_capacity(images.len());
+        for chunk in images.chunks(BATCH) {
+            if !go_on() {
+                return None;
+            }
+            let best = tch::no_grad(|| {
+                let activations = network.backbone().features(&data.batch(chunk, self.device), false);
+                network.backbone().head(&activations, false).argmax(-1, false)
+            });
+            predicted.extend(integers(&best).into_iter().map(|class| class as usize));
+        }
+        Some(predicted)
+    }
+}
+
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let tensor = tensor.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let mut values = vec![0.0; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    values
+}
+
+fn integers(tensor: &Tensor) -> Vec<i64> {
+    let tensor = tensor.to_device(Device::Cpu).contiguous();
+    let mut values = vec![0; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    values
+}
+
