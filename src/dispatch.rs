@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use care_data::Metric;
 use care_data::import::Import;
-use care_data::project::{Metric, ProjectError};
+use care_data::project::ProjectError;
 use care_data::{Edit, ImageId, Project, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::run_folder::RunFolder;

@@ -9,8 +9,8 @@ use care_data::synthetic;
 use care_learn::{ModelRole, RunConfig};
 use serde::Serialize;
 
-use super::output::{self, Progress};
 use super::headless;
+use super::output::{self, Progress};
 
 #[derive(Serialize)]
 struct Report {
@@ -32,16 +32,30 @@ struct Measures {
 
 pub fn headless(seed: u64, as_json: bool) -> Result<()> {
     let start = Instant::now();
-    let folder = tempfile::Builder::new().prefix("care-demo-").tempdir().context("no temporary folder")?;
+    let folder = tempfile::Builder::new()
+        .prefix("care-demo-")
+        .tempdir()
+        .context("no temporary folder")?;
     let progress = Mutex::new(Progress::new());
     let show = |done, total| {
         if let Ok(progress) = progress.lock() {
             progress.show(&format!("making synthetic images {done} of {total}"));
         }
     };
-    let import = synthetic::generate(&folder.path().join("images"), seed, &show, &AtomicBool::new(false))?;
+    let import = synthetic::generate(
+        &folder.path().join("images"),
+        seed,
+        &show,
+        &AtomicBool::new(false),
+    )?;
     let mut project = crate::demo::create(&folder.path().join("demo.care"), import)?;
-    let results = headless::run(&mut project, RunConfig { seed, ..RunConfig::demo() })?;
+    let results = headless::run(
+        &mut project,
+        RunConfig {
+            seed,
+            ..RunConfig::demo()
+        },
+    )?;
     if !as_json {
         return headless::print_table(&project, &results);
     }

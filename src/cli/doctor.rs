@@ -56,12 +56,18 @@ pub fn doctor(as_json: bool) -> Result<()> {
         return output::json(&report);
     }
     let memory = report.free_memory_mib.map_or("unknown".to_owned(), |mib| {
-        format!("{} MiB free", format::count(usize::try_from(mib).unwrap_or(usize::MAX)))
+        format!(
+            "{} MiB free",
+            format::count(usize::try_from(mib).unwrap_or(usize::MAX))
+        )
     });
     for (name, value) in [
         ("CARE Studio", report.version),
         ("device", &report.device),
-        ("libtorch", &format!("{}, {}", report.libtorch, report.libtorch_path)),
+        (
+            "libtorch",
+            &format!("{}, {}", report.libtorch, report.libtorch_path),
+        ),
         ("CUDA", &report.cuda),
         ("graphics", &report.graphics),
         ("memory", &memory),
@@ -79,7 +85,8 @@ fn graphics_adapter() -> Result<String, (String, String)> {
     if !window::has_display() {
         return Err((
             "no display".to_owned(),
-            "For the window, start from a desktop; without one: care demo --headless, care train.".to_owned(),
+            "For the window, start from a desktop; without one: care demo --headless, care train."
+                .to_owned(),
         ));
     }
     let found = Arc::new(Mutex::new(None));
@@ -93,7 +100,8 @@ fn graphics_adapter() -> Result<String, (String, String)> {
         "CARE Studio",
         options,
         Box::new(move |creation| {
-            *into.lock().unwrap_or_else(PoisonError::into_inner) = creation.gl.as_deref().map(renderer);
+            *into.lock().unwrap_or_else(PoisonError::into_inner) =
+                creation.gl.as_deref().map(renderer);
             Err("only looking".into())
         }),
     );
@@ -104,16 +112,32 @@ fn graphics_adapter() -> Result<String, (String, String)> {
     })
 }
 
-#[expect(unsafe_code, reason = "glow marks every OpenGL call as unsafe; the context is current while eframe creates the app")]
+#[expect(
+    unsafe_code,
+    reason = "glow marks every OpenGL call as unsafe; the context is current while eframe creates the app"
+)]
 fn renderer(gl: &eframe::glow::Context) -> String {
     use eframe::glow::{HasContext as _, RENDERER, VERSION};
     // SAFETY: both are plain queries that any current context answers.
-    unsafe { format!("{}, OpenGL {}", gl.get_parameter_string(RENDERER), gl.get_parameter_string(VERSION)) }
+    unsafe {
+        format!(
+            "{}, OpenGL {}",
+            gl.get_parameter_string(RENDERER),
+            gl.get_parameter_string(VERSION)
+        )
+    }
 }
 
 /// Memory that can be had without swapping, in MiB; where the system says (Linux).
 fn free_memory_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib / 1024)
 }

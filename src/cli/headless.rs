@@ -16,7 +16,9 @@ struct Console(Progress);
 impl Host for Console {
     fn report(&mut self, event: TrainerEvent) {
         match event {
-            TrainerEvent::Loading { done, total } => self.0.show(&format!("reading images {done} of {total}")),
+            TrainerEvent::Loading { done, total } => {
+                self.0.show(&format!("reading images {done} of {total}"))
+            }
             TrainerEvent::Loaded { not_read } => {
                 for file in &not_read {
                     self.0.say(&format!("left out: {}", format::not_read(file)));
@@ -32,7 +34,10 @@ impl Host for Console {
                 format::duration(step.seconds_left)
             )),
             TrainerEvent::Evaluating { role } => self.0.show(&format!("testing {}", role.name())),
-            TrainerEvent::Epoch(_) | TrainerEvent::Film(_) | TrainerEvent::Changed { .. } | TrainerEvent::Ended(_) => {}
+            TrainerEvent::Epoch(_)
+            | TrainerEvent::Film(_)
+            | TrainerEvent::Changed { .. }
+            | TrainerEvent::Ended(_) => {}
         }
     }
 
@@ -60,13 +65,21 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     match train(&task, &mut Console(progress)) {
         Outcome::Finished(results) => {
             let note = format!("finished in {}", format::duration(results.seconds));
-            project.end_run(id, RunState::Finished, &note, &metrics_of(project, &results))?;
+            project.end_run(
+                id,
+                RunState::Finished,
+                &note,
+                &metrics_of(project, &results),
+            )?;
             eprintln!("run {id} {note}: {}", task.folder.display());
             Ok(results)
         }
         Outcome::Stopped(_) => {
             project.end_run(id, RunState::Stopped, "stopped", &[])?;
-            bail!("the run was stopped; its checkpoint is in {}", task.folder.display())
+            bail!(
+                "the run was stopped; its checkpoint is in {}",
+                task.folder.display()
+            )
         }
         Outcome::Failed(why) => {
             project.end_run(id, RunState::Failed, &why, &[])?;
@@ -87,22 +100,43 @@ pub fn print_table(project: &Project, results: &Results) -> Result<()> {
     let rows: Vec<Vec<String>> = names
         .into_iter()
         .map(|name| {
-            let of = |role: ModelRole| metrics.iter().find(|m| m.name == name && m.model == role.name());
+            let of = |role: ModelRole| {
+                metrics
+                    .iter()
+                    .find(|m| m.name == name && m.model == role.name())
+            };
             let cell = |role| match of(role) {
                 Some(metric) => {
                     let interval = metric.low.zip(metric.high);
-                    let interval = interval.map(|(low, high)| format!(" ({low:.2}\u{2013}{high:.2})"));
+                    let interval =
+                        interval.map(|(low, high)| format!(" ({low:.2}\u{2013}{high:.2})"));
                     format!("{:.2}{}", metric.value, interval.unwrap_or_default())
                 }
                 None => "\u{2013}".to_owned(),
             };
-            let n = ModelRole::ALL.into_iter().find_map(of).map_or(String::new(), |metric| metric.n.to_string());
-            vec![name.to_owned(), n, cell(ModelRole::Before), cell(ModelRole::Control), cell(ModelRole::Care)]
+            let n = ModelRole::ALL
+                .into_iter()
+                .find_map(of)
+                .map_or(String::new(), |metric| metric.n.to_string());
+            vec![
+                name.to_owned(),
+                n,
+                cell(ModelRole::Before),
+                cell(ModelRole::Control),
+                cell(ModelRole::Care),
+            ]
         })
         .collect();
-    output::table(&["on the test part", "n", "before", "control", "CARE"], &rows)?;
+    output::table(
+        &["on the test part", "n", "before", "control", "CARE"],
+        &rows,
+    )?;
     if let Some(test) = results.rare_difference {
-        let verdict = if test.p < 0.05 { "differ" } else { "no detectable difference" };
+        let verdict = if test.p < 0.05 {
+            "differ"
+        } else {
+            "no detectable difference"
+        };
         output::line(&format!(
             "CARE against the control on {} rare test images: right only in CARE {}, only in the control {}; \
              McNemar's exact test p = {:.3}: {verdict}",

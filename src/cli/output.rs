@@ -17,16 +17,29 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 /// Rows under a header: the first column to the left, the others to the right.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain([header[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let header = header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
+    let header = header
+        .iter()
+        .map(|&cell| cell.to_owned())
+        .collect::<Vec<_>>();
     for row in std::iter::once(&header).chain(rows) {
         let mut text = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let pad = " ".repeat(width - cell.chars().count());
-            text += &if column == 0 { format!("{cell}{pad}") } else { format!("  {pad}{cell}") };
+            text += &if column == 0 {
+                format!("{cell}{pad}")
+            } else {
+                format!("  {pad}{cell}")
+            };
         }
         line(text.trim_end())?;
     }
@@ -35,7 +48,9 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
 
 /// Whether the reader of standard output has gone, as `head` does: no failure of ours.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// How far something has come, on standard error: one line that is written over on a terminal, a line now and
@@ -47,13 +62,20 @@ pub struct Progress {
 
 impl Progress {
     pub fn new() -> Self {
-        Self { terminal: stderr().is_terminal(), last: std::cell::Cell::default() }
+        Self {
+            terminal: stderr().is_terminal(),
+            last: std::cell::Cell::default(),
+        }
     }
 
     /// Replaces the line, at most ten times a second (every ten seconds where it is not a terminal).
     pub fn show(&self, text: &str) {
         let pause = if self.terminal { 0.1 } else { 10.0 };
-        if self.last.get().is_some_and(|last| last.elapsed().as_secs_f32() < pause) {
+        if self
+            .last
+            .get()
+            .is_some_and(|last| last.elapsed().as_secs_f32() < pause)
+        {
             return;
         }
         self.last.set(Some(std::time::Instant::now()));

@@ -15,7 +15,11 @@ use crate::format;
 
 pub fn new(dir: &Path) -> Result<()> {
     Project::create(dir)?;
-    line(&format!("{} is ready. Next: care import {} FOLDER", dir.display(), dir.display()))
+    line(&format!(
+        "{} is ready. Next: care import {} FOLDER",
+        dir.display(),
+        dir.display()
+    ))
 }
 
 pub fn import(request: &Import) -> Result<()> {
@@ -26,7 +30,12 @@ pub fn import(request: &Import) -> Result<()> {
             progress.show(&format!("reading {done} of {total}"));
         }
     };
-    let import = import::read(&request.path, &request.options, &show, &AtomicBool::new(false))?;
+    let import = import::read(
+        &request.path,
+        &request.options,
+        &show,
+        &AtomicBool::new(false),
+    )?;
     if let Ok(progress) = progress.lock() {
         for file in &import.not_read {
             progress.say(&format!("not read: {}", format::not_read(file)));
@@ -36,12 +45,26 @@ pub fn import(request: &Import) -> Result<()> {
     let boxes: usize = import.images.iter().map(|image| image.boxes.len()).sum();
     let taken = project.take_in(import)?;
     for name in &request.rare {
-        let class = project.classes().iter().find(|class| class.name == *name).with_context(|| {
-            let names: Vec<_> = project.classes().iter().map(|class| class.name.as_str()).collect();
-            format!("there is no class \"{name}\" to mark as rare; the classes are {}", names.join(", "))
-        })?;
+        let class = project
+            .classes()
+            .iter()
+            .find(|class| class.name == *name)
+            .with_context(|| {
+                let names: Vec<_> = project
+                    .classes()
+                    .iter()
+                    .map(|class| class.name.as_str())
+                    .collect();
+                format!(
+                    "there is no class \"{name}\" to mark as rare; the classes are {}",
+                    names.join(", ")
+                )
+            })?;
         if !class.rare {
-            let edit = Edit::SetRare { class: class.id, rare: true };
+            let edit = Edit::SetRare {
+                class: class.id,
+                rare: true,
+            };
             project.apply(edit)?;
         }
     }
@@ -75,7 +98,14 @@ struct ListedBox {
 
 fn listed<'a>(project: &'a Project, image: &'a Image) -> ListedImage<'a> {
     let class = project.class(image.class);
-    let boxes = project.boxes(image.id).iter().map(|b| ListedBox { id: b.id.0, xyxy: b.rect.xyxy() }).collect();
+    let boxes = project
+        .boxes(image.id)
+        .iter()
+        .map(|b| ListedBox {
+            id: b.id.0,
+            xyxy: b.rect.xyxy(),
+        })
+        .collect();
     ListedImage {
         id: image.id.0,
         name: image.name(),
@@ -93,7 +123,11 @@ fn listed<'a>(project: &'a Project, image: &'a Image) -> ListedImage<'a> {
 
 pub fn list(dir: &Path, as_json: bool) -> Result<()> {
     let project = Project::open_read_only(dir)?;
-    let images: Vec<_> = project.images().iter().map(|image| listed(&project, image)).collect();
+    let images: Vec<_> = project
+        .images()
+        .iter()
+        .map(|image| listed(&project, image))
+        .collect();
     if as_json {
         return output::json(&images);
     }
@@ -110,17 +144,30 @@ pub fn list(dir: &Path, as_json: bool) -> Result<()> {
             ]
         })
         .collect();
-    output::table(&["image", "class", "split", "group", "size", "boxes"], &rows)
+    output::table(
+        &["image", "class", "split", "group", "size", "boxes"],
+        &rows,
+    )
 }
 
 fn find<'a>(project: &'a Project, wanted: &str) -> Result<&'a Image> {
     let number = wanted.parse::<i64>().ok();
-    let by_number = project.images().iter().find(|image| Some(image.id.0) == number);
-    let mut found = project.images().iter().filter(|image| image.name() == wanted || image.path == wanted);
+    let by_number = project
+        .images()
+        .iter()
+        .find(|image| Some(image.id.0) == number);
+    let mut found = project
+        .images()
+        .iter()
+        .filter(|image| image.name() == wanted || image.path == wanted);
     match (found.next(), found.next()) {
         (Some(image), None) => Ok(image),
-        (None, _) => by_number.with_context(|| format!("no image is called \"{wanted}\"; see care list")),
-        (Some(_), Some(_)) => bail!("several images are called \"{wanted}\": give the path or the number instead"),
+        (None, _) => {
+            by_number.with_context(|| format!("no image is called \"{wanted}\"; see care list"))
+        }
+        (Some(_), Some(_)) => {
+            bail!("several images are called \"{wanted}\": give the path or the number instead")
+        }
     }
 }
 
@@ -132,15 +179,27 @@ pub fn boxes(request: &Boxes) -> Result<()> {
     };
     let image = find(&project, &request.image)?.clone();
     for id in &request.remove {
-        let known = project.boxes(image.id).iter().any(|annotation| annotation.id == *id);
+        let known = project
+            .boxes(image.id)
+            .iter()
+            .any(|annotation| annotation.id == *id);
         ensure!(known, "{} has no box {id}", image.name());
         project.apply(Edit::RemoveBox { id: *id })?;
     }
     for rect in &request.add {
         let rect = rect.clamped(image.size).with_context(|| {
-            format!("{} is {} \u{d7} {} pixels", image.name(), image.size.width, image.size.height)
+            format!(
+                "{} is {} \u{d7} {} pixels",
+                image.name(),
+                image.size.width,
+                image.size.height
+            )
         })?;
-        let annotation = Annotation { id: project.next_box_id(), image: image.id, rect };
+        let annotation = Annotation {
+            id: project.next_box_id(),
+            image: image.id,
+            rect,
+        };
         project.apply(Edit::AddBox { annotation })?;
     }
     for annotation in project.boxes(image.id) {

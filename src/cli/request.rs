@@ -51,20 +51,37 @@ impl TryFrom<Arguments> for Request {
 
     fn try_from(arguments: Arguments) -> Result<Self> {
         let Some(command) = arguments.command else {
-            return Ok(Self::Window(arguments.project.map_or(Start::Page, Start::Project)));
+            return Ok(Self::Window(
+                arguments.project.map_or(Start::Page, Start::Project),
+            ));
         };
         Ok(match command {
             Command::New { project } => {
                 ensure!(
-                    project.extension().is_some_and(|extension| extension == "care"),
+                    project
+                        .extension()
+                        .is_some_and(|extension| extension == "care"),
                     "{} does not end in .care, as a project's folder does",
                     project.display()
                 );
                 Self::New { project }
             }
-            Command::Import { project, path, rare, boxes, no_boxes, per_class, test, validation, seed } => {
+            Command::Import {
+                project,
+                path,
+                rare,
+                boxes,
+                no_boxes,
+                per_class,
+                test,
+                validation,
+                seed,
+            } => {
                 for (name, share) in [("--test", test), ("--validation", validation)] {
-                    ensure!((0.0..1.0).contains(&share), "{name} {share} is not a share from 0 to below 1");
+                    ensure!(
+                        (0.0..1.0).contains(&share),
+                        "{name} {share} is not a share from 0 to below 1"
+                    );
                 }
                 ensure!(per_class != Some(0), "--per-class 0 would leave no images");
                 let boxes = match boxes {
@@ -72,38 +89,85 @@ impl TryFrom<Arguments> for Request {
                     None if no_boxes => BoxesFrom::None,
                     None => BoxesFrom::Found,
                 };
-                let split = SplitSpec { seed, test, validation };
-                Self::Import(Import { project, path, rare, options: Options { split, boxes, per_class } })
+                let split = SplitSpec {
+                    seed,
+                    test,
+                    validation,
+                };
+                Self::Import(Import {
+                    project,
+                    path,
+                    rare,
+                    options: Options {
+                        split,
+                        boxes,
+                        per_class,
+                    },
+                })
             }
             Command::List { project, json } => Self::List { project, json },
-            Command::Box { project, image, add, remove } => {
-                let add = add.iter().map(|text| parse_box(text)).collect::<Result<_>>()?;
-                Self::Box(Boxes { project, image, add, remove: remove.into_iter().map(BoxId).collect() })
+            Command::Box {
+                project,
+                image,
+                add,
+                remove,
+            } => {
+                let add = add
+                    .iter()
+                    .map(|text| parse_box(text))
+                    .collect::<Result<_>>()?;
+                Self::Box(Boxes {
+                    project,
+                    image,
+                    add,
+                    remove: remove.into_iter().map(BoxId).collect(),
+                })
             }
-            Command::Train { project, config, set, json } => {
+            Command::Train {
+                project,
+                config,
+                set,
+                json,
+            } => {
                 let config = match config {
                     Some(file) => {
                         let text = std::fs::read_to_string(&file)
                             .with_context(|| format!("{} cannot be read", file.display()))?;
-                        toml::from_str(&text).with_context(|| format!("{} cannot be used", file.display()))?
+                        toml::from_str(&text)
+                            .with_context(|| format!("{} cannot be used", file.display()))?
                     }
                     None => RunConfig::default(),
                 };
                 config.check()?;
                 let config = set.iter().try_fold(config, |config, assignment| {
-                    config.with(assignment).with_context(|| format!("--set {assignment}"))
+                    config
+                        .with(assignment)
+                        .with_context(|| format!("--set {assignment}"))
                 })?;
-                Self::Train(Train { project, config, json })
+                Self::Train(Train {
+                    project,
+                    config,
+                    json,
+                })
             }
-            Command::Demo { headless: true, seed, json } => Self::HeadlessDemo { seed, json },
-            Command::Demo { headless: false, .. } => Self::Window(Start::Demo),
+            Command::Demo {
+                headless: true,
+                seed,
+                json,
+            } => Self::HeadlessDemo { seed, json },
+            Command::Demo {
+                headless: false, ..
+            } => Self::Window(Start::Demo),
             Command::Doctor { json } => Self::Doctor { json },
         })
     }
 }
 
 fn parse_box(text: &str) -> Result<BoundingBox> {
-    let numbers = text.split(',').map(|part| part.trim().parse::<f64>()).collect::<Result<Vec<_>, _>>();
+    let numbers = text
+        .split(',')
+        .map(|part| part.trim().parse::<f64>())
+        .collect::<Result<Vec<_>, _>>();
     let numbers: [f64; 4] = numbers
         .ok()
         .and_then(|numbers| numbers.try_into().ok())
@@ -124,17 +188,27 @@ mod tests {
     #[test]
     fn good_lines() {
         assert_eq!(parse("care").unwrap(), Request::Window(Start::Page));
-        assert_eq!(parse("care a.care").unwrap(), Request::Window(Start::Project("a.care".into())));
+        assert_eq!(
+            parse("care a.care").unwrap(),
+            Request::Window(Start::Project("a.care".into()))
+        );
         assert_eq!(parse("care demo").unwrap(), Request::Window(Start::Demo));
         assert_eq!(
             parse("care demo --headless --seed 3 --json").unwrap(),
-            Request::HeadlessDemo { seed: 3, json: true }
+            Request::HeadlessDemo {
+                seed: 3,
+                json: true
+            }
         );
-        let Request::Train(train) = parse("care train a.care --set alpha=0.25 --set seed=4").unwrap() else {
+        let Request::Train(train) =
+            parse("care train a.care --set alpha=0.25 --set seed=4").unwrap()
+        else {
             panic!("not a training")
         };
         assert_eq!((train.config.live.alpha, train.config.seed), (0.25, 4));
-        let Request::Box(boxes) = parse("care box a.care x --add 1,2,3.5,4").unwrap() else { panic!("not a box") };
+        let Request::Box(boxes) = parse("care box a.care x --add 1,2,3.5,4").unwrap() else {
+            panic!("not a box")
+        };
         assert_eq!(boxes.add, [BoundingBox::new(1.0, 2.0, 3.5, 4.0).unwrap()]);
     }
 

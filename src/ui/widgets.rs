@@ -314,7 +314,7 @@ pub fn segmented<T: Copy + PartialEq>(
             vec2(galley.size().x + 24.0, rect.height()),
         );
         x = part.right();
-        let response = ui.interact(part, ui.id().with((name, text)), Sense::click());
+        let response = ui.interact(part, ui.scope_id().with((name, text)), Sense::click());
         let selected = value == current;
         response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, selected, text));
         let fill = if selected {
