@@ -250,7 +250,7 @@ fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), Project
 }
 
 fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
-    let project = crate::demo::create(&demo_dir(), import)?;
+    let project = crate::demo::create(&demo_dir(), import, crate::demo::LEFT_TO_DRAW)?;
     state.last_event = format!("{} synthetic images made", project.images().len());
     state.show(Some(project));
     remember(state);

@@ -48,7 +48,7 @@ pub fn headless(seed: u64, as_json: bool) -> Result<()> {
         &show,
         &AtomicBool::new(false),
     )?;
-    let mut project = crate::demo::create(&folder.path().join("demo.care"), import)?;
+    let mut project = crate::demo::create(&folder.path().join("demo.care"), import, 0)?;
     let results = headless::run(
         &mut project,
         RunConfig {
