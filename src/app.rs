@@ -71,9 +71,6 @@ impl App {
     fn take_keys(&mut self, ctx: &egui::Context) {
         for action in Action::ALL.into_iter().filter(|action| action.is_global()) {
             if action.pressed(ctx) {
-                if action == Action::Train {
-                    self.commands.act(Action::GoTrain);
-                }
                 self.commands.act(action);
             }
         }
@@ -145,7 +142,7 @@ impl App {
                         selected: state.selected,
                         run: state.run.as_ref(),
                         is_training: state.is_training(),
-                        live: state.live,
+                        draft: &state.draft,
                         device: &state.device,
                         problem: state.problem.as_ref(),
                         textures,

@@ -44,7 +44,8 @@ pub enum Command {
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
-    Train(RunConfig),
+    /// Sets the settings of the next run; [`Action::Train`] starts it.
+    SetDraft(RunConfig),
     /// Settings of the attention loss; a training run takes them at its next step.
     SetLive(LiveParams),
     /// Shows a finished run in Train and Compare.
@@ -75,6 +76,8 @@ pub enum Action {
     ToolSelect,
     ToolPan,
     Fit,
+    HideBoxes,
+    ShowInAnnotate,
     Train,
     Pause,
     Resume,
@@ -94,7 +97,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -114,6 +117,8 @@ impl Action {
         Self::ToolSelect,
         Self::ToolPan,
         Self::Fit,
+        Self::HideBoxes,
+        Self::ShowInAnnotate,
         Self::Train,
         Self::Pause,
         Self::Resume,
@@ -199,13 +204,23 @@ impl Action {
             Self::ToolSelect => of("Select", "Select, move and resize boxes", key(Key::V)),
             Self::ToolPan => of(
                 "Pan",
-                "Move the image; also with the middle button or Space",
+                "Move the image; also with the middle button",
                 key(Key::H),
             ),
             Self::Fit => of(
                 "Fit",
                 "Fit the image; also with a double click",
                 key(Key::F),
+            ),
+            Self::HideBoxes => of(
+                "Hide boxes",
+                "Show the image alone, while the key is held",
+                key(Key::Space),
+            ),
+            Self::ShowInAnnotate => of(
+                "Annotate",
+                "Open the selected image in Annotate",
+                key(Key::A),
             ),
             Self::Train => of("Train", "Train CARE beside its control", command(Key::T)),
             Self::Pause => of("Pause", "Pause after this step", None),
@@ -216,7 +231,7 @@ impl Action {
         }
     }
 
-    /// Whether the action's key works in every room. The others belong to the canvas, which listens itself.
+    /// Whether the action's key works in every room. The others belong to a room, which listens itself.
     #[must_use]
     pub fn is_global(self) -> bool {
         !matches!(
@@ -230,6 +245,8 @@ impl Action {
                 | Self::ToolSelect
                 | Self::ToolPan
                 | Self::Fit
+                | Self::HideBoxes
+                | Self::ShowInAnnotate
         )
     }
 
@@ -255,6 +272,13 @@ impl Action {
             return false;
         }
         ctx.input_mut(|input| input.consume_shortcut(&shortcut))
+    }
+
+    /// Whether the action's key is held down.
+    #[must_use]
+    pub fn held(self, ctx: &egui::Context) -> bool {
+        let shortcut = self.spec().shortcut;
+        shortcut.is_some_and(|shortcut| ctx.input(|input| input.key_down(shortcut.logical_key)))
     }
 }
 

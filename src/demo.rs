@@ -6,8 +6,19 @@ use care_data::import::Import;
 use care_data::synthetic::RARE_CLASS;
 use care_data::{Edit, Part, Project, ProjectError};
 
+use crate::dispatch::demo_dir;
+
 /// Rare training images that the window's demo leaves without a box, for the visitor to draw.
 pub const LEFT_TO_DRAW: usize = 4;
+
+/// Whether this is the demo that the start page offers.
+#[must_use]
+pub fn is_demo(project: &Project) -> bool {
+    // A project knows its folder as the file system has it; a home folder may be a link.
+    demo_dir()
+        .canonicalize()
+        .is_ok_and(|dir| dir == project.dir())
+}
 
 /// Makes the demo's project from its generated images and marks the rare class. Boxes come with the rare class in
 /// training (but for the first `left_to_draw` of them), and with every validation and test image, where they only score.

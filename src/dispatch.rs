@@ -11,7 +11,7 @@ use care_learn::event::Results;
 use care_learn::run_folder::RunFolder;
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::worker::Worker;
-use care_learn::{Outcome, RunConfig, Task, TrainerCommand, TrainerEvent};
+use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
 use crate::command::{Action, Command, Room};
 use crate::jobs::{self, Job, Kind};
@@ -24,7 +24,7 @@ pub const WATCHED: usize = 8;
 /// Carries out one command.
 pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
     // Whatever the user does next, the message of what went wrong before has been read.
-    if !matches!(command, Command::Select(_) | Command::SetLive(_)) {
+    if !matches!(command, Command::Select(_) | Command::SetLive(_) | Command::SetDraft(_)) {
         state.problem = None;
     }
     match command {
@@ -39,9 +39,9 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             state.selected = Some(image);
             state.room = Room::Annotate;
         }
-        Command::Train(config) => train(config, state, ctx),
+        Command::SetDraft(config) => state.draft = config,
         Command::SetLive(live) => {
-            state.live = live;
+            state.draft.live = live;
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
                 run.live = live;
                 worker.send(TrainerCommand::Live(live));
@@ -86,6 +86,10 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         Action::GoAnnotate => state.room = Room::Annotate,
         Action::GoTrain => state.room = Room::Train,
         Action::GoCompare => state.room = Room::Compare,
+        Action::Train => {
+            state.room = Room::Train;
+            train(state, ctx);
+        }
         Action::Pause => tell(state, TrainerCommand::Pause, Phase::Paused),
         Action::Resume => tell(state, TrainerCommand::Resume, Phase::Training),
         Action::Stop => {
@@ -99,7 +103,7 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             state.settings.save();
         }
         Action::ShowKeys => state.show_keys = !state.show_keys,
-        // These belong to a room, which turns them into an edit, a selection or a run.
+        // These belong to a room, which turns them into an edit or a selection.
         Action::PreviousImage
         | Action::NextImage
         | Action::DoneAndNext
@@ -109,7 +113,8 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         | Action::ToolSelect
         | Action::ToolPan
         | Action::Fit
-        | Action::Train => {}
+        | Action::HideBoxes
+        | Action::ShowInAnnotate => {}
     }
 }
 
@@ -237,9 +242,6 @@ fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), Project
         return Ok(());
     };
     let taken = project.take_in(import)?;
-    if state.selected.is_none() {
-        state.selected = project.images().first().map(|image| image.id);
-    }
     state.last_event = match (taken.added, taken.already_there) {
         (added, 0) => format!("{added} images read"),
         (added, there) => format!("{added} images added, {there} were already there"),
@@ -333,10 +335,11 @@ fn tell(state: &mut State, command: TrainerCommand, phase: Phase) {
     }
 }
 
-fn train(config: RunConfig, state: &mut State, ctx: &egui::Context) {
+fn train(state: &mut State, ctx: &egui::Context) {
     if state.is_training() {
         return;
     }
+    let config = state.draft.clone();
     let Some(project) = &mut state.project else {
         return;
     };
@@ -361,7 +364,6 @@ fn train(config: RunConfig, state: &mut State, ctx: &egui::Context) {
     match Worker::start(task, move || wake.request_repaint()) {
         Ok(worker) => {
             state.worker = Some(worker);
-            state.live = run.live;
             state.run = Some(run);
             state.last_event = format!("Run {id} started");
         }
@@ -469,7 +471,7 @@ fn show_run(id: RunId, state: &mut State) {
     let folder = RunFolder::open(&project.run_dir(id));
     match folder.and_then(|folder| TrainingRun::read(id, run.state, &folder)) {
         Ok(run) => {
-            state.live = run.config.live;
+            state.draft = run.config.clone();
             state.run = Some(run);
         }
         Err(error) => {

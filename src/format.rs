@@ -1,6 +1,7 @@
 //! Numbers and times as people read them (look.md, "Words").
 
 use care_data::NotRead;
+use jiff::{Timestamp, Zoned};
 
 /// "2 min 15 s", "48 s", "1 h 5 min".
 #[must_use]
@@ -58,6 +59,22 @@ pub fn plural(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
+/// "today", then the weekday, then "12 March", and with the year where that is another. `then` in Unix seconds.
+#[must_use]
+pub fn day(then: i64, now: &Zoned) -> String {
+    let Ok(then) = Timestamp::from_second(then) else {
+        return String::new();
+    };
+    let (then, today) = (then.to_zoned(now.time_zone().clone()).date(), now.date());
+    let format = match (today - then).get_days() {
+        0 => return "today".to_owned(),
+        1..7 => "%A",
+        _ if then.year() == today.year() => "%-d %B",
+        _ => "%-d %B %Y",
+    };
+    then.strftime(format).to_string()
+}
+
 /// One line for a file that was left out.
 #[must_use]
 pub fn not_read(file: &NotRead) -> String {
@@ -79,6 +96,21 @@ mod tests {
             (3900.0, "1 h 5 min"),
         ] {
             assert_eq!(duration(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn days_are_named_from_today() {
+        let now: Zoned = "2026-03-20T00:30:00+01:00[Europe/Berlin]".parse().unwrap();
+        for (then, expected) in [
+            ("2026-03-20T00:10:00+01:00", "today"),
+            ("2026-03-19T23:50:00+01:00", "Thursday"),
+            ("2026-03-14T12:00:00+01:00", "Saturday"),
+            ("2026-03-12T12:00:00+01:00", "12 March"),
+            ("2025-11-02T12:00:00+01:00", "2 November 2025"),
+        ] {
+            let then: Timestamp = then.parse().unwrap();
+            assert_eq!(day(then.as_second(), &now), expected);
         }
     }
 

@@ -1,13 +1,13 @@
 //! What the window shows. Panels read it; only [`crate::dispatch`] changes it.
 
 use care_data::{Image, ImageId, Part, Project};
-use care_learn::LiveParams;
+use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
 use crate::command::Room;
 use crate::jobs::Job;
 use crate::settings::Settings;
-use crate::training::TrainingRun;
+use crate::training::{TrainingRun, first_config};
 
 /// An error beside what it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,14 @@ pub struct State {
     pub settings: Settings,
     pub project: Option<Project>,
     pub room: Room,
+    /// None until an image is chosen; each room then begins with one of its own.
     pub selected: Option<ImageId>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The thread that trains, while it does.
     pub worker: Option<Worker>,
-    pub live: LiveParams,
+    /// The settings of the next run. Its `live` part is also what the run in training trains with.
+    pub draft: RunConfig,
     pub job: Option<Job>,
     /// The last thing that happened, for the status bar.
     pub last_event: String,
@@ -58,7 +60,7 @@ impl State {
             selected: None,
             run: None,
             worker: None,
-            live: LiveParams::default(),
+            draft: RunConfig::default(),
             job: None,
             last_event: String::new(),
             problem: None,
@@ -88,11 +90,9 @@ impl State {
         self.worker = None;
         self.run = None;
         self.counts = None;
+        self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
-        self.selected = project
-            .as_ref()
-            .and_then(|p| p.images().first())
-            .map(|image| image.id);
+        self.selected = None;
         self.project = project;
     }
 

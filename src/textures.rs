@@ -274,7 +274,7 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
             Kind::Full => max_side,
         };
         let result = decode::thumbnail(&path, side)
-            .map_err(|error| error.to_string())
+            .map_err(|error| format!("{error} {}", error.advice()))
             .map(|image| {
                 ColorImage::from_rgb(
                     [image.width() as usize, image.height() as usize],

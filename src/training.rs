@@ -1,14 +1,28 @@
 //! A run as the window sees it: fed by the trainer's events while it trains, read from its folder afterwards.
 
-use care_data::{ImageId, RunId, RunState};
+use care_data::{ImageId, Project, RunId, RunState};
 use care_learn::event::{
-    Change, EpochMetrics, ImageAttention, RecordedChange, Results, StepMetrics,
+    Change, EpochMetrics, ImageAttention, Losses, RecordedChange, Results, StepMetrics,
 };
 use care_learn::run_folder::{RunFolder, RunFolderError};
 use care_learn::{FilmFrame, LiveParams, ModelRole, Outcome, RunConfig, TrainerEvent};
 
 /// Film frames kept in memory for each model; beyond that every second one is dropped, the newest stays.
 const MAX_FRAMES: usize = 512;
+
+/// The settings that a project's first run is offered with.
+#[must_use]
+pub fn first_config(project: &Project) -> RunConfig {
+    let demo = RunConfig::demo();
+    if crate::demo::is_demo(project) {
+        return demo;
+    }
+    // The paper's learning rate fine-tunes pretrained weights; a network that starts from nothing needs the demo's.
+    RunConfig {
+        learning_rate: demo.learning_rate,
+        ..RunConfig::default()
+    }
+}
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +46,44 @@ impl Phase {
     }
 }
 
+/// The losses of one model over the steps of the epoch under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochSoFar {
+    pub role: ModelRole,
+    /// Epochs done in the whole run, fractional.
+    pub epoch: f32,
+    /// Mean L_c and, over the steps with boxes, mean L_a.
+    pub classification: f32,
+    pub attention: Option<f32>,
+    num_steps: u32,
+    num_with_boxes: u32,
+}
+
+impl EpochSoFar {
+    fn new(role: ModelRole) -> Self {
+        Self {
+            role,
+            epoch: 0.0,
+            classification: 0.0,
+            attention: None,
+            num_steps: 0,
+            num_with_boxes: 0,
+        }
+    }
+
+    fn take(&mut self, epoch: f32, losses: &Losses) {
+        let mean = |mean: f32, n: u32, value: f32| mean + (value - mean) / n as f32;
+        self.epoch = epoch;
+        self.num_steps += 1;
+        self.classification = mean(self.classification, self.num_steps, losses.classification);
+        if let Some(attention) = losses.attention {
+            self.num_with_boxes += 1;
+            let before = self.attention.unwrap_or_default();
+            self.attention = Some(mean(before, self.num_with_boxes, attention.l_a));
+        }
+    }
+}
+
 /// Everything that Train and Compare show of a run.
 #[derive(Debug, Clone)]
 pub struct TrainingRun {
@@ -44,6 +96,8 @@ pub struct TrainingRun {
     pub live: LiveParams,
     pub step: Option<StepMetrics>,
     pub epochs: Vec<EpochMetrics>,
+    /// One entry for each model in training.
+    pub so_far: Vec<EpochSoFar>,
     /// In the order of time.
     pub film: Vec<FilmFrame>,
     pub changes: Vec<RecordedChange>,
@@ -65,6 +119,7 @@ impl TrainingRun {
             phase: Phase::Loading(0, 0),
             step: None,
             epochs: Vec::new(),
+            so_far: Vec::new(),
             film: Vec::new(),
             changes: Vec::new(),
             results: None,
@@ -78,13 +133,23 @@ impl TrainingRun {
     /// # Errors
     /// Where a file of it is missing or damaged; the error names the file.
     pub fn read(id: RunId, state: RunState, folder: &RunFolder) -> Result<Self, RunFolderError> {
-        let film = folder.film()?;
-        let mut run = Self::new(id, folder.config()?, film.watch);
-        run.film = film.frames;
+        let mut run = Self::new(id, folder.config()?, Vec::new());
         run.phase = Phase::Ended(state);
         run.epochs = folder.epochs()?;
         run.changes = folder.changes()?;
-        run.read_results(folder)?;
+        run.live = run.live_at(Some(f32::INFINITY));
+        let film = folder.film();
+        if state == RunState::Finished {
+            let film = film?;
+            (run.watch, run.film) = (film.watch, film.frames);
+            run.read_results(folder)?;
+        } else {
+            // A run that was stopped, or cut off, wrote what it had by then.
+            if let Ok(film) = film {
+                (run.watch, run.film) = (film.watch, film.frames);
+            }
+            let _ = run.read_results(folder);
+        }
         Ok(run)
     }
 
@@ -104,15 +169,28 @@ impl TrainingRun {
     /// Takes in what the trainer said.
     pub fn take(&mut self, event: TrainerEvent) {
         match event {
-            TrainerEvent::Loading { done, total } => self.phase = Phase::Loading(done, total),
+            // Images go on being decoded behind the first steps.
+            TrainerEvent::Loading { done, total } => {
+                if self.step.is_none() && matches!(self.phase, Phase::Loading(..)) {
+                    self.phase = Phase::Loading(done, total);
+                }
+            }
             TrainerEvent::Loaded { not_read } => {
                 self.num_left_out = not_read.len();
                 if matches!(self.phase, Phase::Loading(..)) {
                     self.phase = Phase::Training;
                 }
             }
-            TrainerEvent::Step(step) => self.step = Some(step),
-            TrainerEvent::Epoch(epoch) => self.epochs.push(epoch),
+            TrainerEvent::Step(step) => {
+                if matches!(self.phase, Phase::Loading(..)) {
+                    self.phase = Phase::Training;
+                }
+                self.take_step(step);
+            }
+            TrainerEvent::Epoch(epoch) => {
+                self.so_far.retain(|so_far| so_far.role != epoch.role);
+                self.epochs.push(epoch);
+            }
             TrainerEvent::Film(frame) => self.add_frame(frame),
             TrainerEvent::Changed {
                 epoch,
@@ -134,6 +212,18 @@ impl TrainingRun {
                 };
             }
         }
+    }
+
+    fn take_step(&mut self, step: StepMetrics) {
+        for (role, losses) in &step.losses {
+            let at = self.so_far.iter().position(|so_far| so_far.role == *role);
+            let at = at.unwrap_or_else(|| {
+                self.so_far.push(EpochSoFar::new(*role));
+                self.so_far.len() - 1
+            });
+            self.so_far[at].take(step.epoch, losses);
+        }
+        self.step = Some(step);
     }
 
     fn add_frame(&mut self, frame: FilmFrame) {
@@ -158,10 +248,28 @@ impl TrainingRun {
             .find(|f| f.role == role && epoch.is_none_or(|e| f.epoch <= e + 1e-3))
     }
 
-    /// Epochs of both stages together.
+    /// Epochs of both stages together: as planned, and fewer once stage 1 has ended early.
     #[must_use]
     pub fn num_epochs(&self) -> u32 {
-        self.config.stage1_epochs + self.config.stage2_epochs
+        let stage1 = self
+            .stage_two()
+            .map_or(self.config.stage1_epochs, |epoch| epoch.round() as u32);
+        stage1 + self.config.stage2_epochs
+    }
+
+    /// The settings of the attention loss in force at `epoch`, or now where `epoch` is none.
+    #[must_use]
+    pub fn live_at(&self, epoch: Option<f32>) -> LiveParams {
+        let Some(epoch) = epoch else { return self.live };
+        self.changes
+            .iter()
+            .filter(|recorded| recorded.epoch <= epoch)
+            .filter_map(|recorded| match recorded.change {
+                Change::Live { to, .. } => Some(to),
+                _ => None,
+            })
+            .next_back()
+            .unwrap_or(self.config.live)
     }
 
     /// The epoch at which stage 2 began, once it has; stage 1 ends early on a plateau.

@@ -1,12 +1,621 @@
-//! The room annotate.
+//! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
-use super::Context;
+use care_data::{Annotation, Edit, Image};
+use egui::{
+    Align, CentralPanel, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin, Modifiers,
+    Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder,
+    Vec2, WidgetInfo, pos2, vec2,
+};
+
+use super::canvas::{Canvas, Tool};
+use super::queue::Queue;
+use super::tokens::{self, Tokens, radius, size};
+use super::widgets::{
+    IconButton, WordButton, class_dot, divider, elided, focus_ring, problem_ui, section_title,
+};
+use super::{Context, icons};
+use crate::command::{Action, Command, Room};
+use crate::format;
+
+/// The classes that a digit key can set.
+const DIGITS: [Key; 9] = [
+    Key::Num1,
+    Key::Num2,
+    Key::Num3,
+    Key::Num4,
+    Key::Num5,
+    Key::Num6,
+    Key::Num7,
+    Key::Num8,
+    Key::Num9,
+];
 
 #[derive(Default)]
-pub struct AnnotateRoom {}
+pub struct AnnotateRoom {
+    queue: Queue,
+    canvas: Canvas,
+}
 
 impl AnnotateRoom {
-    pub fn ui(&mut self, ui: &mut egui::Ui, cx: &mut Context<'_>) {
-        ui.label(cx.project.name());
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
+        let project = cx.project;
+        self.queue
+            .update(project, cx.selected, ui.input(|i| i.time));
+        let image = cx.selected.and_then(|id| project.image(id));
+        if image.is_none() {
+            let first = || project.images().first().map(|image| image.id);
+            if let Some(id) = self.queue.first().or_else(first) {
+                cx.commands.send(Command::Select(id));
+            }
+        }
+        let bare = self.take_keys(ui, cx, image);
+        self.queue.ui(ui, cx);
+        let Some(image) = image else {
+            if project.images().is_empty() {
+                no_images(ui, cx);
+            }
+            return;
+        };
+        self.inspector_ui(ui, cx, image);
+        self.toolbar_ui(ui, image, cx);
+        CentralPanel::no_frame().show(ui, |ui| {
+            if let Some(problem) = cx.problem {
+                Frame::new()
+                    .inner_margin(16)
+                    .show(ui, |ui| problem_ui(ui, problem, cx.commands));
+            }
+            self.prefetch(cx);
+            self.canvas.ui(ui, cx, image, bare);
+        });
     }
+
+    /// The neighbours are decoded while the image in hand is looked at, which itself comes first.
+    fn prefetch(&self, cx: &mut Context<'_>) {
+        let neighbours = [
+            self.queue.previous(),
+            self.queue.next(),
+            self.queue.next_to_do(),
+        ];
+        for id in neighbours.into_iter().flatten() {
+            if let Some(image) = cx.project.image(id) {
+                cx.full(image);
+            }
+        }
+    }
+
+    /// Everything the keyboard does here. True while Space hides what lies on the image.
+    fn take_keys(&mut self, ui: &Ui, cx: &mut Context<'_>, image: Option<&Image>) -> bool {
+        let ctx = ui.ctx().clone();
+        let blocked = ctx.any_popup_open()
+            || ctx.text_edit_focused()
+            || ctx.memory(|m| m.top_modal_layer().is_some());
+        let Some(image) = image.filter(|_| !blocked) else {
+            return false;
+        };
+        for (action, tool) in [
+            (Action::ToolBox, Tool::Box),
+            (Action::ToolSelect, Tool::Select),
+            (Action::ToolPan, Tool::Pan),
+        ] {
+            if action.pressed(&ctx) {
+                self.canvas.tool = tool;
+            }
+        }
+        if Action::Fit.pressed(&ctx) {
+            self.canvas.fit();
+        }
+        if Action::CancelDraft.pressed(&ctx) {
+            self.canvas.cancel();
+        }
+        // Neither the image nor its boxes change under a hand that draws.
+        if self.canvas.is_drafting() {
+            return false;
+        }
+        let backspace = || ctx.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Backspace));
+        if Action::DeleteBox.pressed(&ctx) || backspace() {
+            self.delete_selected(cx);
+        }
+        for (key, class) in DIGITS.into_iter().zip(cx.project.classes()) {
+            if ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key)) && class.id != image.class {
+                cx.commands.edit(Edit::SetClass {
+                    image: image.id,
+                    class: class.id,
+                });
+            }
+        }
+        // What the keyboard's focus is on has its own use for these; the canvas has not.
+        let elsewhere = ctx.memory(|m| m.focused()).is_some() && !Canvas::has_focus(&ctx);
+        if elsewhere {
+            return false;
+        }
+        if Action::PreviousImage.pressed(&ctx) {
+            go(self.queue.previous(), cx);
+        }
+        if Action::NextImage.pressed(&ctx) {
+            go(self.queue.next(), cx);
+        }
+        if Action::DoneAndNext.pressed(&ctx) {
+            self.done_and_next(cx, image);
+        }
+        Action::HideBoxes.held(&ctx)
+    }
+
+    fn done_and_next(&self, cx: &mut Context<'_>, image: &Image) {
+        if !image.done {
+            cx.commands.edit(Edit::SetDone {
+                image: image.id,
+                done: true,
+            });
+        }
+        go(self.queue.next_to_do(), cx);
+    }
+
+    fn delete_selected(&self, cx: &mut Context<'_>) {
+        if let Some(id) = self.canvas.selected(cx.project) {
+            cx.commands.edit(Edit::RemoveBox { id });
+        }
+    }
+
+    fn toolbar_ui(&mut self, ui: &mut Ui, image: &Image, cx: &mut Context<'_>) {
+        let t = Tokens::of(ui);
+        Panel::top("annotate toolbar")
+            .exact_size(size::TOOLBAR)
+            .resizable(false)
+            .frame(
+                Frame::new()
+                    .fill(t.panel)
+                    .inner_margin(Margin::symmetric(12, 0)),
+            )
+            .show(ui, |ui| {
+                let bar = ui.max_rect();
+                ui.horizontal_centered(|ui| {
+                    ui.spacing_mut().item_spacing.x = 4.0;
+                    let ctx = ui.ctx().clone();
+                    for (action, tool, glyph) in [
+                        (Action::ToolBox, Tool::Box, icons::BOUNDING_BOX),
+                        (Action::ToolSelect, Tool::Select, icons::CURSOR),
+                        (Action::ToolPan, Tool::Pan, icons::HAND),
+                    ] {
+                        let button = IconButton::new(glyph, action.spec().text)
+                            .tooltip(&action.tooltip(&ctx))
+                            .selected(self.canvas.tool == tool)
+                            .ui(ui);
+                        if button.clicked() {
+                            self.canvas.tool = tool;
+                        }
+                    }
+                    ui.add_space(4.0);
+                    let (line, _) = ui.allocate_exact_size(vec2(1.0, 20.0), Sense::hover());
+                    ui.painter().rect_filled(line, 0.0, t.stroke);
+                    ui.add_space(4.0);
+                    let fit = IconButton::new(icons::CORNERS_OUT, Action::Fit.spec().text)
+                        .tooltip(&Action::Fit.tooltip(&ctx));
+                    if fit.ui(ui).clicked() {
+                        self.canvas.fit();
+                    }
+                    ui.label(
+                        RichText::new(format!("{:.0} %", self.canvas.scale() * 100.0))
+                            .text_style(tokens::caption())
+                            .color(t.text_weak),
+                    );
+                    let left = ui.cursor().left();
+                    let right = ui
+                        .with_layout(Layout::right_to_left(Align::Center), |ui| {
+                            if bar.width() >= 560.0 {
+                                self.hints_ui(ui, cx);
+                            }
+                            ui.cursor().right()
+                        })
+                        .inner;
+                    title_ui(ui, image, bar, left + 16.0..=right - 16.0);
+                });
+            });
+    }
+
+    /// The keys that lead through the queue.
+    fn hints_ui(&self, ui: &mut Ui, cx: &mut Context<'_>) {
+        let t = Tokens::of(ui);
+        let weak = |text| {
+            RichText::new(text)
+                .text_style(tokens::caption())
+                .color(t.text_weak)
+        };
+        ui.spacing_mut().item_spacing.x = 6.0;
+        ui.label(weak("done, next"));
+        let small = FontId::proportional(11.0);
+        key_cap(ui, "Enter", small, t.text_weak, Sense::hover());
+        ui.add_space(6.0);
+        ui.label(weak("image"));
+        for (action, glyph, to) in [
+            (Action::NextImage, icons::ARROW_RIGHT, self.queue.next()),
+            (
+                Action::PreviousImage,
+                icons::ARROW_LEFT,
+                self.queue.previous(),
+            ),
+        ] {
+            let (ink, sense) = match to {
+                Some(_) => (t.text_weak, Sense::click()),
+                None => (t.text_disabled, Sense::hover()),
+            };
+            let response = key_cap(ui, glyph, tokens::icon(12.0), ink, sense);
+            let name = action.spec().text;
+            response.widget_info(|| WidgetInfo::labeled(Role::Button, to.is_some(), name));
+            let tooltip = action.tooltip(ui.ctx());
+            if response.on_hover_text(tooltip).clicked() {
+                go(to, cx);
+            }
+        }
+    }
+
+    fn inspector_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+        let narrow = ui.ctx().content_rect().width() < 1280.0;
+        let fill = Tokens::of(ui).panel;
+        Panel::right("inspector")
+            .exact_size(if narrow { 280.0 } else { 304.0 })
+            .resizable(false)
+            .frame(Frame::new().fill(fill))
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 0.0;
+                Panel::bottom("inspector foot")
+                    .exact_size(88.0)
+                    .resizable(false)
+                    .frame(Frame::new().inner_margin(Margin::symmetric(16, 12)))
+                    .show(ui, |ui| self.foot_ui(ui, cx, image));
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    let section = Frame::new().inner_margin(Margin::symmetric(16, 12));
+                    section.show(ui, |ui| self.boxes_ui(ui, cx, image));
+                    divider(ui);
+                    section.show(ui, |ui| image_ui(ui, cx, image));
+                });
+            });
+    }
+
+    fn boxes_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+        let t = Tokens::of(ui);
+        let pixels = format!("{} × {} px", image.size.width, image.size.height);
+        section_title(ui, "Boxes", &pixels);
+        ui.add_space(8.0);
+        for (n, annotation) in (1..).zip(cx.project.boxes(image.id)) {
+            self.box_row(ui, cx, image, n, annotation);
+        }
+        ui.add_space(4.0);
+        ui.allocate_ui_with_layout(
+            vec2(ui.available_width(), 28.0),
+            Layout::left_to_right(Align::Center),
+            |ui| {
+                ui.label(
+                    RichText::new(icons::PLUS)
+                        .font(tokens::icon(14.0))
+                        .color(t.text_weak),
+                );
+                let hint = match self.canvas.tool {
+                    Tool::Box => "Drag on the image to add a box",
+                    Tool::Select | Tool::Pan => "Press B, then drag on the image to add a box",
+                };
+                ui.label(
+                    RichText::new(hint)
+                        .text_style(tokens::caption())
+                        .color(t.text_weak),
+                );
+            },
+        );
+    }
+
+    fn box_row(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut Context<'_>,
+        image: &Image,
+        n: usize,
+        annotation: &Annotation,
+    ) {
+        let t = Tokens::of(ui);
+        let (inner, _) =
+            ui.allocate_exact_size(vec2(ui.available_width(), size::ROW), Sense::hover());
+        let row = inner.expand2(vec2(8.0, 0.0));
+        let selected = self.canvas.selected(cx.project) == Some(annotation.id);
+        let [x, y, _, _] = annotation.rect.xyxy();
+        let place = format!("{x:.0}, {y:.0}");
+        let extent = format!(
+            "{:.0} × {:.0}",
+            annotation.rect.width(),
+            annotation.rect.height()
+        );
+        let share = format!(
+            "{:.1} %",
+            100.0 * annotation.rect.area() / image.size.area() as f64
+        );
+        let response = ui.interact(
+            row,
+            ui.scope_id().with(("box row", annotation.id)),
+            Sense::click(),
+        );
+        response.widget_info(|| {
+            WidgetInfo::selected(
+                Role::Button,
+                true,
+                selected,
+                format!("Box {n}: {place}, {extent}, {share} of the image"),
+            )
+        });
+        let fill = match (selected, response.hovered()) {
+            (true, _) => t.accent_soft,
+            (false, true) => t.hover,
+            (false, false) => t.panel,
+        };
+        let painter = ui.painter();
+        painter.rect_filled(row, CornerRadius::same(radius::CONTROL), fill);
+        let mut x = inner.left();
+        let mut put = |text: String, font: FontId, ink, gap: f32| {
+            let galley = painter.layout_no_wrap(text, font, ink);
+            let width = galley.size().x;
+            painter.galley(
+                pos2(x, inner.center().y - galley.size().y / 2.0),
+                galley,
+                ink,
+            );
+            x += width + gap;
+        };
+        let glyph_ink = if selected { t.accent } else { t.text_weak };
+        let body = FontId::proportional(13.0);
+        put(
+            icons::BOUNDING_BOX.to_owned(),
+            tokens::icon(size::ICON),
+            glyph_ink,
+            8.0,
+        );
+        put(place, body.clone(), t.text_strong, 8.0);
+        put(extent, body, t.text, 8.0);
+        let share = painter.layout_no_wrap(share, FontId::proportional(12.0), t.text_weak);
+        painter.galley(
+            pos2(
+                inner.right() - 24.0 - share.size().x,
+                inner.center().y - share.size().y / 2.0,
+            ),
+            share,
+            t.text_weak,
+        );
+        focus_ring(ui, &response, radius::CONTROL);
+        let bin =
+            Rect::from_center_size(pos2(row.right() - 16.0, row.center().y), Vec2::splat(28.0));
+        ui.scope_builder(UiBuilder::new().max_rect(bin), |ui| {
+            let tooltip = Action::DeleteBox.tooltip(ui.ctx());
+            let tooltip = if selected {
+                tooltip.as_str()
+            } else {
+                "Delete this box"
+            };
+            let button = IconButton::new(icons::TRASH, &format!("Delete box {n}"))
+                .tooltip(tooltip)
+                .ui(ui);
+            if button.clicked() {
+                cx.commands.edit(Edit::RemoveBox { id: annotation.id });
+            }
+        });
+        if response.clicked() {
+            self.canvas.select(Some(annotation.id));
+        }
+    }
+
+    /// The next action with its reason.
+    fn foot_ui(&self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+        let t = Tokens::of(ui);
+        ui.spacing_mut().item_spacing.y = 8.0;
+        let to_do = self.queue.num_to_do();
+        let finished = to_do == 0 && !self.queue.is_empty();
+        let reason = match (to_do, self.queue.is_empty()) {
+            (_, true) => "Boxes count where the class is rare.".to_owned(),
+            (0, false) => "Every rare image is done.".to_owned(),
+            (1, false) => "1 rare image still needs a box.".to_owned(),
+            (n, false) => format!("{} rare images still need a box.", format::count(n)),
+        };
+        ui.add(
+            egui::Label::new(
+                RichText::new(reason)
+                    .text_style(tokens::caption())
+                    .color(t.text_weak),
+            )
+            .wrap(),
+        );
+        let width = ui.available_width();
+        if finished {
+            let button = WordButton::new("Go to Train")
+                .icon_after(icons::ARROW_RIGHT)
+                .primary()
+                .width(width)
+                .height(size::BUTTON_MAIN);
+            if button.ui(ui).clicked() {
+                cx.commands.send(Command::Go(Room::Train));
+            }
+        } else {
+            let button = WordButton::new(Action::DoneAndNext.spec().text)
+                .key("Enter")
+                .primary()
+                .width(width)
+                .height(size::BUTTON_MAIN);
+            if button
+                .ui(ui)
+                .on_hover_text(Action::DoneAndNext.tooltip(ui.ctx()))
+                .clicked()
+            {
+                self.done_and_next(cx, image);
+            }
+        }
+    }
+}
+
+fn go(to: Option<care_data::ImageId>, cx: &mut Context<'_>) {
+    if let Some(id) = to {
+        cx.commands.send(Command::Select(id));
+    }
+}
+
+/// Name, group and part of the image: in the middle of the bar where there is room, within `between` in any case.
+fn title_ui(ui: &Ui, image: &Image, bar: Rect, between: std::ops::RangeInclusive<f32>) {
+    let t = Tokens::of(ui);
+    let painter = ui.painter();
+    let room = (between.end() - between.start()).max(0.0);
+    let name = elided(
+        painter,
+        image.name(),
+        tokens::medium(13.0),
+        t.text_strong,
+        room,
+    );
+    let rest = painter.layout_no_wrap(
+        match group_of(image) {
+            Some(group) => format!("group {group}, {}", image.part.name()),
+            None => image.part.name().to_owned(),
+        },
+        FontId::proportional(13.0),
+        t.text_weak,
+    );
+    let both = name.size().x + 8.0 + rest.size().x;
+    let with_rest = both <= room;
+    let width = if with_rest { both } else { name.size().x };
+    let x = (bar.center().x - width / 2.0)
+        .min(between.end() - width)
+        .max(*between.start());
+    let y = |galley: &egui::Galley| bar.center().y - galley.size().y / 2.0;
+    let after = x + name.size().x + 8.0;
+    painter.galley(pos2(x, y(&name)), name, t.text_strong);
+    if with_rest {
+        painter.galley(pos2(after, y(&rest)), rest, t.text_weak);
+    }
+}
+
+/// The patient or lesion, where one is known: an image of which nothing is known is a group of its own, called as its
+/// file.
+fn group_of(image: &Image) -> Option<&str> {
+    (image.group != image.path).then_some(image.group.as_str())
+}
+
+/// A key as it looks on a keyboard.
+fn key_cap(ui: &mut Ui, text: &str, font: FontId, ink: Color32, sense: Sense) -> Response {
+    let t = Tokens::of(ui);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, ink);
+    let width = (galley.size().x + 12.0).max(22.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 20.0), sense);
+    let (fill, edge) = if sense.senses_click() && response.hovered() {
+        (t.hover, t.stroke_strong)
+    } else {
+        (t.panel, t.stroke)
+    };
+    let painter = ui.painter();
+    painter.rect(rect, 4.0, fill, Stroke::new(1.0, edge), StrokeKind::Inside);
+    painter.galley(rect.center() - galley.size() / 2.0, galley, ink);
+    focus_ring(ui, &response, 4);
+    response
+}
+
+fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+    let t = Tokens::of(ui);
+    section_title(ui, "Image", "");
+    ui.add_space(4.0);
+    row_ui(ui, "Class", |ui| class_ui(ui, cx, image));
+    let value = |ui: &mut Ui, text: String, tooltip: &str| {
+        let label = egui::Label::new(RichText::new(text).color(t.text_strong)).truncate();
+        let response = ui.add(label);
+        if !tooltip.is_empty() {
+            response.on_hover_text(tooltip);
+        }
+    };
+    row_ui(ui, "Part", |ui| {
+        value(ui, image.part.name().to_owned(), "");
+    });
+    row_ui(ui, "Group", |ui| {
+        let text = group_of(image).unwrap_or("not known").to_owned();
+        let tooltip = "The patient or lesion. All images of a group stand in the same part.";
+        value(ui, text, tooltip);
+    });
+    row_ui(ui, "File", |ui| {
+        let path = cx.project.path_of(image);
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        value(ui, name, &path.to_string_lossy());
+    });
+    row_ui(ui, "Done", |ui| {
+        let mut done = image.done;
+        if ui.checkbox(&mut done, "needs nothing more").changed() {
+            cx.commands.edit(Edit::SetDone {
+                image: image.id,
+                done,
+            });
+        }
+    });
+}
+
+/// A row of 32: what it is called, and what it is.
+fn row_ui(ui: &mut Ui, label: &str, value: impl FnOnce(&mut Ui)) {
+    const LABEL: f32 = 64.0;
+    ui.allocate_ui_with_layout(
+        vec2(ui.available_width(), size::ROW),
+        Layout::left_to_right(Align::Center),
+        |ui| {
+            let (rect, _) = ui.allocate_exact_size(vec2(LABEL, size::ROW), Sense::hover());
+            ui.painter().text(
+                rect.left_center(),
+                egui::Align2::LEFT_CENTER,
+                label,
+                FontId::proportional(13.0),
+                Tokens::of(ui).text_weak,
+            );
+            value(ui);
+        },
+    );
+}
+
+/// The image's class, with its dot; the digit that sets it stands before each.
+fn class_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+    let t = Tokens::of(ui);
+    let classes = cx.project.classes();
+    let Some(current) = cx.project.class(image.class) else {
+        return;
+    };
+    let (dot, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+    class_dot(ui.painter(), t, dot.center(), current.color);
+    ui.name_inputs("Class", |ui| {
+        egui::ComboBox::from_id_salt("class")
+            .selected_text(&current.name)
+            .width(ui.available_width())
+            .truncate()
+            .show_ui(ui, |ui| {
+                for (n, class) in (1..).zip(classes) {
+                    let key = if n <= DIGITS.len() {
+                        n.to_string()
+                    } else {
+                        String::new()
+                    };
+                    let button = egui::Button::selectable(class.id == current.id, &class.name)
+                        .shortcut_text(key);
+                    if ui.add(button).clicked() && class.id != current.id {
+                        cx.commands.edit(Edit::SetClass {
+                            image: image.id,
+                            class: class.id,
+                        });
+                    }
+                }
+            });
+    });
+}
+
+fn no_images(ui: &mut Ui, cx: &mut Context<'_>) {
+    let t = Tokens::of(ui);
+    CentralPanel::no_frame().show(ui, |ui| {
+        ui.add_space(ui.available_height() * 0.4);
+        ui.vertical_centered(|ui| {
+            ui.label(
+                RichText::new("No images yet")
+                    .text_style(tokens::section())
+                    .color(t.text_strong),
+            );
+            ui.label(RichText::new("Choose a folder of images first.").color(t.text_weak));
+            if WordButton::new("Go to Images").primary().ui(ui).clicked() {
+                cx.commands.send(Command::Go(Room::Images));
+            }
+        });
+    });
 }

@@ -4,20 +4,24 @@ pub mod annotate;
 pub mod canvas;
 pub mod compare;
 pub mod film;
+pub mod gallery;
 pub mod icons;
 pub mod images;
 pub mod job;
 pub mod keys;
+pub mod paths;
 pub mod plots;
+pub mod queue;
 pub mod start;
 pub mod status;
 pub mod tokens;
 pub mod top_bar;
 pub mod train;
+pub mod view;
 pub mod widgets;
 
 use care_data::{ImageId, Project};
-use care_learn::LiveParams;
+use care_learn::RunConfig;
 use egui::{Frame, Margin};
 
 use crate::command::Commands;
@@ -33,7 +37,8 @@ pub struct Context<'a> {
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,
-    pub live: LiveParams,
+    /// The settings of the next run; its `live` part is also what the run in training trains with.
+    pub draft: &'a RunConfig,
     pub device: &'a str,
     /// What went wrong last, if anything. Each room shows it beside what it concerns.
     pub problem: Option<&'a Problem>,
@@ -46,6 +51,12 @@ impl Context<'_> {
     pub fn thumbnail(&mut self, image: &care_data::Image) -> crate::textures::Picture {
         let project = self.project;
         self.textures.thumbnail(image.id, || project.path_of(image))
+    }
+
+    /// An image of the project in all its pixels.
+    pub fn full(&mut self, image: &care_data::Image) -> crate::textures::Picture {
+        let project = self.project;
+        self.textures.full(image.id, || project.path_of(image))
     }
 }
 

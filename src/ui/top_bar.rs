@@ -1,8 +1,7 @@
 //! The bar along the top: the mark, the project, the four rooms with what is left in each, undo, device, theme.
 
 use egui::{
-    Align2, FontId, Id, Panel, Popup, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
+    Align2, FontId, Id, Panel, Popup, Pos2, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2,
 };
 
 use super::widgets::{IconButton, focus_ring};
@@ -12,6 +11,9 @@ use crate::format;
 use crate::state::{BoxCounts, State};
 use crate::training::Phase;
 use tokens::Tokens;
+
+/// Across a room's number.
+const CIRCLE: f32 = 18.0;
 
 pub fn top_bar(ui: &mut Ui, state: &State, counts: BoxCounts, commands: &mut Commands) {
     let t = Tokens::of(ui);
@@ -191,6 +193,25 @@ fn right_side(ui: &mut Ui, state: &State, commands: &mut Commands) {
     }
 }
 
+/// The number of a room in its circle, 18 across.
+pub fn number(ui: &Ui, center: Pos2, number: usize, active: bool) {
+    let t = Tokens::of(ui);
+    let (ring, ink) = if active {
+        (t.accent, t.accent)
+    } else {
+        (t.stroke_strong, t.text_weak)
+    };
+    ui.painter()
+        .circle_stroke(center, CIRCLE / 2.0 - 0.5, Stroke::new(1.0, ring));
+    ui.painter().text(
+        center,
+        Align2::CENTER_CENTER,
+        number,
+        FontId::proportional(11.0),
+        ink,
+    );
+}
+
 /// What stands in a room's chip.
 struct Chip {
     text: String,
@@ -243,7 +264,8 @@ fn chip(room: Room, state: &State, counts: BoxCounts) -> Option<Chip> {
 }
 
 fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mut Commands) {
-    const CIRCLE: f32 = 18.0;
+    const PADDING: f32 = 14.0;
+    const GAP: f32 = 4.0;
     let t = Tokens::of(ui);
     let painter = ui.painter().clone();
     let narrow = bar.width() < 1200.0;
@@ -251,29 +273,25 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
         .into_iter()
         .map(|room| {
             let active = room == state.room;
-            let ink = if active { t.text_strong } else { t.text };
-            let font = if active {
-                tokens::medium(13.0)
-            } else {
-                FontId::proportional(13.0)
-            };
-            let name = painter.layout_no_wrap(room.name().into(), font, ink);
+            let ink = if active { t.text_strong } else { t.text_weak };
+            let name = painter.layout_no_wrap(room.name().into(), tokens::medium(13.0), ink);
             let chip = chip(room, state, counts).filter(|_| !narrow).map(|chip| {
-                let galley = painter.layout_no_wrap(chip.text, FontId::proportional(12.0), ink);
+                let galley = painter.layout_no_wrap(chip.text, FontId::proportional(12.0), t.text);
                 (galley, chip.dot)
             });
             let chip_width = chip.as_ref().map_or(0.0, |(g, dot)| {
                 8.0 + 12.0 + g.size().x + if *dot { 12.0 } else { 0.0 }
             });
-            let width = CIRCLE + 8.0 + name.size().x + chip_width + 24.0;
+            let width = CIRCLE + 8.0 + name.size().x + chip_width + 2.0 * PADDING;
             (room, active, name, chip, width)
         })
         .collect();
-    let total: f32 = tabs.iter().map(|tab| tab.4).sum();
+    let gaps = GAP * (tabs.len() - 1) as f32;
+    let total = tabs.iter().map(|tab| tab.4).sum::<f32>() + gaps;
     let mut x = (bar.center().x - total / 2.0).round();
     for (place, (room, active, name, chip, width)) in tabs.into_iter().enumerate() {
         let rect = Rect::from_min_size(pos2(x, bar.top()), vec2(width, bar.height()));
-        x += width;
+        x += width + GAP;
         let response = ui.interact(
             rect.shrink2(vec2(0.0, 6.0)),
             Id::unique(("room", room.name())),
@@ -286,33 +304,18 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
         }
         focus_ring(ui, &response, tokens::radius::CONTROL);
         let y = rect.center().y;
-        let circle = pos2(rect.left() + 12.0 + CIRCLE / 2.0, y);
-        let ring = if active { t.accent } else { t.stroke_strong };
-        painter.circle_stroke(circle, CIRCLE / 2.0 - 0.5, Stroke::new(1.0, ring));
-        let ink = if active { t.accent } else { t.text_weak };
-        painter.text(
-            circle,
-            Align2::CENTER_CENTER,
-            (place + 1).to_string(),
-            FontId::proportional(11.0),
-            ink,
-        );
+        let circle = pos2(rect.left() + PADDING + CIRCLE / 2.0, y);
+        number(ui, circle, place + 1, active);
         let name_at = pos2(circle.x + CIRCLE / 2.0 + 8.0, y - name.size().y / 2.0);
         let after = name_at.x + name.size().x + 8.0;
         painter.galley(name_at, name, t.text);
         if let Some((galley, dot)) = chip {
             let dot_width = if dot { 12.0 } else { 0.0 };
             let chip_rect = Rect::from_min_size(
-                pos2(after, y - 10.0),
-                vec2(galley.size().x + 12.0 + dot_width, 20.0),
+                pos2(after, y - 9.0),
+                vec2(galley.size().x + 12.0 + dot_width, 18.0),
             );
-            painter.rect(
-                chip_rect,
-                4.0,
-                t.raised,
-                Stroke::new(1.0, t.stroke),
-                StrokeKind::Inside,
-            );
+            painter.rect_filled(chip_rect, f32::from(tokens::radius::IMAGE), t.raised);
             if dot {
                 painter.circle_filled(pos2(chip_rect.left() + 11.0, y), 3.0, t.accent);
             }
@@ -323,8 +326,8 @@ fn rooms(ui: &mut Ui, bar: Rect, state: &State, counts: BoxCounts, commands: &mu
             painter.galley(at, galley, t.text);
         }
         if active {
-            let line = Rect::from_min_max(pos2(rect.left(), bar.bottom() - 2.0), rect.max);
-            painter.rect_filled(line, 0.0, t.accent);
+            let line = rect.with_min_y(bar.bottom() - 2.0);
+            painter.rect_filled(line.shrink2(vec2(8.0, 0.0)), 0.0, t.accent);
         }
         if response
             .on_hover_text(action_of(room).tooltip(ui.ctx()))

@@ -284,6 +284,27 @@ pub fn segmented<T: Copy + PartialEq>(
     choices: &[(T, String)],
     current: &mut T,
 ) -> bool {
+    segmented_ui(ui, name, choices, current, None)
+}
+
+/// As [`segmented`], across the whole width.
+pub fn segmented_across<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    choices: &[(T, String)],
+    current: &mut T,
+) -> bool {
+    let width = ui.available_width();
+    segmented_ui(ui, name, choices, current, Some(width))
+}
+
+fn segmented_ui<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    choices: &[(T, String)],
+    current: &mut T,
+    width: Option<f32>,
+) -> bool {
     let t = Tokens::of(ui);
     let painter = ui.painter().clone();
     let mut changed = false;
@@ -298,7 +319,11 @@ pub fn segmented<T: Copy + PartialEq>(
             painter.layout_no_wrap(text.clone(), tokens::medium(12.0), ink)
         })
         .collect();
-    let width: f32 = galleys.iter().map(|g| g.size().x + 24.0).sum();
+    let words: f32 = galleys.iter().map(|g| g.size().x).sum();
+    let padding = width.map_or(24.0, |width| {
+        ((width - words) / choices.len().max(1) as f32).max(0.0)
+    });
+    let width = words + padding * choices.len() as f32;
     let (rect, _) = ui.allocate_exact_size(vec2(width, 28.0), Sense::hover());
     painter.rect(
         rect,
@@ -311,7 +336,7 @@ pub fn segmented<T: Copy + PartialEq>(
     for ((value, text), galley) in choices.iter().zip(galleys) {
         let part = Rect::from_min_size(
             pos2(x, rect.top()),
-            vec2(galley.size().x + 24.0, rect.height()),
+            vec2(galley.size().x + padding, rect.height()),
         );
         x = part.right();
         let response = ui.interact(part, ui.scope_id().with((name, text)), Sense::click());
@@ -550,6 +575,20 @@ pub fn box_on_screen(rect: care_data::BoundingBox, of: care_data::ImageSize, ima
         )
     };
     Rect::from_min_max(at(x0, y0), at(x1, y1))
+}
+
+/// One line of text, cut off with an ellipsis where it would be wider than `width`.
+#[must_use]
+pub fn elided(
+    painter: &Painter,
+    text: &str,
+    font: FontId,
+    ink: Color32,
+    width: f32,
+) -> std::sync::Arc<egui::Galley> {
+    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, ink);
+    job.wrap = egui::text::TextWrapping::truncate_at_width(width);
+    painter.layout_job(job)
 }
 
 /// A message that says what went wrong and what to do, with a way to put it away.

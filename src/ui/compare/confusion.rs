@@ -1,0 +1,461 @@
+//! The confusion matrices of the models, and the images behind one cell of them.
+
+use care_data::{ImageId, Project};
+use care_learn::ModelRole;
+use care_learn::event::Results;
+use egui::{
+    Align2, Color32, FontId, Rect, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
+};
+
+use super::Shown;
+use super::cases::Cell;
+use crate::command::{Action, Command};
+use crate::format;
+use crate::textures::Picture;
+use crate::ui::tokens::{self, Tokens, radius, size};
+use crate::ui::widgets::{WordButton, class_dot, elided, filling_uv, focus_ring};
+use crate::ui::{Context, icons};
+
+/// Pitch of the cells where there is room.
+const PITCH: f32 = 42.0;
+const CELL_GAP: f32 = 2.0;
+/// Before the rows of a line's first matrix: dot and class name.
+const NAMES: f32 = 116.0;
+/// Before the rows of the others: dot only.
+const DOTS: f32 = 16.0;
+const BETWEEN: f32 = 24.0;
+const TITLE: f32 = 24.0;
+const LINE_GAP: f32 = 8.0;
+/// Model's name and the classes' initials above a matrix.
+const HEAD: f32 = 20.0 + 22.0;
+/// An image of the strip.
+const THUMBNAIL: f32 = 56.0;
+const GAP: f32 = 8.0;
+
+/// How high the section is on `width`.
+pub(super) fn height(width: f32, results: &Results) -> f32 {
+    let (per_line, pitch, num_classes) = layout_of(width, results);
+    let num_lines = results.summaries.len().div_ceil(per_line) as f32;
+    TITLE + num_lines * (LINE_GAP + HEAD + num_classes as f32 * pitch)
+}
+
+/// Returns the cell that was clicked.
+pub(super) fn matrices_ui(
+    ui: &mut Ui,
+    project: &Project,
+    results: &Results,
+    selected: Option<Cell>,
+) -> Option<Cell> {
+    ui.spacing_mut().item_spacing.y = LINE_GAP;
+    let (title, _) = ui.allocate_exact_size(vec2(ui.available_width(), TITLE), Sense::hover());
+    title_ui(ui, title);
+    let (per_line, pitch, num_classes) = layout_of(ui.available_width(), results);
+    let mut clicked = None;
+    for line in results.summaries.chunks(per_line) {
+        let width = NAMES
+            + (line.len() - 1) as f32 * (BETWEEN + DOTS)
+            + (line.len() * num_classes) as f32 * pitch;
+        // Spread over the panel, as far as the cells do not fill it.
+        let slack = (ui.available_width() - width).max(0.0) / line.len().max(2) as f32;
+        let height = HEAD + num_classes as f32 * pitch;
+        let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+        let mut left = rect.left();
+        for (place, (role, summary)) in line.iter().enumerate() {
+            let names = if place == 0 { NAMES } else { DOTS };
+            let matrix = Matrix {
+                project,
+                role: *role,
+                counts: &summary.confusion,
+                left,
+                top: rect.top(),
+                names,
+                pitch,
+            };
+            clicked = clicked.or(matrix.ui(ui, selected));
+            left += names + num_classes as f32 * pitch + BETWEEN + slack;
+        }
+    }
+    clicked
+}
+
+fn title_ui(ui: &Ui, rect: Rect) {
+    let t = Tokens::of(ui);
+    let painter = ui.painter();
+    let ink = t.text_strong;
+    let title = painter.layout_no_wrap("Confusion".to_owned(), tokens::semibold(15.0), ink);
+    let after = rect.left() + title.size().x + 16.0;
+    painter.galley(
+        pos2(rect.left(), rect.center().y - title.size().y / 2.0),
+        title,
+        ink,
+    );
+    let remark = |x: f32, align: Align2, text: &str| {
+        let font = FontId::proportional(12.0);
+        painter.text(
+            pos2(x, rect.center().y + 1.0),
+            align,
+            text,
+            font,
+            t.text_weak,
+        );
+    };
+    remark(
+        after,
+        Align2::LEFT_CENTER,
+        "rows: label, columns: prediction",
+    );
+    remark(
+        rect.right(),
+        Align2::RIGHT_CENTER,
+        "click a cell to see its images",
+    );
+}
+
+/// [`layout`] for these results, and their number of classes.
+fn layout_of(width: f32, results: &Results) -> (usize, f32, usize) {
+    let confusions = || {
+        results
+            .summaries
+            .iter()
+            .map(|(_, summary)| &summary.confusion)
+    };
+    let largest = confusions().flatten().flatten().max().copied().unwrap_or(0);
+    let num_classes = confusions().map(Vec::len).max().unwrap_or(0).max(1);
+    let num_models = results.summaries.len().max(1);
+    let (per_line, pitch) = layout(width, num_models, num_classes, largest);
+    (per_line, pitch, num_classes)
+}
+
+/// How many matrices stand side by side, and the pitch of their cells: as many as leave room for the largest count.
+fn layout(width: f32, num_models: usize, num_classes: usize, largest: u32) -> (usize, f32) {
+    let digits = largest.max(1).ilog10() + 1;
+    let smallest = (8.0 * digits as f32 + 8.0).max(24.0);
+    let pitch = |per_line: usize| {
+        let beside = NAMES + (per_line - 1) as f32 * (BETWEEN + DOTS);
+        ((width - beside) / (per_line * num_classes) as f32).floor()
+    };
+    let per_line = (1..=num_models)
+        .rev()
+        .find(|n| pitch(*n) >= smallest)
+        .unwrap_or(1);
+    (per_line, pitch(per_line).clamp(16.0, PITCH))
+}
+
+/// One model's matrix, drawn from `left`, `top`.
+struct Matrix<'a> {
+    project: &'a Project,
+    role: ModelRole,
+    /// Rows: label, columns: prediction.
+    counts: &'a [Vec<u32>],
+    left: f32,
+    top: f32,
+    /// Width of what stands before the rows.
+    names: f32,
+    pitch: f32,
+}
+
+impl Matrix<'_> {
+    fn ui(&self, ui: &mut Ui, selected: Option<Cell>) -> Option<Cell> {
+        let t = Tokens::of(ui);
+        let x = |column: usize| self.left + self.names + column as f32 * self.pitch;
+        let y = |row: usize| self.top + HEAD + row as f32 * self.pitch;
+        ui.painter().text(
+            pos2(x(0), self.top + 8.0),
+            Align2::LEFT_CENTER,
+            self.role.name(),
+            tokens::medium(13.0),
+            t.role(self.role),
+        );
+        let classes = self.project.classes();
+        for (index, class) in classes.iter().enumerate().take(self.counts.len()) {
+            let initials: String = class.name.chars().take(3).collect();
+            ui.painter().text(
+                pos2(
+                    x(index) + (self.pitch - CELL_GAP) / 2.0,
+                    self.top + HEAD - 12.0,
+                ),
+                Align2::CENTER_CENTER,
+                initials,
+                FontId::proportional(11.0),
+                t.text_weak,
+            );
+            let middle = y(index) + (self.pitch - CELL_GAP) / 2.0;
+            let dot_x = if self.names > DOTS {
+                self.left + 4.0
+            } else {
+                x(0) - 10.0
+            };
+            class_dot(ui.painter(), t, pos2(dot_x, middle), class.color);
+            if self.names > DOTS {
+                let font = FontId::proportional(12.0);
+                let galley = elided(ui.painter(), &class.name, font, t.text, self.names - 20.0);
+                let at = pos2(self.left + 16.0, middle - galley.size().y / 2.0);
+                ui.painter().galley(at, galley, t.text);
+            }
+        }
+        let mut clicked = None;
+        for (label, row) in self.counts.iter().enumerate() {
+            let total: u32 = row.iter().sum();
+            for (predicted, n) in row.iter().enumerate() {
+                let rect = Rect::from_min_size(
+                    pos2(x(predicted), y(label)),
+                    vec2(self.pitch - CELL_GAP, self.pitch - CELL_GAP),
+                );
+                let cell = Cell {
+                    role: self.role,
+                    label,
+                    predicted,
+                };
+                if self.cell_ui(ui, rect, cell, *n, total, selected == Some(cell)) {
+                    clicked = Some(cell);
+                }
+            }
+        }
+        clicked
+    }
+
+    /// The count on a grey that stands for its share of the row, so that a rare class can be read beside a common
+    /// one; one scale for all models. True where it was clicked.
+    fn cell_ui(&self, ui: &Ui, rect: Rect, cell: Cell, n: u32, total: u32, selected: bool) -> bool {
+        let t = Tokens::of(ui);
+        let id = ui.scope_id().with((cell.role, cell.label, cell.predicted));
+        let response = ui.interact(rect, id, Sense::click());
+        let name = |class: usize| self.project.classes().get(class).map_or("", |c| &c.name);
+        let what = || {
+            format!(
+                "{}: {n} of {total} {} predicted as {}",
+                cell.role.name(),
+                name(cell.label),
+                name(cell.predicted)
+            )
+        };
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, what()));
+        let share = n as f32 / total.max(1) as f32;
+        let lift = if response.hovered() { 0.08 } else { 0.0 };
+        let painter = ui.painter();
+        painter.rect_filled(rect, 3.0, t.text.gamma_multiply(0.05 + 0.30 * share + lift));
+        let (font, ink) = match (cell.label == cell.predicted, n) {
+            (true, 1..) => (tokens::semibold(13.0), t.text_strong),
+            (_, 0) => (FontId::proportional(13.0), t.text_weak),
+            (false, _) => (FontId::proportional(13.0), t.text),
+        };
+        let font = if self.pitch < 32.0 {
+            FontId::new(11.0, font.family)
+        } else {
+            font
+        };
+        painter.text(rect.center(), Align2::CENTER_CENTER, n, font, ink);
+        if selected {
+            painter.rect_stroke(rect, 3.0, Stroke::new(2.0, t.accent), StrokeKind::Outside);
+        }
+        focus_ring(ui, &response, 3);
+        response.clone().on_hover_ui(|ui| {
+            ui.label(what());
+        });
+        response.clicked()
+    }
+}
+
+/// The images of the selected cell, and the way to Annotate.
+pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
+    let t = Tokens::of(ui);
+    ui.horizontal_centered(|ui| {
+        let Some(cell) = shown.cell else {
+            ui.label(
+                RichText::new("Click a cell above to see its images.")
+                    .text_style(tokens::caption())
+                    .color(t.text_weak),
+            );
+            return;
+        };
+        heading_ui(ui, cx.project, cell, shown.in_cell.len());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let spec = Action::ShowInAnnotate.spec();
+            let key = spec.shortcut.map(|key| ui.ctx().format_shortcut(&key));
+            let button = WordButton::new(spec.text)
+                .key(key.unwrap_or_default())
+                .enabled(shown.picked.is_some())
+                .ui(ui)
+                .on_hover_text(spec.tooltip);
+            if let (true, Some(image)) = (button.clicked(), shown.picked) {
+                cx.commands.send(Command::Annotate(image));
+            }
+            ui.add_space(8.0);
+            let n = shown.in_cell.len();
+            let fits = |width: f32| ((width + GAP) / (THUMBNAIL + GAP)).floor().max(0.0) as usize;
+            let more = 36.0;
+            let num_seen = if n <= fits(ui.available_width()) {
+                n
+            } else {
+                // Scrolled to the end, all have been seen.
+                let (rect, _) = ui.allocate_exact_size(vec2(more, 16.0), Sense::hover());
+                let beyond = n.saturating_sub(shown.last_in_strip);
+                if beyond > 0 {
+                    ui.painter().text(
+                        rect.left_center(),
+                        Align2::LEFT_CENTER,
+                        format!("+{}", format::count(beyond)),
+                        FontId::proportional(12.0),
+                        t.text_weak,
+                    );
+                }
+                n.min(fits(ui.available_width()))
+            };
+            let width = ui.available_width();
+            ui.allocate_ui_with_layout(
+                vec2(width, THUMBNAIL + 8.0),
+                egui::Layout::left_to_right(egui::Align::Center),
+                |ui| images_ui(ui, cx, shown, num_seen),
+            );
+        });
+    });
+}
+
+/// How many images, and of what.
+fn heading_ui(ui: &mut Ui, project: &Project, cell: Cell, n: usize) {
+    let t = Tokens::of(ui);
+    let name = |class: usize| project.classes().get(class).map_or("", |c| &c.name);
+    let what = if cell.label == cell.predicted {
+        format!("{}: {} recognised", cell.role.name(), name(cell.label))
+    } else {
+        format!(
+            "{}: {} predicted as {}",
+            cell.role.name(),
+            name(cell.label),
+            name(cell.predicted)
+        )
+    };
+    ui.allocate_ui_with_layout(
+        vec2(152.0, 60.0),
+        egui::Layout::top_down(egui::Align::Min).with_main_align(egui::Align::Center),
+        |ui| {
+            ui.set_width(152.0);
+            ui.spacing_mut().item_spacing.y = 2.0;
+            ui.label(
+                RichText::new(format::plural(n, "image", "images"))
+                    .font(tokens::medium(13.0))
+                    .color(t.text_strong),
+            );
+            ui.add(
+                egui::Label::new(
+                    RichText::new(what)
+                        .text_style(tokens::caption())
+                        .color(t.text_weak),
+                )
+                .wrap(),
+            );
+        },
+    );
+}
+
+/// The images side by side, scrolled by the wheel; only those in view are laid out.
+fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown, num_seen: usize) {
+    let n = shown.in_cell.len();
+    let pitch = THUMBNAIL + GAP;
+    ui.style_mut().always_scroll_the_only_direction = true;
+    ScrollArea::horizontal()
+        .id_salt(("strip", shown.cell.map(|c| (c.role, c.label, c.predicted))))
+        .scroll_bar_visibility(egui::scroll_area::ScrollBarVisibility::AlwaysHidden)
+        .max_width((num_seen as f32 * pitch - GAP).max(0.0))
+        .auto_shrink([false, true])
+        .show_viewport(ui, |ui, viewport| {
+            // Room for the ring round the selected image.
+            ui.set_height(THUMBNAIL + 4.0);
+            ui.set_width((n as f32 * pitch - GAP).max(0.0));
+            let first = (viewport.left() / pitch).floor().max(0.0) as usize;
+            let end = ((viewport.right() / pitch).ceil().max(0.0) as usize).min(n);
+            shown.last_in_strip =
+                (((viewport.right() + GAP) / pitch).floor().max(0.0) as usize).min(n);
+            let origin = ui.max_rect().left_top() + vec2(0.0, 2.0);
+            for place in first..end {
+                let at = origin + vec2(place as f32 * pitch, 0.0);
+                let rect = Rect::from_min_size(at, vec2(THUMBNAIL, THUMBNAIL));
+                let image = shown.in_cell[place];
+                thumbnail_ui(ui, cx, shown, image, rect);
+            }
+        });
+}
+
+fn thumbnail_ui(ui: &Ui, cx: &mut Context<'_>, shown: &mut Shown, id: ImageId, rect: Rect) {
+    let t = Tokens::of(ui);
+    let project = cx.project;
+    let Some(image) = project.image(id) else {
+        return;
+    };
+    let response = ui.interact(
+        rect,
+        ui.scope_id().with(("in the strip", id)),
+        Sense::click(),
+    );
+    let selected = shown.picked == Some(id);
+    response.widget_info(|| {
+        WidgetInfo::selected(
+            Role::Button,
+            true,
+            selected,
+            format!("{}, in the strip", image.name()),
+        )
+    });
+    let corner = f32::from(radius::IMAGE);
+    match cx.thumbnail(image) {
+        Picture::Ready(texture) => {
+            let uv = filling_uv(rect.size(), texture.size_vec2());
+            let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE)
+                .with_texture(texture.id(), uv);
+            ui.painter().add(shape);
+        }
+        Picture::Loading => {
+            ui.painter().rect_filled(rect, corner, t.active);
+        }
+        Picture::Failed(_) => {
+            ui.painter().rect_filled(rect, corner, t.active);
+            ui.painter().text(
+                rect.center(),
+                Align2::CENTER_CENTER,
+                icons::WARNING,
+                tokens::icon(size::ICON),
+                t.warning,
+            );
+        }
+    }
+    if selected {
+        ui.painter().rect_stroke(
+            rect,
+            corner,
+            Stroke::new(2.0, t.accent),
+            StrokeKind::Outside,
+        );
+    }
+    focus_ring(ui, &response, radius::IMAGE);
+    if response.clicked() {
+        shown.picked = Some(id);
+    }
+    if response.double_clicked() {
+        cx.commands.send(Command::Annotate(id));
+    }
+    response.on_hover_text(image.name());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_matrices_stand_side_by_side_as_long_as_their_counts_fit() {
+        for (width, classes, largest, expected) in [
+            (776.0, 4, 60, (3, PITCH)),
+            (616.0, 4, 60, (3, 35.0)),
+            (776.0, 7, 60, (3, 27.0)),
+            (776.0, 7, 1341, (2, PITCH)),
+            (616.0, 7, 1341, (1, PITCH)),
+            (616.0, 40, 1341, (1, 16.0)),
+        ] {
+            assert_eq!(
+                layout(width, 3, classes, largest),
+                expected,
+                "{classes} classes on {width}"
+            );
+        }
+    }
+}

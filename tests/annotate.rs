@@ -1,0 +1,330 @@
+//! Room 2, used as a person uses it: boxes drawn, moved, resized and deleted with the pointer, the queue by key.
+
+mod common;
+
+use care_data::{Image, ImageSize, Project};
+use care_studio::app::App;
+use care_studio::command::Command;
+use care_studio::ui::view::View;
+use common::{settle, tiny_project, window};
+use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, Vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use tempfile::TempDir;
+
+const SIZE: ImageSize = ImageSize::new(48, 32);
+
+/// The window on the first image that needs a box.
+fn annotate() -> (TempDir, Harness<'static, App>) {
+    let (root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    press(&mut window, Modifiers::COMMAND, Key::Num2);
+    (root, window)
+}
+
+fn project<'a>(window: &'a Harness<'_, App>) -> &'a Project {
+    window.state().state.project.as_ref().unwrap()
+}
+
+fn image<'a>(window: &'a Harness<'_, App>) -> &'a Image {
+    let selected = window.state().state.selected.unwrap();
+    project(window).image(selected).unwrap()
+}
+
+/// The boxes of the image in hand, xyxy.
+fn boxes(window: &Harness<'_, App>) -> Vec<[f64; 4]> {
+    let boxes = project(window).boxes(image(window).id);
+    boxes.iter().map(|a| a.rect.xyxy()).collect()
+}
+
+/// Where a pixel of the image stands while it is fitted.
+fn at(window: &Harness<'_, App>, pixel: [f64; 2]) -> Pos2 {
+    let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas");
+    View::fit(SIZE, canvas.rect()).to_screen(pixel)
+}
+
+fn button(window: &mut Harness<'_, App>, pos: Pos2, pressed: bool) {
+    window.event(Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    });
+    window.step();
+}
+
+/// Presses on one pixel of the image and leaves the pointer on another, the button still down.
+fn hold(window: &mut Harness<'_, App>, from: [f64; 2], to: [f64; 2]) -> Pos2 {
+    let (from, to) = (at(window, from), at(window, to));
+    window.hover_at(from);
+    window.step();
+    button(window, from, true);
+    for pos in [from.lerp(to, 0.5), to] {
+        window.hover_at(pos);
+        window.step();
+    }
+    to
+}
+
+fn drag(window: &mut Harness<'_, App>, from: [f64; 2], to: [f64; 2]) {
+    let to = hold(window, from, to);
+    button(window, to, false);
+    settle(window);
+}
+
+fn click(window: &mut Harness<'_, App>, pixel: [f64; 2]) {
+    drag(window, pixel, pixel);
+    // The next click is not its second half.
+    window.run_steps(60);
+}
+
+fn press(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
+    window.key_press_modifiers(modifiers, key);
+    settle(window);
+}
+
+fn key(window: &mut Harness<'_, App>, key: Key) {
+    press(window, Modifiers::NONE, key);
+}
+
+#[test]
+fn a_box_is_drawn_undone_and_redone() {
+    let (_root, mut window) = annotate();
+    let begun_with = image(&window).id;
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+    window.get_by_label("box 1");
+    window.get_by_label_contains("Box 1: 10, 8, 20 × 16, 20.8 %");
+    window.get_by_label("1 of 5");
+
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert!(boxes(&window).is_empty());
+    assert!(window.query_by_label("box 1").is_none());
+
+    // An undo elsewhere comes back to the image that it changes.
+    key(&mut window, Key::ArrowRight);
+    assert_ne!(image(&window).id, begun_with);
+    press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!(image(&window).id, begun_with);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+}
+
+#[test]
+fn a_box_is_cut_to_the_image() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [40.0, 40.0], [20.0, 16.0]);
+    assert_eq!(boxes(&window), [[20.0, 16.0, 40.0, 32.0]], "from below it");
+    drag(&mut window, [4.0, 4.0], [12.0, -9.0]);
+    assert_eq!(boxes(&window)[1], [4.0, 0.0, 12.0, 4.0], "beyond its top");
+    drag(&mut window, [10.0, -3.0], [20.0, -1.0]);
+    assert_eq!(boxes(&window).len(), 2, "nothing of it in the image");
+}
+
+#[test]
+fn a_box_is_moved_and_resized() {
+    // With each tool: first an edge or the inside, then a corner, then the middle of a side.
+    for (tool, inside) in [(Key::B, [20.0, 8.0]), (Key::V, [20.0, 16.0])] {
+        let (_root, mut window) = annotate();
+        drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+        key(&mut window, tool);
+        let inside = if tool == Key::B { [15.0, 8.0] } else { inside };
+        drag(&mut window, inside, [inside[0] + 6.0, inside[1] + 4.0]);
+        assert_eq!(boxes(&window), [[16.0, 12.0, 36.0, 28.0]], "moved");
+        drag(&mut window, inside.map(|v| v + 4.0), [90.0, 90.0]);
+        let moved = boxes(&window);
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+        if tool == Key::V {
+            assert_eq!(moved, [[28.0, 16.0, 48.0, 32.0]], "stopped at the edge");
+        }
+        drag(&mut window, [36.0, 28.0], [40.0, 20.0]);
+        assert_eq!(boxes(&window), [[16.0, 12.0, 40.0, 20.0]], "by its corner");
+        drag(&mut window, [16.0, 16.0], [4.0, 30.0]);
+        assert_eq!(boxes(&window), [[4.0, 12.0, 40.0, 20.0]], "by its side");
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+        assert_eq!(
+            boxes(&window),
+            [[16.0, 12.0, 40.0, 20.0]],
+            "one edit a drag"
+        );
+    }
+}
+
+#[test]
+fn escape_takes_the_draft_back_and_a_click_draws_nothing() {
+    let (_root, mut window) = annotate();
+    let to = hold(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    window.get_by_label("0 of 5");
+    key(&mut window, Key::Escape);
+    button(&mut window, to, false);
+    settle(&mut window);
+    assert!(boxes(&window).is_empty());
+    click(&mut window, [10.0, 8.0]);
+    assert!(boxes(&window).is_empty());
+
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    let to = hold(&mut window, [30.0, 24.0], [40.0, 30.0]);
+    key(&mut window, Key::Escape);
+    button(&mut window, to, false);
+    settle(&mut window);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+}
+
+#[test]
+fn delete_removes_the_selected_box_and_the_smallest_is_selected() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [2.0, 2.0], [44.0, 30.0]);
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    // A click selects the smaller of the two under it, in either tool.
+    for tool in [Key::B, Key::V] {
+        key(&mut window, tool);
+        click(&mut window, [40.0, 5.0]);
+        click(&mut window, [20.0, 16.0]);
+        key(&mut window, Key::Delete);
+        assert_eq!(boxes(&window), [[2.0, 2.0, 44.0, 30.0]]);
+        key(&mut window, Key::Delete);
+        assert_eq!(boxes(&window).len(), 1, "nothing is selected any more");
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+        assert_eq!(boxes(&window).len(), 2);
+    }
+    window.get_by_label("Delete box 1").click();
+    settle(&mut window);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+}
+
+#[test]
+fn keys_lead_through_the_queue() {
+    let (_root, mut window) = annotate();
+    let first = image(&window).id;
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    key(&mut window, Key::Enter);
+    let second = image(&window).id;
+    assert_ne!(second, first);
+    assert!(project(&window).image(first).unwrap().done);
+    window.get_by_label("To do 4");
+    window.get_by_label("Done 1");
+
+    // Done without a box.
+    key(&mut window, Key::Enter);
+    let third = image(&window).id;
+    window.get_by_label("To do 3");
+    key(&mut window, Key::ArrowRight);
+    assert_ne!(image(&window).id, third);
+    key(&mut window, Key::ArrowLeft);
+    assert_eq!(image(&window).id, third);
+
+    // The last two, and what comes next then.
+    for _ in 0..3 {
+        key(&mut window, Key::Enter);
+    }
+    window.get_by_label("To do 0");
+    window.get_by_label("1 of 5");
+    window.get_by_label("Go to Train");
+    assert!(project(&window).image(second).unwrap().done);
+    assert!(project(&window).boxes(second).is_empty());
+}
+
+#[test]
+fn digits_set_the_class_and_space_hides_the_boxes() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    window.key_down(Key::Space);
+    window.step();
+    assert!(window.query_by_label("box 1").is_none());
+    window.key_up(Key::Space);
+    window.step();
+    window.get_by_label("box 1");
+
+    let (common, scarce) = (project(&window).classes()[0].id, image(&window).class);
+    key(&mut window, Key::Num1);
+    assert_eq!(image(&window).class, common);
+    window.get_by_label("To do 4");
+    key(&mut window, Key::Num2);
+    assert_eq!(image(&window).class, scarce);
+    key(&mut window, Key::Num9);
+    assert_eq!(image(&window).class, scarce, "there is no ninth class");
+}
+
+#[test]
+fn any_image_can_be_drawn_on() {
+    let (_root, mut window) = annotate();
+    let other = project(&window).images()[0].id;
+    window.state_mut().commands().send(Command::Annotate(other));
+    settle(&mut window);
+    assert_eq!(image(&window).id, other);
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    assert_eq!(boxes(&window).len(), 1);
+    window.get_by_label("0 of 5");
+    // The arrows lead back into the queue.
+    key(&mut window, Key::ArrowRight);
+    assert!(care_studio::state::wants_box(
+        project(&window),
+        image(&window)
+    ));
+}
+
+#[test]
+fn the_wheel_zooms_about_the_pointer() {
+    let (_root, mut window) = annotate();
+    let pointer = at(&window, [12.0, 10.0]);
+    window.hover_at(pointer);
+    window.step();
+    window.event(Event::MouseWheel {
+        unit: MouseWheelUnit::Line,
+        delta: Vec2::new(0.0, 6.0),
+        phase: TouchPhase::Move,
+        modifiers: Modifiers::NONE,
+        source: egui::MouseWheelSource::Wheel,
+    });
+    window.run_steps(40);
+    // What was under the pointer is there still, and twice as far now reaches half as far.
+    let to = pointer + (at(&window, [24.0, 20.0]) - pointer);
+    button(&mut window, pointer, true);
+    window.hover_at(to);
+    window.step();
+    button(&mut window, to, false);
+    settle(&mut window);
+    let [x0, y0, x1, y1] = boxes(&window)[0];
+    assert_eq!([x0, y0], [12.0, 10.0]);
+    assert!(x1 < 20.0 && y1 < 17.0, "{x1}, {y1}");
+
+    key(&mut window, Key::F);
+    drag(&mut window, [30.0, 8.0], [40.0, 20.0]);
+    assert_eq!(boxes(&window)[1], [30.0, 8.0, 40.0, 20.0], "fitted again");
+}
+
+#[test]
+fn an_image_that_cannot_be_shown_says_why() {
+    let (_root, dir) = tiny_project(true);
+    let project = Project::open(&dir).unwrap();
+    let broken = project.images().last().unwrap().clone();
+    std::fs::write(project.path_of(&broken), "no picture any more").unwrap();
+    drop(project);
+    let mut window = window(Some(&dir));
+    window
+        .state_mut()
+        .commands()
+        .send(Command::Annotate(broken.id));
+    for _ in 0..200 {
+        settle(&mut window);
+        if window
+            .query_by_label("This image cannot be shown")
+            .is_some()
+        {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    window.get_by_label("This image cannot be shown");
+    window.get_by_label_contains("Convert it to PNG, JPEG or TIFF");
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    assert!(
+        boxes(&window).is_empty(),
+        "nothing is drawn on what is not seen"
+    );
+    let name = broken.name();
+    assert!(
+        window
+            .query_all_by_label(name)
+            .any(|node| node.accesskit_node().role() == Role::Button)
+    );
+}

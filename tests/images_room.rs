@@ -1,0 +1,145 @@
+//! The start page and room 1, used as a person uses them.
+
+mod common;
+
+use care_studio::app::App;
+use care_studio::command::Room;
+use common::{settle, tiny_folder, tiny_project, window};
+use egui::Key;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+fn selected(window: &Harness<'_, App>) -> String {
+    let state = &window.state().state;
+    let image = state
+        .selected
+        .and_then(|id| state.project.as_ref()?.image(id));
+    image.map_or_else(String::new, |image| image.name().to_owned())
+}
+
+#[test]
+fn a_star_marks_its_class_as_rare_and_undo_takes_it_back() {
+    let (_root, dir) = tiny_project(false);
+    let mut window = window(Some(&dir));
+    let rare = |window: &Harness<'_, App>| {
+        let project = window.state().state.project.as_ref().unwrap();
+        let rare = project.classes().iter().filter(|class| class.rare);
+        rare.map(|class| class.name.clone()).collect::<Vec<_>>()
+    };
+    window.get_by_label_contains("with its star");
+    window.get_by_label("Mark scarce as rare").click();
+    settle(&mut window);
+    assert_eq!(rare(&window), ["scarce"]);
+    window.get_by_label_contains("still need");
+    window.get_by_label("Undo").click();
+    settle(&mut window);
+    assert_eq!(rare(&window), Vec::<String>::new());
+}
+
+#[test]
+fn arrows_walk_through_the_gallery_and_enter_opens_an_image() {
+    let (_root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    let mut seen = Vec::new();
+    for key in [
+        Key::Home,
+        Key::ArrowRight,
+        Key::ArrowDown,
+        Key::ArrowUp,
+        Key::End,
+    ] {
+        window.key_press(key);
+        settle(&mut window);
+        seen.push(selected(&window));
+    }
+    let project = window.state().state.project.as_ref().unwrap();
+    let names: Vec<_> = project.images().iter().map(|image| image.name()).collect();
+    let expected = [names[0], names[1], names[9], names[1], names[25]];
+    assert_eq!(seen, expected, "eight columns at this width");
+    window.key_press(Key::Enter);
+    settle(&mut window);
+    assert_eq!(window.state().state.room, Room::Annotate);
+}
+
+#[test]
+fn what_is_found_is_what_is_shown() {
+    let (_root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    window.get_by_label("Find by name or patient").focus();
+    settle(&mut window);
+    window
+        .get_by_label("Find by name or patient")
+        .type_text("SCARCE_03");
+    settle(&mut window);
+    assert!(window.query_by_label_contains("scarce_03, scarce").is_some());
+    assert!(window.query_by_label_contains("scarce_04, scarce").is_none());
+    window
+        .get_by_label("Find by name or patient")
+        .type_text(" and more");
+    settle(&mut window);
+    window.get_by_label("Show all").click();
+    settle(&mut window);
+    assert!(window.query_by_label_contains("common_00, common").is_some());
+}
+
+#[test]
+fn a_file_that_is_no_image_is_listed_with_advice() {
+    let (_root, dir) = tiny_project(true);
+    let window = window(Some(&dir));
+    window.get_by_label_contains("Convert it to PNG, JPEG or TIFF");
+}
+
+#[test]
+fn annotate_begins_with_an_image_that_needs_a_box() {
+    let (_root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    window.get_by_label_contains("scarce_00, scarce").click();
+    settle(&mut window);
+    // The tab and the button have the same name; the button comes last.
+    window.get_all_by_label("Annotate").last().unwrap().click();
+    settle(&mut window);
+    let state = &window.state().state;
+    assert_eq!(state.room, Room::Annotate);
+    let project = state.project.as_ref().unwrap();
+    let image = project.image(state.selected.unwrap()).unwrap();
+    assert!(care_studio::state::is_to_do(project, image));
+}
+
+#[test]
+fn a_typed_folder_becomes_a_project_beside_it() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = tiny_folder(root.path());
+    let mut window = window(None);
+    assert!(window.query_by_label("Recent projects").is_none());
+    window.get_by_label("Path of a folder or project").focus();
+    settle(&mut window);
+    window
+        .get_by_label("Path of a folder or project")
+        .type_text(&folder.display().to_string());
+    settle(&mut window);
+    window.get_by_label("Read").click();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while window.state().state.project.is_none() && std::time::Instant::now() < end {
+        settle(&mut window);
+    }
+    assert!(root.path().join("tiny.care").is_dir());
+    settle(&mut window);
+    window.get_by_label("Mark common as rare");
+}
+
+#[test]
+fn a_path_that_is_not_there_is_an_error_on_the_page() {
+    let mut window = window(None);
+    window.get_by_label("Path of a folder or project").focus();
+    settle(&mut window);
+    window
+        .get_by_label("Path of a folder or project")
+        .type_text("/nowhere/at all.care");
+    settle(&mut window);
+    window.key_press(Key::Enter);
+    settle(&mut window);
+    window.get_by_label("This project cannot be opened");
+    window.get_by_label("Dismiss").click();
+    settle(&mut window);
+    assert!(window.query_by_label("This project cannot be opened").is_none());
+}

@@ -1,0 +1,237 @@
+//! The room Train, used as a person uses it: a real run on a tiny project.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use care_data::{Annotation, BoundingBox, Edit, Part, Project, RunState};
+use care_learn::event::Change;
+use care_learn::{ModelRole, RunConfig};
+use care_studio::app::App;
+use care_studio::command::{Command, Room};
+use care_studio::training::TrainingRun;
+use common::{settle, tiny_project, window};
+use egui::{Key, Role};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use tempfile::TempDir;
+
+fn first_free_box(project: &Project, part: Part) -> Option<Edit> {
+    let rare = project.classes().iter().find(|class| class.rare)?.id;
+    let image = project.images().iter().find(|image| {
+        image.class == rare && image.part == part && project.boxes(image.id).is_empty()
+    })?;
+    Some(Edit::AddBox {
+        annotation: Annotation {
+            id: project.next_box_id(),
+            image: image.id,
+            rect: BoundingBox::new(8.0, 8.0, 24.0, 24.0).unwrap(),
+        },
+    })
+}
+
+/// The tiny project with a box on every rare image but one of the training part.
+fn project_with_boxes() -> (TempDir, PathBuf) {
+    let (root, dir) = tiny_project(true);
+    let mut project = Project::open(&dir).unwrap();
+    for part in [Part::Validation, Part::Test, Part::Train] {
+        while let Some(edit) = first_free_box(&project, part) {
+            project.apply(edit).unwrap();
+        }
+    }
+    project.undo().unwrap();
+    (root, dir)
+}
+
+fn go_to_train(window: &mut Harness<'_, App>) {
+    window.state_mut().commands().send(Command::Go(Room::Train));
+    settle(window);
+}
+
+fn run<'a>(window: &'a Harness<'_, App>) -> &'a TrainingRun {
+    window.state().state.run.as_ref().expect("there is a run")
+}
+
+/// Frames until something has happened.
+fn wait_for(window: &mut Harness<'_, App>, what: &str, happened: impl Fn(&App) -> bool) {
+    let begun = Instant::now();
+    while !happened(window.state()) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+        window.step();
+    }
+    settle(window);
+}
+
+fn has_film(app: &App, role: ModelRole) -> bool {
+    let run = app.state.run.as_ref();
+    run.is_some_and(|run| run.film.iter().any(|frame| frame.role == role))
+}
+
+fn change(app: &App, wanted: fn(&Change) -> bool) -> bool {
+    let run = app.state.run.as_ref();
+    run.is_some_and(|run| run.changes.iter().any(|recorded| wanted(&recorded.change)))
+}
+
+#[test]
+fn what_is_missing_is_said_with_the_way_to_it() {
+    let (_root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    go_to_train(&mut window);
+    window.get_by_label("No run yet");
+    window.get_by_label_contains("No training image has a box");
+    window.get_by_role_and_label(Role::Button, "Train").click();
+    settle(&mut window);
+    assert!(!window.state().state.is_training(), "Train is disabled");
+    window.get_by_label("Open Annotate").click();
+    settle(&mut window);
+    assert_eq!(window.state().state.room, Room::Annotate);
+}
+
+#[test]
+fn settings_of_the_next_run_are_kept() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    go_to_train(&mut window);
+    let alpha = window.get_by_role_and_label(Role::Slider, "alpha");
+    alpha.focus();
+    settle(&mut window);
+    window.key_press(Key::ArrowRight);
+    settle(&mut window);
+    assert!((window.state().state.draft.live.alpha - 0.51).abs() < 1e-9);
+    window
+        .get_by_role_and_label(Role::ComboBox, "backbone")
+        .click();
+    settle(&mut window);
+    window.get_by_label("ResNet-18").click();
+    settle(&mut window);
+    let draft = &window.state().state.draft;
+    assert_eq!((draft.input_size, draft.live.alpha > 0.5), (224, true));
+}
+
+#[test]
+fn a_run_is_seen_steered_and_stopped() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    let config = RunConfig {
+        input_size: 32,
+        stage1_epochs: 1,
+        stage2_epochs: 500,
+        ..RunConfig::demo()
+    };
+    window
+        .state_mut()
+        .commands()
+        .send(Command::SetDraft(config));
+    go_to_train(&mut window);
+    window.get_by_label_contains("has none yet");
+    window.get_by_role_and_label(Role::Button, "Train").click();
+    settle(&mut window);
+    assert!(window.state().state.is_training());
+
+    wait_for(&mut window, "the first map", |app| {
+        has_film(app, ModelRole::Before)
+    });
+    wait_for(&mut window, "CARE's first map", |app| {
+        has_film(app, ModelRole::Care)
+    });
+    window.get_by_label("stage 2 of 2");
+    window.get_by_label("fixed during a run");
+    let maps = window.query_all_by_label_contains("CARE, scarce_").count();
+    assert_eq!(maps, run(&window).watch.len());
+
+    window.get_by_role_and_label(Role::Slider, "lambda").focus();
+    settle(&mut window);
+    window.key_press(Key::ArrowLeft);
+    wait_for(&mut window, "the slider's change", |app| {
+        change(app, |change| matches!(change, Change::Live { .. }))
+    });
+    window.get_by_label("lambda 0.70 \u{2192} 0.69");
+
+    let project = window.state().state.project.as_ref().unwrap();
+    let edit = first_free_box(project, Part::Train).unwrap();
+    window.state_mut().commands().edit(edit);
+    wait_for(&mut window, "the box drawn meanwhile", |app| {
+        change(app, |change| matches!(change, Change::Boxes { .. }))
+    });
+
+    window.get_by_label("Pause").click();
+    settle(&mut window);
+    window.get_by_label("Resume").click();
+    settle(&mut window);
+    window.get_by_label("Stop").click();
+    wait_for(&mut window, "the end", |app| !app.state.is_training());
+
+    let project = window.state().state.project.as_ref().unwrap();
+    assert_eq!(
+        project.runs().last().map(|run| run.state),
+        Some(RunState::Stopped)
+    );
+    assert!(
+        run(&window).results.is_some(),
+        "stage 2 had begun, so the run is scored"
+    );
+    assert!(
+        run(&window)
+            .epochs
+            .iter()
+            .any(|epoch| epoch.role == ModelRole::Before)
+    );
+
+    // The film is there to be looked at again.
+    let epoch = |window: &Harness<'_, App>| {
+        let handle = window.get_by_role_and_label(Role::Slider, "Epoch");
+        handle.accesskit_node().numeric_value().unwrap()
+    };
+    let newest = epoch(&window);
+    window.get_by_role_and_label(Role::Slider, "Epoch").focus();
+    settle(&mut window);
+    window.key_press(Key::ArrowLeft);
+    settle(&mut window);
+    assert!(epoch(&window) < newest);
+    window.get_by_label("end").click();
+    settle(&mut window);
+    assert_eq!(epoch(&window), newest);
+    window.get_by_role_and_label(Role::Link, "Compare").click();
+    settle(&mut window);
+    assert_eq!(window.state().state.room, Room::Compare);
+}
+
+#[test]
+fn a_finished_run_is_shown_again_when_the_project_is_opened() {
+    let (_root, dir) = project_with_boxes();
+    {
+        let mut window = window(Some(&dir));
+        let config = RunConfig {
+            input_size: 32,
+            stage1_epochs: 1,
+            stage2_epochs: 1,
+            ..RunConfig::demo()
+        };
+        window
+            .state_mut()
+            .commands()
+            .send(Command::SetDraft(config));
+        // From any room.
+        window.key_press_modifiers(egui::Modifiers::COMMAND, Key::T);
+        settle(&mut window);
+        assert_eq!(window.state().state.room, Room::Train);
+        wait_for(&mut window, "the end", |app| !app.state.is_training());
+        window.get_by_label("finished");
+        window.state_mut().state.show(None);
+    }
+    let mut window = window(Some(&dir));
+    go_to_train(&mut window);
+    window.get_by_label("Run 1");
+    window.get_by_label("finished");
+    assert!(window.query_all_by_label_contains("CARE, scarce_").count() > 0);
+    assert_eq!(
+        window.state().state.draft.stage2_epochs,
+        1,
+        "the next run is offered the same settings"
+    );
+}
