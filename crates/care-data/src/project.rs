@@ -196,6 +196,11 @@ impl Project {
         self.state.class(id)
     }
 
+    #[must_use]
+    pub fn annotation(&self, id: BoxId) -> Option<&Annotation> {
+        self.state.annotation(id)
+    }
+
     /// The boxes of an image, ascending by id.
     #[must_use]
     pub fn boxes(&self, image: ImageId) -> &[Annotation] {

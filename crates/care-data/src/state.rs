@@ -33,6 +33,12 @@ impl State {
         self.classes.get(at)
     }
 
+    pub fn annotation(&self, id: BoxId) -> Option<&Annotation> {
+        self.boxes(*self.owner.get(&id)?)
+            .iter()
+            .find(|annotation| annotation.id == id)
+    }
+
     pub fn boxes(&self, image: ImageId) -> &[Annotation] {
         self.boxes.get(&image).map_or(&[], Vec::as_slice)
     }
