@@ -230,7 +230,8 @@ fn relative(dir: &Path, path: &Path) -> String {
         && a == b
     {
         shared += 1;
-        (from.next(), to.next());
+        from.next();
+        to.next();
     }
     if shared == 0 {
         return path

@@ -6,6 +6,7 @@ use care_data::decode::{DecodeError, decode, decode_resized, header, thumbnail};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage};
+use proptest::prelude::*;
 use tiff::encoder::{TiffEncoder, colortype};
 
 use crate::picture;
@@ -209,7 +210,7 @@ fn what_is_no_image_is_refused_with_its_reason() {
         (
             "PNG, 20,000 x 20,000",
             huge,
-            "20000 × 20000 pixels are more than the 100 million",
+            "It has 400 million pixels; more than 100 million do not fit.",
         ),
     ] {
         let error = decoded(&bytes).expect_err(what);
@@ -224,6 +225,20 @@ fn what_is_no_image_is_refused_with_its_reason() {
         decode(Path::new("/nowhere/at all.png")),
         Err(DecodeError::Io(_))
     ));
+}
+
+proptest! {
+    /// Whatever a disk or a stranger did to a file, it is an image or an error, and never a panic.
+    #[test]
+    fn spoilt_files_do_no_harm(format in 0..3_usize, at: prop::sample::Index, with: [u8; 3], cut: prop::sample::Index) {
+        let image = DynamicImage::ImageRgb8(picture(16, 16, 7));
+        let mut bytes = encoded(&image, [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff][format]);
+        let at = at.index(bytes.len() - 3);
+        bytes[at..at + 3].copy_from_slice(&with);
+        let _ = decoded(&bytes);
+        bytes.truncate(cut.index(bytes.len()));
+        let _ = decoded(&bytes);
+    }
 }
 
 #[test]

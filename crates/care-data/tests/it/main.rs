@@ -1,4 +1,5 @@
 //! One binary for all tests of the crate from outside: it links once.
+#![allow(clippy::unwrap_used)]
 
 mod decode;
 mod geometry;

@@ -257,7 +257,8 @@ fn what_cannot_be_opened_is_not_touched() {
         bytes[at..end].fill(with);
         std::fs::write(path, bytes).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Path), &str); 8] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+    let cases: [Case; 8] = [
         (
             "newer",
             &|dir| {
@@ -430,7 +431,7 @@ fn many(n: usize) -> Import {
         class: ["nv", "mel", "df"][i % 3].to_owned(),
         group: Some(format!("patient {}", i / 2)),
         part: None,
-        boxes: if i % 10 == 0 {
+        boxes: if i.is_multiple_of(10) {
             vec![BoundingBox::new(1.5, 2.0, 300.0, 400.0).unwrap()]
         } else {
             Vec::new()
