@@ -22,7 +22,11 @@ pub enum DecodeError {
     NotAnImage,
     #[error("The file is cut off: its end is missing.")]
     CutOff,
-    #[error("{width} × {height} pixels are more than the {} million that fit.", MAX_PIXELS / 1_000_000)]
+    #[error(
+        "It has {} million pixels; more than {} million do not fit.",
+        ImageSize::new(*width, *height).area() / 1_000_000,
+        MAX_PIXELS / 1_000_000
+    )]
     TooLarge { width: u32, height: u32 },
     #[error("This kind of image is not supported: {0}.")]
     Unsupported(String),

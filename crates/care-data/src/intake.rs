@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::import::{Import, NewImage};
 use crate::model::{Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead};
@@ -83,50 +83,65 @@ fn new_to(
     moved: &mut HashMap<ImageId, String>,
     not_read: &mut Vec<NotRead>,
 ) -> Vec<Fresh> {
-    let by_path: HashMap<_, _> = state
-        .images
-        .iter()
-        .map(|image| (image.path.as_str(), image))
-        .collect();
-    let by_hash: HashMap<_, _> = state
-        .images
-        .iter()
-        .map(|image| (image.hash, image))
-        .collect();
+    let mut by_path: HashMap<&str, &Image> = HashMap::new();
+    let mut by_hash: HashMap<ContentHash, Vec<&Image>> = HashMap::new();
+    for image in &state.images {
+        by_path.insert(&image.path, image);
+        by_hash.entry(image.hash).or_default().push(image);
+    }
     let mut fresh: Vec<Fresh> = Vec::new();
     let mut fresh_by_hash: HashMap<ContentHash, usize> = HashMap::new();
-    for image in found {
+    for mut image in found {
         let path = relative(dir, &image.path);
         if by_path.contains_key(path.as_str()) {
             continue;
         }
-        let twin = if let Some(known) = by_hash.get(&image.hash) {
-            if !moved.contains_key(&known.id) && !path_of(dir, known).exists() {
-                moved.insert(known.id, path);
+        if let Some(twins) = by_hash.get(&image.hash) {
+            let is_gone =
+                |twin: &&&Image| !moved.contains_key(&twin.id) && !path_of(dir, twin).exists();
+            match twins.iter().find(is_gone) {
+                Some(twin) => {
+                    moved.insert(twin.id, path);
+                }
+                None => not_read.extend(twins.first().and_then(|twin| {
+                    let class = &state.class(twin.class)?.name;
+                    (*class != image.class)
+                        .then(|| contradiction(image.path, &twin.path, "class", class))
+                })),
+            }
+            continue;
+        }
+        // Data sets do hold a picture twice. Both are taken in, but as one patient's: else one could train and the other test.
+        if let Some(twin) = fresh_by_hash.get(&image.hash).and_then(|&at| fresh.get(at)) {
+            let group = twin.image.group.as_ref().unwrap_or(&twin.path);
+            if twin.image.class != image.class {
+                not_read.push(contradiction(
+                    image.path,
+                    &twin.path,
+                    "class",
+                    &twin.image.class,
+                ));
                 continue;
             }
-            let class = state
-                .class(known.class)
-                .map_or("", |class| class.name.as_str());
-            Some((known.path.as_str(), class))
-        } else {
-            let twin = fresh_by_hash.get(&image.hash).and_then(|&at| fresh.get(at));
-            twin.map(|twin| (twin.path.as_str(), twin.image.class.as_str()))
-        };
-        match twin {
-            Some((_, class)) if class == image.class => {}
-            Some((twin, class)) => not_read.push(NotRead {
-                why: format!("The same picture as {twin}, which is of the class {class}."),
-                advice: "Keep the one whose class is right.".to_owned(),
-                path: image.path,
-            }),
-            None => {
-                fresh_by_hash.insert(image.hash, fresh.len());
-                fresh.push(Fresh { path, image });
+            if twin.image.group != image.group {
+                not_read.push(contradiction(image.path, &twin.path, "group", group));
+                continue;
             }
+            image.group = Some(group.clone());
+        } else {
+            fresh_by_hash.insert(image.hash, fresh.len());
         }
+        fresh.push(Fresh { path, image });
     }
     fresh
+}
+
+fn contradiction(path: PathBuf, twin: &str, what: &str, value: &str) -> NotRead {
+    NotRead {
+        path,
+        why: format!("The same picture as {twin}, which is of the {what} {value}."),
+        advice: format!("Keep the one whose {what} is right."),
+    }
 }
 
 /// The classes that the project has not, the largest first.
@@ -215,7 +230,8 @@ fn relative(dir: &Path, path: &Path) -> String {
         && a == b
     {
         shared += 1;
-        (from.next(), to.next());
+        from.next();
+        to.next();
     }
     if shared == 0 {
         return path

@@ -33,7 +33,7 @@ pub struct Project {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TakenIn {
     pub added: usize,
-    /// Same content or same path as an image of the project.
+    /// Same path or same content as another image.
     pub already_there: usize,
 }
 
@@ -64,12 +64,12 @@ pub enum ProjectError {
     NoSuchRun { path: PathBuf, id: RunId },
     #[error(transparent)]
     Edit(#[from] crate::edit::EditError),
-    #[error("{path}: {source}.")]
+    #[error("{path}: {source}. Check that the disk is there and try again.")]
     Io {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{path}: {source}.")]
+    #[error("{path}: {source}. Try again; if it stays, bring the project back from a backup.")]
     Sqlite {
         path: PathBuf,
         source: rusqlite::Error,
@@ -92,9 +92,12 @@ impl Project {
         std::fs::create_dir_all(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let made = Store::create(&dir).and_then(|store| Self::load(dir.clone(), store));
-        if made.is_err() && !was_there {
+        if made.is_err() {
             // Nothing but what was made here can be in it. The error that matters is the first one.
             let _ = std::fs::remove_dir_all(&dir);
+            if was_there {
+                let _ = std::fs::create_dir(&dir);
+            }
         }
         made
     }
@@ -155,6 +158,11 @@ impl Project {
             metrics,
             revision: 0,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The project's folder: absolute, without symbolic links.
@@ -370,16 +378,20 @@ impl Project {
             id.0 += 1;
         }
         let dir = self.run_dir(id);
+        std::fs::create_dir_all(&dir).map_err(|error| ProjectError::io(&dir, error))?;
         let run = Run {
             id,
             state: RunState::Running,
             started_at: now(),
             note: String::new(),
         };
-        self.store.begin_run(&run)?;
+        if let Err(error) = self.store.begin_run(&run) {
+            // The error that matters is the first one.
+            let _ = std::fs::remove_dir(&dir);
+            return Err(error);
+        }
         self.runs.push(run);
         self.revision += 1;
-        std::fs::create_dir_all(&dir).map_err(|error| ProjectError::io(&dir, error))?;
         Ok((id, dir))
     }
 

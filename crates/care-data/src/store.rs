@@ -683,3 +683,94 @@ impl ProjectError {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{Project, import};
+
+    fn project(root: &Path) -> Project {
+        let image = import::NewImage {
+            path: root.join("a.png"),
+            hash: ContentHash::of(b"a"),
+            size: ImageSize::new(100, 100),
+            orientation: Orientation::default(),
+            class: "nevus".to_owned(),
+            group: None,
+            part: None,
+            boxes: Vec::new(),
+        };
+        let import = import::Import {
+            images: vec![image],
+            not_read: Vec::new(),
+            split: Default::default(),
+        };
+        let mut project = Project::create(&root.join("p.care")).unwrap();
+        project.take_in(import).unwrap();
+        project
+    }
+
+    #[test]
+    fn a_migration_happens_wholly_once_or_not_at_all() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let version = |c: &Connection| {
+            c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+                .unwrap()
+        };
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        assert_eq!(version(&connection), 1);
+        let [first] = MIGRATIONS else {
+            panic!("a new format needs a test of its own")
+        };
+        let add = "ALTER TABLE image ADD COLUMN note TEXT";
+        assert!(migrate(&mut connection, &[first, add, "nonsense"]).is_err());
+        assert_eq!(version(&connection), 1);
+        assert!(connection.prepare("SELECT note FROM image").is_err());
+        for _ in 0..2 {
+            migrate(&mut connection, &[first, add]).unwrap();
+            assert_eq!(version(&connection), 2);
+            connection.prepare("SELECT note FROM image").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut project = project(root.path());
+        let (dir, image) = (project.dir().to_owned(), project.images()[0].id);
+        let connection = &project.store().connection;
+        let pages: i64 = connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        connection
+            .query_row(
+                &format!("PRAGMA max_page_count = {}", pages + 1),
+                [],
+                |_| Ok(()),
+            )
+            .unwrap();
+        let rect = BoundingBox::new(1.0, 2.0, 3.0, 4.0).unwrap();
+        let mut edits = 0;
+        let error = loop {
+            let annotation = Annotation {
+                id: project.next_box_id(),
+                image,
+                rect,
+            };
+            match project.apply(Edit::AddBox { annotation }) {
+                Ok(()) => edits += 1,
+                Err(error) => break error,
+            }
+            assert!(edits < 10_000);
+        };
+        assert!(matches!(error, ProjectError::DiskFull { .. }), "{error}");
+        assert!(edits > 0);
+        let (boxes, revision) = (project.boxes(image).to_vec(), project.revision());
+        assert_eq!(boxes.len(), edits);
+        assert!(project.begin_run().is_err() || project.revision() > revision);
+        drop(project);
+        let project = Project::open(&dir).unwrap();
+        assert_eq!(project.boxes(image), boxes);
+    }
+}

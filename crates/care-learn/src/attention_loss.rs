@@ -406,7 +406,7 @@ mod tests {
                 prop_assert!((ours - theirs).abs() < 1e-12);
             }
             // <M, up(f)> = <up^T(M), f> for any mask.
-            let mask: Vec<f64> = (0..up.len()).map(|i| ((i as f64 + seed) * 12.9898).sin()).collect();
+            let mask: Vec<f64> = (0..up.len()).map(|i| f64::sin((i as f64 + seed) * 12.9898)).collect();
             let left: f64 = mask.iter().zip(&up).map(|(m, f)| m * f).sum();
             let right: f64 = upsampling.down(&mask).iter().zip(&grid).map(|(m, f)| m * f).sum();
             prop_assert!((left - right).abs() < 1e-10);

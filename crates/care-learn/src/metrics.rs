@@ -1,7 +1,7 @@
 //! Every number on screen that a paper would print comes from here.
 
-use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::attention_loss::{Raster, Upsampling};
@@ -129,7 +129,7 @@ pub fn estimate(groups: &[&[f64]], seed: u64) -> Option<Estimate> {
     let over_groups = |of: &mut dyn FnMut(&[f64]) -> f64| {
         groups.iter().map(|group| of(group)).sum::<f64>() / groups.len() as f64
     };
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             over_groups(&mut |group| {
@@ -267,12 +267,12 @@ mod tests {
         map[9] = 1.0;
         map[18] = 0.5;
         map[63] = 0.5;
-        let score = |map: &[f64], raster| attention_score(map, raster, &upsampling);
-        let first = score(&map, &raster([0.0, 0.0, 2.0, 2.0])).expect("scored");
+        let score = |map: &[f64], raster: Raster| attention_score(map, &raster, &upsampling);
+        let first = score(&map, raster([0.0, 0.0, 2.0, 2.0])).expect("scored");
         assert_eq!((first.energy, first.hit), (0.5, true));
-        let rest = score(&map, &raster([2.0, 2.0, 8.0, 8.0])).expect("scored");
+        let rest = score(&map, raster([2.0, 2.0, 8.0, 8.0])).expect("scored");
         assert_eq!((rest.energy, rest.hit), (0.5, false));
-        assert_eq!(score(&[0.0; 64], &raster([0.0, 0.0, 2.0, 2.0])), None);
-        assert_eq!(score(&map, &Raster::new(&[], size, size)), None);
+        assert_eq!(score(&[0.0; 64], raster([0.0, 0.0, 2.0, 2.0])), None);
+        assert_eq!(score(&map, Raster::new(&[], size, size)), None);
     }
 }

@@ -1,8 +1,8 @@
 //! Batches of P classes and K images of each, so that a rare class is seen as often as a common one.
 
-use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// Draws batches for ever. Each class goes through all of its images in a shuffled order before one comes again, and
 /// so do the classes where a batch does not hold all of them. The same seed draws the same batches.
@@ -12,7 +12,7 @@ pub struct Sampler {
     order: Round,
     classes_per_batch: usize,
     images_per_class: usize,
-    rng: StdRng,
+    rng: ChaCha8Rng,
 }
 
 impl Sampler {
@@ -26,7 +26,7 @@ impl Sampler {
             classes_per_batch: classes_per_batch.min(classes.len()),
             images_per_class,
             classes,
-            rng: StdRng::seed_from_u64(seed),
+            rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 

@@ -342,7 +342,8 @@ impl Installer {
         for wheel in wheels {
             let name = wheel.file_name();
             eprintln!("Unpacking {name}");
-            unpack_wheel(&self.wheel_folder().join(&name), set, &staging)?;
+            unpack_wheel(&self.wheel_folder().join(&name), set, &staging)
+                .with_context(|| format!("{name} cannot be unpacked"))?;
         }
         for library in CPU_LIBRARIES {
             ensure!(
@@ -362,8 +363,7 @@ impl Installer {
 }
 
 fn unpack_wheel(wheel: &Path, set: WheelSet, into: &Path) -> Result<()> {
-    let mut archive = ZipArchive::new(File::open(wheel)?)
-        .with_context(|| format!("{} cannot be read", wheel.display()))?;
+    let mut archive = ZipArchive::new(File::open(wheel)?)?;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index)?;
         let Some(destination) = member
@@ -379,8 +379,7 @@ fn unpack_wheel(wheel: &Path, set: WheelSet, into: &Path) -> Result<()> {
         if let Some(folder) = destination.parent() {
             fs::create_dir_all(folder)?;
         }
-        io::copy(&mut member, &mut File::create(&destination)?)
-            .with_context(|| format!("{} cannot be unpacked", destination.display()))?;
+        io::copy(&mut member, &mut File::create(destination)?)?;
     }
     Ok(())
 }

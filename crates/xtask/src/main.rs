@@ -61,7 +61,7 @@ fn setup(set: WheelSet) -> Result<ExitCode> {
         system::FOR_THE_TESTS,
     ])?;
     libtorch::ensure_installed(workspace_root(), set)?;
-    eprintln!("Everything is in place: `cargo run` and `cargo test` work.");
+    eprintln!("libtorch is in place: plain `cargo run` and `cargo test` find it.");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -169,6 +169,8 @@ impl Drop for VirtualDisplay {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -176,5 +178,17 @@ mod tests {
         let dpkg = "installed g++\nnot-installed xvfb\nconfig-files xdotool\n";
         let missing = missing_from(&["g++", "xvfb", "xdotool", "libgl1"], dpkg);
         assert_eq!(missing, ["xvfb", "xdotool", "libgl1"]);
+    }
+
+    #[test]
+    fn a_virtual_display_answers_until_it_is_dropped() {
+        // Where Xvfb is not installed there is nothing to try.
+        let Some(display) = VirtualDisplay::start().unwrap() else {
+            return;
+        };
+        let socket = format!("/tmp/.X11-unix/X{}", &display.name()[1..]);
+        assert!(UnixStream::connect(&socket).is_ok());
+        drop(display);
+        assert!(UnixStream::connect(&socket).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Images in: a folder of class folders, or a folder with a table.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -39,7 +40,7 @@ pub struct NewImage {
     pub group: Option<String>,
     /// Where the source already decided.
     pub part: Option<Part>,
-    /// In pixels of the image as shown.
+    /// In pixels of the image as shown; cut to it when taken in.
     pub boxes: Vec<BoundingBox>,
 }
 
@@ -65,7 +66,7 @@ pub struct Options {
 /// Why nothing could be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("{path}: {source}. Check that it is there and that you may read it.")]
+    #[error("{path}: {source}. Check that it is there and that you may use it.")]
     Io {
         path: PathBuf,
         source: std::io::Error,
@@ -76,15 +77,18 @@ pub enum ImportError {
         why: String,
         advice: String,
     },
+    #[error("No space is left on the disk of {path}. Make room and try again.")]
+    DiskFull { path: PathBuf },
     #[error("Stopped before everything was read; nothing was taken in.")]
     Stopped,
 }
 
 impl ImportError {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.into(),
-            source,
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { path, source },
         }
     }
 }

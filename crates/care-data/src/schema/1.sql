@@ -12,7 +12,7 @@ CREATE TABLE image (
     -- Relative to the project's folder where both share a disk, with / between its parts.
     path TEXT NOT NULL UNIQUE,
     -- BLAKE3 of the file.
-    hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
     -- As shown, that is after the EXIF orientation was applied.
     width INTEGER NOT NULL CHECK (width > 0),
     height INTEGER NOT NULL CHECK (height > 0),

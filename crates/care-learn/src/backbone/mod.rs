@@ -9,8 +9,8 @@ mod small_resnet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -209,7 +209,7 @@ fn shape_of(view: &TensorView) -> Vec<i64> {
 /// Kaiming's initialisation (He et al. 2015, fan out, uniform) for convolutions, torch's for the linear layer. From a
 /// generator of our own, because libtorch's is one for the whole process and a test or second run would disturb it.
 fn initialise(store: &VarStore, seed: u64) {
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     for mut variable in variables.into_values() {
         let size = variable.size();

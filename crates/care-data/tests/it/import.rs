@@ -1,0 +1,320 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use care_data::import::{BoxesFrom, ImportError, Options, read};
+use care_data::{BoundingBox, Project};
+
+use crate::{folder_of_classes, import, picture, reasons, save, test_data};
+
+fn write(path: &Path, text: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn the_first_folder_names_the_class() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    save(&root.join("nevus/deep/er/ä b.png"), 1);
+    save(&root.join("Lentigo maligna/2.PNG"), 2);
+    save(&root.join("loose.png"), 3);
+    write(&root.join("nevus/.DS_Store"), "hidden");
+    write(&root.join("nevus/scan list.xlsx"), "PK");
+    write(
+        &root.join("boxes.csv"),
+        "image_id,x,y,width,height\nä b,-5,2,10,4\n2.PNG,100,0,5,5\n2,1,1,,\nelsewhere,0,0,1,1\n",
+    );
+    let (calls, highest) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let progress = |done, total| {
+        assert_eq!(total, 4);
+        calls.fetch_add(1, Ordering::Relaxed);
+        highest.fetch_max(done, Ordering::Relaxed);
+    };
+    let found = read(
+        root,
+        &Options::default(),
+        &progress,
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    assert_eq!((calls.into_inner(), highest.into_inner()), (4, 4));
+
+    let images: Vec<_> = found
+        .images
+        .iter()
+        .map(|i| {
+            (
+                i.class.as_str(),
+                i.path.file_name().unwrap().to_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(images, [("Lentigo maligna", "2.PNG"), ("nevus", "ä b.png")]);
+    let cut = BoundingBox::new(0.0, 2.0, 5.0, 6.0).unwrap();
+    assert_eq!(found.images[1].boxes, [cut]);
+    assert_eq!(
+        reasons(&found.not_read),
+        [
+            ("loose.png".to_owned(), "It lies in no class folder."),
+            (
+                "scan list.xlsx".to_owned(),
+                "Not an image: neither PNG, JPEG nor TIFF."
+            ),
+            (
+                "boxes.csv".to_owned(),
+                "Line 3 gives 2 a box that is none, or lies outside of it."
+            ),
+            (
+                "boxes.csv".to_owned(),
+                "Line 4 gives 2 a box that is none, or lies outside of it."
+            ),
+        ]
+    );
+}
+
+#[test]
+fn bad_files_are_listed_and_the_rest_is_imported() {
+    let root = tempfile::tempdir().unwrap();
+    let class = root.path().join("rare");
+    save(&class.join("whole.png"), 1);
+    write(&class.join("empty.png"), "");
+    write(&class.join("fake.jpg"), "not a picture at all");
+    let whole = std::fs::read(class.join("whole.png")).unwrap();
+    write(&class.join("cut off.png"), &whole[..whole.len() - 20]);
+    picture(30, 30, 1).save(class.join("größe.jpg")).unwrap();
+    let found = import(root.path(), &Options::default()).unwrap();
+    assert_eq!(found.images.len(), 2);
+    assert_eq!(
+        reasons(&found.not_read),
+        [
+            (
+                "cut off.png".to_owned(),
+                "The file is cut off: its end is missing."
+            ),
+            ("empty.png".to_owned(), "The file is empty."),
+            (
+                "fake.jpg".to_owned(),
+                "Not an image: neither PNG, JPEG nor TIFF."
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_table_names_classes_and_groups() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    for (shade, name) in ["a/I1.png", "b/I2.jpg", "b/I4.png", "other/I1.tif"]
+        .iter()
+        .enumerate()
+    {
+        save(&root.join(name), shade as u8);
+    }
+    let table = "\u{feff}lesion_id;image_id;dx\nL1;I1;nv\nL1;I2.jpg;nv\nL2;I3;mel\n;I2;df\n;;\n";
+    write(&root.join("meta.csv"), table);
+    for path in [root.to_owned(), root.join("meta.csv")] {
+        let found = import(&path, &Options::default()).unwrap();
+        let images: Vec<_> = found
+            .images
+            .iter()
+            .map(|i| (i.class.as_str(), i.group.as_deref()))
+            .collect();
+        assert_eq!(images, [("nv", Some("L1")), ("nv", Some("L1"))]);
+        assert_eq!(
+            reasons(&found.not_read),
+            [
+                (
+                    "meta.csv".to_owned(),
+                    "Line 5 calls I2 df, an earlier one nv."
+                ),
+                ("meta.csv".to_owned(), "Line 6 names no image or no class."),
+                (
+                    "meta.csv".to_owned(),
+                    "1 of its 3 images have no file, I3 for one."
+                ),
+                ("I4.png".to_owned(), "The table has no line for it."),
+                (
+                    "I1.tif".to_owned(),
+                    "Another file of this name was read already."
+                ),
+            ]
+        );
+    }
+    write(&root.join("second.csv"), table);
+    assert!(matches!(
+        import(root, &Options::default()),
+        Err(ImportError::Unusable { .. })
+    ));
+}
+
+#[test]
+fn what_cannot_be_imported_at_all() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&root.join("empty/.hidden"), "");
+    write(&root.join("no columns.csv"), "name,label\n1,2\n");
+    folder_of_classes(&root.join("good"));
+    write(&root.join("boxes.csv"), "image_id,x,y\n");
+    for (path, boxes, part) in [
+        ("nowhere", BoxesFrom::Found, "nowhere"),
+        ("empty", BoxesFrom::Found, "There is no file in it."),
+        (
+            "no columns.csv",
+            BoxesFrom::Found,
+            "It has no column \"image_id\"",
+        ),
+        (
+            "good",
+            BoxesFrom::File(root.join("boxes.csv")),
+            "It has no column \"width\".",
+        ),
+    ] {
+        let options = Options {
+            boxes,
+            ..Options::default()
+        };
+        let error = import(&root.join(path), &options)
+            .expect_err(path)
+            .to_string();
+        assert!(
+            error.contains(part) && error.ends_with('.') && !error.contains('\n'),
+            "{error}"
+        );
+    }
+    let stopped = read(
+        &root.join("good"),
+        &Options::default(),
+        &|_, _| (),
+        &AtomicBool::new(true),
+    );
+    assert!(matches!(stopped, Err(ImportError::Stopped)));
+}
+
+#[test]
+fn a_box_for_a_name_that_two_images_have_goes_to_neither() {
+    let root = tempfile::tempdir().unwrap();
+    save(&root.path().join("a/1.png"), 1);
+    save(&root.path().join("b/1.png"), 2);
+    write(
+        &root.path().join("boxes.csv"),
+        "image_id,x,y,width,height\n1,0,0,3,3\n",
+    );
+    let found = import(root.path(), &Options::default()).unwrap();
+    assert!(found.images.iter().all(|image| image.boxes.is_empty()));
+    assert_eq!(
+        found.not_read[0].why,
+        "It has boxes for 1, and 2 images are called so."
+    );
+}
+
+#[test]
+fn all_of_ham10000_comes_in() {
+    let Some(folder) = test_data("ham10000") else {
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let mut project = Project::create(&root.path().join("ham.care")).unwrap();
+    let start = Instant::now();
+    let found = import(&folder, &Options::default()).unwrap();
+    let read = start.elapsed();
+    assert_eq!(found.not_read, []);
+    let taken_in = project.take_in(found).unwrap();
+    eprintln!(
+        "10,015 images: read in {read:.1?}, with the project written {:.1?}",
+        start.elapsed()
+    );
+    assert_eq!((taken_in.added, taken_in.already_there), (10_015, 0));
+
+    let count = |class| {
+        project
+            .images()
+            .iter()
+            .filter(|image| image.class == class)
+            .count()
+    };
+    let classes: Vec<_> = project
+        .classes()
+        .iter()
+        .map(|class| (class.name.as_str(), count(class.id)))
+        .collect();
+    let expected = [
+        ("nv", 6705),
+        ("mel", 1113),
+        ("bkl", 1099),
+        ("bcc", 514),
+        ("akiec", 327),
+        ("vasc", 142),
+        ("df", 115),
+    ];
+    assert_eq!(classes, expected);
+    assert!(
+        project
+            .images()
+            .iter()
+            .all(|image| project.boxes(image.id).len() == 1)
+    );
+    let image = project
+        .images()
+        .iter()
+        .find(|image| image.name() == "ISIC_0027419")
+        .unwrap();
+    assert_eq!(image.group, "HAM_0000118");
+    let expected = BoundingBox::new(47.33, 11.67, 47.33 + 109.33, 11.67 + 130.67).unwrap();
+    assert_eq!(project.boxes(image.id)[0].rect, expected);
+    assert!(project.path_of(image).is_file());
+
+    let dir = project.dir().to_owned();
+    drop(project);
+    let start = Instant::now();
+    let project = Project::open(&dir).unwrap();
+    eprintln!("opened in {:.0?}", start.elapsed());
+    assert_eq!(project.images().len(), 10_015);
+}
+
+#[test]
+fn a_class_can_be_limited_to_whole_groups() {
+    let Some(folder) = test_data("ham10000") else {
+        return;
+    };
+    let options = Options {
+        per_class: Some(60),
+        boxes: BoxesFrom::None,
+        ..Options::default()
+    };
+    let found = import(&folder, &options).unwrap();
+    let all = import(
+        &folder,
+        &Options {
+            per_class: None,
+            ..options.clone()
+        },
+    )
+    .unwrap();
+    let mut classes: HashMap<&str, usize> = HashMap::new();
+    let mut groups: HashMap<_, usize> = HashMap::new();
+    for image in &found.images {
+        *classes.entry(&image.class).or_default() += 1;
+        *groups.entry(&image.group).or_default() += 1;
+    }
+    assert_eq!(classes.len(), 7);
+    assert!(
+        classes.values().all(|n| (58..=60).contains(n)),
+        "{classes:?}"
+    );
+    for (group, n) in groups {
+        assert_eq!(
+            all.images
+                .iter()
+                .filter(|image| image.group == *group)
+                .count(),
+            n
+        );
+    }
+    assert_eq!(
+        import(&folder, &options).unwrap(),
+        found,
+        "the same seed draws the same"
+    );
+}

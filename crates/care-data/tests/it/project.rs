@@ -1,0 +1,485 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use care_data::import::{Import, NewImage, Options};
+use care_data::{
+    Annotation, BoundingBox, ClassId, ContentHash, Edit, ImageId, ImageSize, Metric, Orientation,
+    Project, ProjectError, RunState, SplitSpec,
+};
+use rusqlite::Connection;
+
+use crate::{folder_of_classes, import, save, small_project};
+
+fn database(dir: &Path) -> Connection {
+    Connection::open(dir.join("project.sqlite")).unwrap()
+}
+
+/// Every file of a folder but the lock, with its bytes.
+fn bytes(dir: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    files
+        .filter(|file| file.file_name() != "lock")
+        .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_new_project_is_empty_and_there_once() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("deep/derm 2018 ü.care");
+    let project = Project::create(&dir).unwrap();
+    assert_eq!(
+        (project.name(), project.images().len(), project.revision()),
+        ("derm 2018 ü", 0, 0)
+    );
+    assert!(matches!(
+        Project::create(&dir),
+        Err(ProjectError::Exists { .. })
+    ));
+    drop(project);
+    assert!(matches!(
+        Project::create(&dir),
+        Err(ProjectError::Exists { .. })
+    ));
+    assert_eq!(Project::open(&dir).unwrap().classes(), []);
+    std::fs::write(root.path().join("file.care"), "").unwrap();
+    assert!(matches!(
+        Project::create(&root.path().join("file.care")),
+        Err(ProjectError::Exists { .. })
+    ));
+}
+
+#[test]
+fn an_import_is_taken_in_once() {
+    let (root, mut project) = small_project();
+    let names: Vec<_> = project
+        .classes()
+        .iter()
+        .map(|class| (class.name.as_str(), class.color))
+        .collect();
+    assert_eq!(names, [("common", 0), ("rare", 1)], "the largest first");
+    assert_eq!(project.images()[0].path, "../images/common/a.png");
+    assert!(project.path_of(&project.images()[0]).is_file());
+
+    let images = root.path().join("images");
+    let mut again = import(&images, &Options::default()).unwrap();
+    again.images[0]
+        .boxes
+        .push(BoundingBox::new(0.0, 0.0, 2.0, 2.0).unwrap());
+    let before = project.images().to_vec();
+    let taken_in = project.take_in(again).unwrap();
+    assert_eq!((taken_in.added, taken_in.already_there), (0, 6));
+    assert_eq!(project.images(), before);
+    assert_eq!(project.boxes(before[0].id), []);
+
+    // Moved: found again. Copied into another class: a question for a person.
+    std::fs::rename(images.join("common/a.png"), images.join("common/moved.png")).unwrap();
+    std::fs::copy(images.join("common/b.png"), images.join("rare/b.png")).unwrap();
+    save(&images.join("new/n.png"), 99);
+    let taken_in = project
+        .take_in(import(&images, &Options::default()).unwrap())
+        .unwrap();
+    assert_eq!((taken_in.added, taken_in.already_there), (1, 7));
+    assert_eq!(project.images()[0].path, "../images/common/moved.png");
+    assert_eq!(project.classes()[2].name, "new");
+    assert_eq!(
+        project.not_read()[0].why,
+        "The same picture as ../images/common/b.png, which is of the class common."
+    );
+
+    let dir = project.dir().to_owned();
+    let (images, not_read) = (project.images().to_vec(), project.not_read().to_vec());
+    drop(project);
+    let project = Project::open(&dir).unwrap();
+    assert_eq!(
+        (project.images(), project.not_read()),
+        (&*images, &*not_read)
+    );
+}
+
+#[test]
+fn a_picture_that_an_import_holds_twice_is_one_patients() {
+    let root = tempfile::tempdir().unwrap();
+    let images = root.path().join("images");
+    for name in ["a/1", "a/2", "a/3", "b/4"] {
+        save(&images.join(format!("{name}.png")), 1);
+    }
+    let mut found = import(&images, &Options::default()).unwrap();
+    found.images[2].group = Some("other".to_owned());
+    let mut project = Project::create(&root.path().join("p.care")).unwrap();
+    let taken_in = project.take_in(found).unwrap();
+    assert_eq!((taken_in.added, taken_in.already_there), (2, 2));
+    let groups: Vec<_> = project
+        .images()
+        .iter()
+        .map(|image| image.group.as_str())
+        .collect();
+    assert_eq!(groups, ["../images/a/1.png"; 2]);
+    let why: Vec<_> = project
+        .not_read()
+        .iter()
+        .map(|file| file.why.as_str())
+        .collect();
+    assert_eq!(
+        why,
+        [
+            "The same picture as ../images/a/1.png, which is of the group ../images/a/1.png.",
+            "The same picture as ../images/a/1.png, which is of the class a.",
+        ]
+    );
+}
+
+#[test]
+fn edits_that_do_not_fit_change_nothing() {
+    let (_root, mut project) = small_project();
+    let (image, id) = (project.images()[0].id, project.next_box_id());
+    let rect = |x1| BoundingBox::new(1.0, 1.0, x1, 5.0).unwrap();
+    let add = |id, image, rect| Edit::AddBox {
+        annotation: Annotation { id, image, rect },
+    };
+    project.apply(add(id, image, rect(5.0))).unwrap();
+    let (revision, next) = (project.revision(), project.next_box_id());
+    for edit in [
+        add(id, image, rect(6.0)),
+        add(next, ImageId(99), rect(6.0)),
+        add(next, image, rect(20.5)),
+        Edit::SetBox {
+            id,
+            rect: rect(21.0),
+        },
+        Edit::SetBox {
+            id: next,
+            rect: rect(6.0),
+        },
+        Edit::RemoveBox { id: next },
+        Edit::SetDone {
+            image: ImageId(0),
+            done: true,
+        },
+        Edit::SetClass {
+            image,
+            class: ClassId(77),
+        },
+        Edit::SetRare {
+            class: ClassId(0),
+            rare: true,
+        },
+    ] {
+        let error = project.apply(edit.clone()).expect_err("does not fit");
+        assert!(matches!(error, ProjectError::Edit(_)), "{edit:?}: {error}");
+    }
+    assert_eq!(
+        (
+            project.revision(),
+            project.boxes(image).len(),
+            project.next_box_id()
+        ),
+        (revision, 1, next)
+    );
+    assert_eq!(project.boxes(image)[0].rect, rect(5.0));
+}
+
+#[test]
+fn the_journal_says_who_and_when() {
+    let (_root, mut project) = small_project();
+    let image = project.images()[0].id;
+    project.apply(Edit::SetDone { image, done: true }).unwrap();
+    project.undo().unwrap();
+    project
+        .apply(Edit::SetRare {
+            class: project.classes()[1].id,
+            rare: true,
+        })
+        .unwrap();
+    let dir = project.dir().to_owned();
+    drop(project);
+    let database = database(&dir);
+    let mut rows = database
+        .prepare("SELECT state, edit, inverse, who, at FROM journal ORDER BY id")
+        .unwrap();
+    let rows: Vec<(String, String, String, String, i64)> = rows
+        .query_map([], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?))
+        })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let [(first, _, inverse, who, at), (second, edit, ..)] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert_eq!((first.as_str(), second.as_str()), ("abandoned", "done"));
+    assert_eq!(inverse, r#"{"edit":"set_done","image":1,"done":false}"#);
+    assert_eq!(edit, r#"{"edit":"set_rare","class":2,"rare":true}"#);
+    assert!(!who.is_empty() && *at > 1_600_000_000_000);
+}
+
+#[test]
+fn one_process_writes_and_others_look() {
+    let (_root, mut project) = small_project();
+    let dir = project.dir().to_owned();
+    match Project::open(&dir) {
+        Err(ProjectError::AlreadyOpen { by, .. }) => {
+            assert!(cfg!(windows) || by == Some(std::process::id()))
+        }
+        other => panic!("{other:?}"),
+    }
+    project
+        .apply(Edit::SetRare {
+            class: project.classes()[1].id,
+            rare: true,
+        })
+        .unwrap();
+    let mut reader = Project::open_read_only(&dir).unwrap();
+    assert!(reader.classes()[1].rare, "what was just written is seen");
+    let edit = Edit::SetRare {
+        class: reader.classes()[0].id,
+        rare: true,
+    };
+    assert!(matches!(
+        reader.apply(edit),
+        Err(ProjectError::ReadOnly { .. })
+    ));
+    assert!(!reader.classes()[0].rare && reader.undoable().is_some());
+    drop(project);
+    assert!(
+        Project::open(&dir).is_ok(),
+        "readers do not keep writers out"
+    );
+}
+
+#[test]
+fn what_cannot_be_opened_is_not_touched() {
+    let spoil_bytes = |dir: &Path, at: usize, with: u8| {
+        let path = dir.join("project.sqlite");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = bytes.len().min(at + 600);
+        bytes[at..end].fill(with);
+        std::fs::write(path, bytes).unwrap();
+    };
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+    let cases: [Case; 8] = [
+        (
+            "newer",
+            &|dir| {
+                database(dir)
+                    .pragma_update(None, "user_version", 99)
+                    .unwrap()
+            },
+            "newer CARE Studio (format 99",
+        ),
+        (
+            "another program's",
+            &|dir| {
+                database(dir)
+                    .pragma_update(None, "application_id", 7)
+                    .unwrap()
+            },
+            "made by another program",
+        ),
+        (
+            "no database",
+            &|dir| std::fs::write(dir.join("project.sqlite"), [b'x'; 4096]).unwrap(),
+            "not a SQLite file",
+        ),
+        (
+            "cut off",
+            &|dir| std::fs::write(dir.join("project.sqlite"), "SQL").unwrap(),
+            "cut off",
+        ),
+        (
+            "half",
+            &|dir| {
+                let bytes = std::fs::read(dir.join("project.sqlite")).unwrap();
+                std::fs::write(dir.join("project.sqlite"), &bytes[..bytes.len() / 2]).unwrap();
+            },
+            "is damaged",
+        ),
+        ("garbled", &|dir| spoil_bytes(dir, 4096, 0xAA), "is damaged"),
+        (
+            "garbled schema",
+            &|dir| spoil_bytes(dir, 100, 0xFF),
+            "is damaged",
+        ),
+        (
+            "missing",
+            &|dir| std::fs::remove_file(dir.join("project.sqlite")).unwrap(),
+            "not a CARE Studio project",
+        ),
+    ];
+    for (what, spoil, reason) in cases {
+        let (_root, project) = small_project();
+        let dir = project.dir().to_owned();
+        drop(project);
+        spoil(&dir);
+        let before = bytes(&dir);
+        for opened in [Project::open(&dir), Project::open_read_only(&dir)] {
+            let message = opened.expect_err(what).to_string();
+            assert!(message.contains(reason), "{what}: {message}");
+            assert!(
+                message.contains(dir.to_str().unwrap()) && !message.contains('\n'),
+                "{what}: {message}"
+            );
+        }
+        assert_eq!(
+            bytes(&dir).get(Path::new("project.sqlite").as_os_str()),
+            before.get(Path::new("project.sqlite").as_os_str()),
+            "{what}"
+        );
+    }
+    let nowhere = Project::open(Path::new("/nowhere/x.care"));
+    assert!(matches!(nowhere, Err(ProjectError::NotAProject { .. })));
+}
+
+#[test]
+fn values_that_this_program_never_wrote_are_damage() {
+    let (_root, project) = small_project();
+    let dir = project.dir().to_owned();
+    drop(project);
+    database(&dir)
+        .execute(
+            "INSERT INTO box (image, x0, y0, x1, y1) VALUES (1, 0, 0, 9e9, 1)",
+            [],
+        )
+        .unwrap();
+    assert!(matches!(
+        Project::open(&dir),
+        Err(ProjectError::Damaged { .. })
+    ));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_where_nothing_may_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_root, project) = small_project();
+    let dir = project.dir().to_owned();
+    drop(project);
+    let allow =
+        |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o555);
+    let may_write_anyway = std::fs::write(dir.join("probe"), "").is_ok();
+    let (opened, looked_at) = (Project::open(&dir), Project::open_read_only(&dir));
+    let created = Project::create(&dir.join("inner.care"));
+    allow(0o755);
+    assert_eq!(looked_at.unwrap().images().len(), 6);
+    if may_write_anyway {
+        eprintln!("skipped: this user may write everywhere");
+        return;
+    }
+    assert!(matches!(opened, Err(ProjectError::ReadOnly { .. })));
+    assert!(matches!(created, Err(ProjectError::ReadOnly { .. })));
+}
+
+#[test]
+fn runs_have_folders_states_and_numbers() {
+    let (_root, mut project) = small_project();
+    let (first, dir) = project.begin_run().unwrap();
+    assert!(dir.is_dir() && dir.ends_with("runs/0001"));
+    let metric = |name: &str, value| Metric {
+        model: "care".to_owned(),
+        name: name.to_owned(),
+        value,
+        n: 60,
+        low: Some(0.5),
+        high: None,
+    };
+    project
+        .end_run(
+            first,
+            RunState::Finished,
+            "Done.",
+            &[metric("rare recall", 0.75), metric("AUROC", f64::NAN)],
+        )
+        .unwrap();
+    std::fs::create_dir(project.run_dir(care_data::RunId(2))).unwrap();
+    let (second, _) = project.begin_run().unwrap();
+    assert_eq!(second.0, 3, "a folder that is there is not written into");
+    let dir = project.dir().to_owned();
+    drop(project);
+
+    let project = Project::open_read_only(&dir).unwrap();
+    assert_eq!(project.runs()[1].state, RunState::Running);
+    drop(project);
+    let mut project = Project::open(&dir).unwrap();
+    let states: Vec<_> = project
+        .runs()
+        .iter()
+        .map(|run| (run.state, run.note.as_str()))
+        .collect();
+    let cut_off = "Cut off: the program ended while it trained.";
+    assert_eq!(
+        states,
+        [(RunState::Finished, "Done."), (RunState::Stopped, cut_off)]
+    );
+    assert_eq!(project.metrics(first)[0], metric("rare recall", 0.75));
+    assert!(project.metrics(first)[1].value.is_nan());
+    assert!(
+        project
+            .end_run(care_data::RunId(9), RunState::Failed, "", &[])
+            .is_err()
+    );
+}
+
+/// An import of made-up files, for what does not look at files.
+fn many(n: usize) -> Import {
+    let image = |i: usize| NewImage {
+        path: format!("/nowhere/set/class/image {i:06}.png").into(),
+        hash: ContentHash::of(&i.to_le_bytes()),
+        size: ImageSize::new(600, 450),
+        orientation: Orientation::default(),
+        class: ["nv", "mel", "df"][i % 3].to_owned(),
+        group: Some(format!("patient {}", i / 2)),
+        part: None,
+        boxes: if i.is_multiple_of(10) {
+            vec![BoundingBox::new(1.5, 2.0, 300.0, 400.0).unwrap()]
+        } else {
+            Vec::new()
+        },
+    };
+    Import {
+        images: (0..n).map(image).collect(),
+        not_read: Vec::new(),
+        split: SplitSpec::default(),
+    }
+}
+
+#[test]
+fn a_hundred_thousand_images_open_fast() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("large.care");
+    let mut project = Project::create(&dir).unwrap();
+    let start = Instant::now();
+    project.take_in(many(100_000)).unwrap();
+    eprintln!("100,000 images taken in in {:.1?}", start.elapsed());
+    drop(project);
+    let start = Instant::now();
+    let project = Project::open(&dir).unwrap();
+    let elapsed = start.elapsed();
+    eprintln!("opened in {elapsed:.0?}");
+    assert_eq!(project.images().len(), 100_000);
+    assert!(
+        elapsed.as_secs() < 3,
+        "{elapsed:?}: generous, as tests share their machine"
+    );
+}
+
+#[test]
+fn a_copy_elsewhere_finds_its_own_images() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("one.care");
+    let mut project = Project::create(&dir).unwrap();
+    folder_of_classes(&dir.join("images"));
+    project
+        .take_in(import(&dir.join("images"), &Options::default()).unwrap())
+        .unwrap();
+    drop(project);
+    std::fs::rename(&dir, root.path().join("two.care")).unwrap();
+    let project = Project::open(&root.path().join("two.care")).unwrap();
+    assert!(
+        project
+            .images()
+            .iter()
+            .all(|image| project.path_of(image).is_file())
+    );
+}

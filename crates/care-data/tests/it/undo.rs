@@ -1,0 +1,173 @@
+use care_data::{Annotation, BoundingBox, Class, Edit, Image, Project};
+use proptest::prelude::*;
+
+use crate::small_project;
+
+/// A random edit as numbers; [`Choice::edit`] makes of it one that fits the project as it then is.
+#[derive(Debug, Clone)]
+struct Choice {
+    kind: u8,
+    pick: prop::sample::Index,
+    other: prop::sample::Index,
+    flag: bool,
+    corner: (f64, f64),
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    (
+        0..6_u8,
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any::<bool>(),
+        (0.0..19.0, 0.0..9.0),
+    )
+        .prop_map(|(kind, pick, other, flag, corner)| Choice {
+            kind,
+            pick,
+            other,
+            flag,
+            corner,
+        })
+}
+
+impl Choice {
+    fn edit(&self, project: &Project) -> Edit {
+        let image = self.pick.get(project.images()).id;
+        let class = self.other.get(project.classes()).id;
+        let (x, y) = self.corner;
+        let rect = BoundingBox::new(x, y, x + 1.0, y + 1.0).unwrap();
+        let boxes: Vec<_> = project
+            .images()
+            .iter()
+            .flat_map(|image| project.boxes(image.id))
+            .collect();
+        match self.kind {
+            1 if !boxes.is_empty() => Edit::RemoveBox {
+                id: self.other.get(&boxes).id,
+            },
+            2 if !boxes.is_empty() => Edit::SetBox {
+                id: self.other.get(&boxes).id,
+                rect,
+            },
+            3 => Edit::SetDone {
+                image,
+                done: self.flag,
+            },
+            4 => Edit::SetClass { image, class },
+            5 => Edit::SetRare {
+                class,
+                rare: self.flag,
+            },
+            _ => Edit::AddBox {
+                annotation: Annotation {
+                    id: project.next_box_id(),
+                    image,
+                    rect,
+                },
+            },
+        }
+    }
+}
+
+type Contents = (Vec<Image>, Vec<Class>, Vec<Vec<Annotation>>);
+
+fn contents(project: &Project) -> Contents {
+    let boxes = project
+        .images()
+        .iter()
+        .map(|image| project.boxes(image.id).to_vec())
+        .collect();
+    (project.images().to_vec(), project.classes().to_vec(), boxes)
+}
+
+fn reopened(project: Project) -> Project {
+    let dir = project.dir().to_owned();
+    let before = contents(&project);
+    drop(project);
+    let project = Project::open(&dir).unwrap();
+    assert_eq!(
+        contents(&project),
+        before,
+        "what is read is what was written"
+    );
+    project
+}
+
+proptest! {
+    // Each case is dozens of commits to a disk.
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn undoing_all_gives_the_start_and_redoing_all_the_end(choices in prop::collection::vec(choice(), 1..20), reopen_at in 0..20_usize) {
+        let (_root, mut project) = small_project();
+        let start = contents(&project);
+        let mut edits = Vec::new();
+        for choice in &choices {
+            let edit = choice.edit(&project);
+            edits.push(edit.clone());
+            project.apply(edit).unwrap();
+        }
+        let end = contents(&project);
+        for (i, edit) in edits.iter().rev().enumerate() {
+            if i == reopen_at {
+                project = reopened(project);
+            }
+            prop_assert_eq!(project.undoable(), Some(edit));
+            prop_assert_eq!(project.undo().unwrap(), Some(edit.clone()));
+        }
+        prop_assert_eq!(project.undo().unwrap(), None);
+        prop_assert_eq!(contents(&project), start);
+        for (i, edit) in edits.iter().enumerate() {
+            if i == reopen_at {
+                project = reopened(project);
+            }
+            prop_assert_eq!(project.redo().unwrap(), Some(edit.clone()));
+        }
+        prop_assert_eq!(project.redo().unwrap(), None);
+        project = reopened(project);
+        prop_assert_eq!(contents(&project), end);
+    }
+}
+
+#[test]
+fn an_edit_ends_what_could_be_redone() {
+    let (_root, mut project) = small_project();
+    let image = project.images()[0].id;
+    let (first, second) = (
+        Edit::SetDone { image, done: true },
+        Edit::SetRare {
+            class: project.classes()[1].id,
+            rare: true,
+        },
+    );
+    project.apply(first.clone()).unwrap();
+    project.undo().unwrap();
+    assert_eq!(project.redoable(), Some(&first));
+    project.apply(second.clone()).unwrap();
+    assert_eq!(project.redoable(), None);
+    project = reopened(project);
+    assert_eq!(project.redo().unwrap(), None);
+    assert_eq!(project.undo().unwrap(), Some(second));
+    assert_eq!(project.undo().unwrap(), None);
+}
+
+#[test]
+fn the_number_of_an_undone_box_is_not_given_again() {
+    let (_root, mut project) = small_project();
+    let (image, id) = (project.images()[0].id, project.next_box_id());
+    let rect = BoundingBox::new(1.0, 1.0, 5.0, 5.0).unwrap();
+    let edit = Edit::AddBox {
+        annotation: Annotation { id, image, rect },
+    };
+    project.apply(edit.clone()).unwrap();
+    project.undo().unwrap();
+    assert!(project.next_box_id() > id);
+    project = reopened(project);
+    assert!(project.next_box_id() > id);
+    assert!(project.apply(edit).is_err());
+    assert_eq!(
+        project.redo().unwrap().map(|edit| edit.describe()),
+        Some("Box drawn")
+    );
+    assert_eq!(project.boxes(image)[0].id, id);
+}
