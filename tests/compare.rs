@@ -208,7 +208,7 @@ fn few_rare_test_images_are_a_caution() {
 #[test]
 fn the_figure_begins_with_the_least_attention_in_the_box_and_lays_out_what_is_seen() {
     let (_dir, mut window) = finished(12);
-    let name = |i: usize| format!("{RARE}_test_{i:02}");
+    let name = |i: usize| format!("{RARE}_{i:02}");
     let top = |window: &Harness<'_, App>, i: usize| {
         window
             .query_by_label(&name(i))
@@ -238,7 +238,7 @@ fn a_cell_of_the_confusion_fills_the_strip_and_a_opens_its_image() {
     window.get_by_label("4 images");
     window.get_by_label("control: dermatofibroma recognised");
 
-    let second = format!("{RARE}_test_03");
+    let second = format!("{RARE}_03");
     window
         .get_by_label(&format!("{second}, in the strip"))
         .click();
