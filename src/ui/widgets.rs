@@ -380,19 +380,32 @@ pub fn slider_row(
                 FontId::proportional(13.0),
                 t.text_strong,
             );
-            let field = 52.0;
-            ui.spacing_mut().slider_width = (ui.available_width() - field - 12.0).max(40.0);
+            const FIELD: f32 = 52.0;
+            // The rail is as wide as what is left; egui makes the handle's radius 0.4 of the height.
+            let gap = ui.spacing().item_spacing.x;
+            ui.spacing_mut().slider_width = (ui.available_width() - FIELD - gap).max(40.0);
+            ui.spacing_mut().interact_size.y = 20.0;
+            ui.spacing_mut().button_padding.x = 4.0;
             ui.visuals_mut().selection.bg_fill = t.accent;
             ui.visuals_mut().widgets.inactive.bg_fill = t.active;
-            ui.add(
+            let slider = ui.add(
                 egui::Slider::new(value, range.clone())
                     .show_value(false)
                     .step_by(0.01),
             );
+            let reach = slider.rect.x_range().shrink(8.0);
+            let share = (*value - range.start()) / (range.end() - range.start());
+            let handle = pos2(
+                egui::lerp(reach, share.clamp(0.0, 1.0) as f32),
+                slider.rect.center().y,
+            );
+            let ring = if ui.is_enabled() { t.accent } else { t.text_disabled };
+            ui.painter().circle(handle, 8.0, tokens::OVERLAY_LINE, Stroke::new(2.5, ring));
+            focus_ring(ui, &slider, radius::CONTROL);
             ui.visuals_mut().selection.bg_fill = t.accent_soft;
             ui.visuals_mut().widgets.inactive.weak_bg_fill = t.field;
             ui.add_sized(
-                [field, 26.0],
+                [FIELD, 26.0],
                 egui::DragValue::new(value)
                     .range(range)
                     .speed(0.005)
