@@ -8,8 +8,7 @@ use egui::{
     Vec2b, pos2, vec2,
 };
 use egui_plot::{
-    AxisHints, GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotTransform, Span,
-    VLine,
+    AxisHints, GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotTransform, VLine,
 };
 
 use super::film::tick_step;
@@ -106,6 +105,8 @@ impl PlotsView {
             let left = inner.left() + place as f32 * (width + GAP);
             let column = Rect::from_min_size(pos2(left, inner.top()), vec2(width, inner.height()));
             let (title, plot) = column.split_top_bottom_at_y(column.top() + TITLE);
+            // Half a figure of the axis stands above its uppermost mark.
+            let plot = plot.with_min_y(plot.top() + 8.0);
             ui.scope_builder(
                 UiBuilder::new()
                     .max_rect(title)
@@ -302,7 +303,8 @@ fn loss_range(series: &[Series]) -> (std::ops::RangeInclusive<f64>, f64) {
             .flat_map(|line| line.points.iter().map(|point| point[1]))
     };
     let low = values().fold(0.0, f64::min);
-    let high = values().fold(0.0, f64::max);
+    // Some room at the top for the names of the stages.
+    let high = values().fold(0.0, f64::max) * 1.1;
     if high <= low {
         return (0.0..=1.0, 0.25);
     }
@@ -388,17 +390,12 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
             )),
             HoverPosition::Elsewhere { .. } => None,
         });
+    let band = ui.painter().add(egui::Shape::Noop);
     // Lines at the very top and bottom are not cut in half.
     let margin = (y_range.end() - y_range.start()) * 0.015;
     let response = plot.show(ui, |plot| {
         plot.set_plot_bounds_x(0.0..=f64::from(frame.num_epochs));
         plot.set_plot_bounds_y(y_range.start() - margin..=y_range.end() + margin);
-        if let Some(end) = frame.stage1 {
-            let band = Span::new("", 0.0..=f64::from(end))
-                .fill(t.panel)
-                .border_width(0.0);
-            plot.span(band);
-        }
         if let Some(at) = frame.at {
             let line = VLine::new("", f64::from(at))
                 .color(t.stroke_strong)
@@ -410,15 +407,18 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
         }
     });
     let transform = response.transform;
-    let left = *transform.frame();
-    ui.painter().vline(
-        left.left(),
-        left.y_range(),
-        Stroke::new(1.0, t.stroke_strong),
-    );
-    if frame.stage1.is_some() {
-        stage_names(ui, frame, &transform);
+    let rect = *transform.frame();
+    if let Some(end) = frame.stage1 {
+        // Behind the grid, which a span of the plot would cover.
+        let border = transform.position_from_point_x(f64::from(end));
+        let (stage1, stage2) = rect.split_left_right_at_x(border);
+        ui.painter()
+            .set(band, egui::Shape::rect_filled(stage1, 0.0, t.panel));
+        stage_name(ui, "stage 1", stage1);
+        stage_name(ui, "stage 2", stage2);
     }
+    let edge = Stroke::new(1.0, t.stroke_strong);
+    ui.painter().vline(rect.left(), rect.y_range(), edge);
     end_words(ui, series, &transform);
     transform
 }
@@ -430,29 +430,26 @@ fn line_of(line: &Series, t: &Tokens) -> Line<'static> {
         (false, ModelRole::Control) => (1.5, LineStyle::Dashed { length: 5.0 }),
         (false, ModelRole::Care) => (2.0, LineStyle::Solid),
     };
-    let suffix = if line.is_attention { " L_a" } else { "" };
+    let suffix = if line.is_attention {
+        " attention loss"
+    } else {
+        ""
+    };
     Line::new(format!("{}{suffix}", line.role.name()), line.points.clone())
         .color(t.role(line.role))
         .width(width)
         .style(style)
 }
 
-fn stage_names(ui: &Ui, frame: &Frame, transform: &PlotTransform) {
-    let t = Tokens::of(ui);
-    let Some(end) = frame.stage1 else { return };
-    let rect = *transform.frame();
-    let border = transform.position_from_point_x(f64::from(end));
-    for (text, from, to) in [
-        ("stage 1", rect.left(), border),
-        ("stage 2", border, rect.right()),
-    ] {
-        let galley =
-            ui.painter()
-                .layout_no_wrap(text.into(), FontId::proportional(11.0), t.text_weak);
-        if to - from > galley.size().x + 8.0 {
-            ui.painter()
-                .galley(pos2(from + 6.0, rect.top() + 2.0), galley, t.text_weak);
-        }
+/// In the top left corner of its part of a plot, where it fits.
+fn stage_name(ui: &Ui, name: &str, part: Rect) {
+    let ink = Tokens::of(ui).text_weak;
+    let galley = ui
+        .painter()
+        .layout_no_wrap(name.to_owned(), FontId::proportional(11.0), ink);
+    if part.width() > galley.size().x + 8.0 {
+        ui.painter()
+            .galley(part.left_top() + vec2(6.0, 2.0), galley, ink);
     }
 }
 
@@ -559,8 +556,8 @@ mod tests {
         };
         for (values, expected, step) in [
             (vec![], 0.0..=1.0, 0.25),
-            (vec![1.39, 0.2], 0.0..=1.5, 0.5),
-            (vec![1.39, -0.43], -0.5..=1.5, 0.5),
+            (vec![1.39, 0.2], 0.0..=2.0, 0.5),
+            (vec![1.3, -0.43], -0.5..=1.5, 0.5),
             (vec![0.3, 0.1], 0.0..=0.4, 0.1),
         ] {
             let (range, marks) = loss_range(&[line(&values)]);

@@ -1,0 +1,169 @@
+//! The settings of the model: to be chosen before a run, to be read while it trains.
+
+use care_learn::RunConfig;
+use care_learn::config::BackboneKind;
+use egui::{Align2, DragValue, Label, Margin, RichText, Sense, TextEdit, Ui, vec2};
+
+use super::rows::{combo, field_style, remark, row, title};
+use crate::command::Command;
+use crate::ui::tokens::Tokens;
+use crate::ui::{Context, icons};
+
+const SETTING: f32 = 36.0;
+const FIELD: f32 = 28.0;
+
+/// The settings of the next run.
+pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
+    title(ui, "Model", |_| {});
+    field_style(ui);
+    let mut draft = cx.draft.clone();
+    setting(ui, "backbone", |ui, width| {
+        let before = draft.backbone;
+        combo(
+            ui,
+            width,
+            &mut draft.backbone,
+            &[BackboneKind::SmallResnet, BackboneKind::Resnet18],
+            |kind| backbone_name(*kind).to_owned(),
+        );
+        if draft.backbone != before {
+            // Below this size its last map is too coarse to say where it looks.
+            draft.input_size = smallest_input(draft.backbone);
+        }
+    });
+    setting(ui, "input", |ui, width| {
+        let sizes: &[u32] = match draft.backbone {
+            BackboneKind::SmallResnet => &[64, 96, 128, 160, 224],
+            BackboneKind::Resnet18 => &[224, 256, 320, 448],
+        };
+        combo(ui, width, &mut draft.input_size, sizes, |side| {
+            input_text(*side)
+        });
+    });
+    setting(ui, "epochs", |ui, width| {
+        let each = (width - 22.0) / 2.0;
+        let number = |ui: &mut Ui, name: &str, value: &mut u32| {
+            ui.name_inputs(name, |ui| {
+                let drag = DragValue::new(value).range(1..=999).speed(0.1);
+                ui.add_sized(vec2(each, FIELD), drag);
+            });
+        };
+        number(ui, "epochs of stage 1, at most", &mut draft.stage1_epochs);
+        let (rect, _) = ui.allocate_exact_size(vec2(22.0, FIELD), Sense::hover());
+        ui.place(
+            rect,
+            Label::new(RichText::new("+").color(Tokens::of(ui).text_weak)),
+        );
+        number(ui, "epochs of stage 2", &mut draft.stage2_epochs);
+    });
+    setting(ui, "learning rate", |ui, width| {
+        let rates = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3];
+        combo(ui, width, &mut draft.learning_rate, &rates, f64::to_string);
+    });
+    setting(ui, "seed", |ui, width| {
+        let drag = DragValue::new(&mut draft.seed).speed(0.05);
+        ui.add_sized(vec2(width, FIELD), drag);
+    });
+    setting(ui, "weights", |ui, width| {
+        let mut path = draft
+            .weights
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let edit = TextEdit::singleline(&mut path)
+            .hint_text("none: from scratch")
+            .margin(Margin::symmetric(8, 4))
+            .align(Align2::LEFT_CENTER);
+        let response = ui
+            .add_sized(vec2(width, FIELD), edit)
+            .on_hover_text("Path of pretrained weights (safetensors, torchvision's names)");
+        if response.changed() {
+            draft.weights = (!path.is_empty()).then(|| path.into());
+        }
+    });
+    if draft != *cx.draft {
+        cx.commands.send(Command::SetDraft(draft));
+    }
+}
+
+/// A row whose control is named by its label.
+fn setting(ui: &mut Ui, label: &str, control: impl FnOnce(&mut Ui, f32)) {
+    row(ui, SETTING, label, |ui, width| {
+        ui.spacing_mut().interact_size.y = FIELD;
+        ui.name_inputs(label, |ui| control(ui, width));
+    });
+}
+
+/// The settings of the run in training, which it keeps.
+pub(super) fn fixed_model(ui: &mut Ui, config: &RunConfig) {
+    let t = Tokens::of(ui);
+    title(ui, "Model", |ui| {
+        remark(
+            ui,
+            "fixed during a run",
+            Some(icons::LOCK_SIMPLE),
+            t.text_weak,
+        );
+    });
+    let grid = map_side(config);
+    for (label, text) in [
+        ("backbone", backbone_name(config.backbone).to_owned()),
+        ("target layer", format!("{grid} \u{d7} {grid}, last block")),
+        ("input", input_text(config.input_size)),
+        (
+            "epochs",
+            format!("{} + {}", config.stage1_epochs, config.stage2_epochs),
+        ),
+        ("learning rate", config.learning_rate.to_string()),
+        ("seed", config.seed.to_string()),
+    ] {
+        row(ui, 28.0, label, |ui, _| {
+            ui.label(RichText::new(text).color(t.text_strong));
+        });
+    }
+}
+
+fn backbone_name(kind: BackboneKind) -> &'static str {
+    match kind {
+        BackboneKind::SmallResnet => "Small ResNet",
+        BackboneKind::Resnet18 => "ResNet-18",
+    }
+}
+
+/// The smallest input that gives a last map of at least 7 x 7 and that the network is known with.
+fn smallest_input(kind: BackboneKind) -> u32 {
+    match kind {
+        BackboneKind::SmallResnet => 96,
+        BackboneKind::Resnet18 => 224,
+    }
+}
+
+/// The side of the last map, in cells.
+fn map_side(config: &RunConfig) -> u32 {
+    let stride = match config.backbone {
+        BackboneKind::SmallResnet => 8,
+        BackboneKind::Resnet18 => 32,
+    };
+    config.input_size.div_ceil(stride)
+}
+
+fn input_text(side: u32) -> String {
+    format!("{side} \u{d7} {side} px")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_backbone_is_offered_with_a_map_that_says_where() {
+        for backbone in [BackboneKind::SmallResnet, BackboneKind::Resnet18] {
+            let config = RunConfig {
+                backbone,
+                input_size: smallest_input(backbone),
+                ..RunConfig::default()
+            };
+            assert!(map_side(&config) >= 7);
+        }
+    }
+}

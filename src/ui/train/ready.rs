@@ -1,0 +1,126 @@
+//! Before a run: what it would begin with, and what is missing.
+
+use care_data::{ImageId, Part, Project};
+use care_learn::RunConfig;
+use care_learn::task::{Problem, pick_watch_list, preflight};
+use egui::{RichText, Ui, vec2};
+
+use super::rows::{remark, title};
+use crate::command::{Command, Room};
+use crate::dispatch::WATCHED;
+use crate::format;
+use crate::ui::tokens::{self, Tokens, size};
+use crate::ui::{Context, icons};
+
+/// What a run would find in the project.
+pub(super) struct Ready {
+    pub(super) revision: u64,
+    num_training: usize,
+    num_classes: usize,
+    /// What stands in the way, or is worth knowing.
+    pub(super) problems: Vec<Problem>,
+    /// The held-out images that a run would watch.
+    pub(super) watch: Vec<ImageId>,
+}
+
+impl Ready {
+    pub(super) fn of(project: &Project) -> Self {
+        let is_training = |image: &&care_data::Image| image.part == Part::Train;
+        Self {
+            revision: project.revision(),
+            num_training: project.images().iter().filter(is_training).count(),
+            num_classes: project.classes().len(),
+            problems: preflight(project, &RunConfig::default()),
+            watch: pick_watch_list(project, WATCHED),
+        }
+    }
+}
+
+/// What a run would begin with, and what is missing, each with the way to it.
+pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
+    let next = cx.project.runs().last().map_or(1, |run| run.id.0 + 1);
+    title(ui, &format!("Run {next}"), |ui| {
+        let text = format!("on {}", cx.device);
+        remark(ui, &text, None, Tokens::of(ui).text_weak);
+    });
+    ui.spacing_mut().item_spacing.y = 4.0;
+    if ready.num_training > 0 {
+        let images = format::plural(ready.num_training, "training image", "training images");
+        let classes = format::plural(ready.num_classes, "class", "classes");
+        check(ui, cx, Check::Fine, &format!("{images}, {classes}"), None);
+    }
+    let counts = cx.counts;
+    if counts.boxed > 0 {
+        let verb = if counts.boxed == 1 { "has" } else { "have" };
+        let text = format!(
+            "{} {verb} a box",
+            format::plural(counts.boxed, "rare image", "rare images")
+        );
+        check(ui, cx, Check::Fine, &text, None);
+        let without = counts.rare - counts.boxed;
+        if without > 0 {
+            let text = if without == 1 {
+                "1 has none yet. It trains without the attention loss.".to_owned()
+            } else {
+                format!(
+                    "{} have none yet. They train without the attention loss.",
+                    format::count(without)
+                )
+            };
+            check(ui, cx, Check::Caution, &text, Some(Room::Annotate));
+        }
+    }
+    for problem in &ready.problems {
+        let kind = if problem.blocks() {
+            Check::Blocks
+        } else {
+            Check::Caution
+        };
+        check(ui, cx, kind, &problem.to_string(), room_for(problem));
+    }
+    if let Err(error) = cx.draft.check() {
+        check(ui, cx, Check::Blocks, &format!("{error}."), None);
+    }
+}
+
+/// Where a problem is mended.
+fn room_for(problem: &Problem) -> Option<Room> {
+    match problem {
+        Problem::NoBoxes | Problem::RareWithoutBoxes { .. } => Some(Room::Annotate),
+        Problem::Config(_) => None,
+        _ => Some(Room::Images),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Check {
+    Fine,
+    Caution,
+    Blocks,
+}
+
+fn check(ui: &mut Ui, cx: &mut Context<'_>, kind: Check, text: &str, room: Option<Room>) {
+    let t = Tokens::of(ui);
+    let (icon, ink) = match kind {
+        Check::Fine => (icons::CHECK_CIRCLE, t.success),
+        Check::Caution => (icons::WARNING, t.warning),
+        Check::Blocks => (icons::WARNING_CIRCLE, t.danger),
+    };
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 8.0;
+        ui.label(
+            RichText::new(icon)
+                .font(tokens::icon(size::ICON))
+                .color(ink),
+        );
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(4.0, 0.0);
+            ui.label(RichText::new(text).color(t.text));
+            if let Some(room) = room
+                && ui.link(format!("Open {}", room.name())).clicked()
+            {
+                cx.commands.send(Command::Go(room));
+            }
+        });
+    });
+}
