@@ -102,8 +102,9 @@ impl Action {
         Self::OpenProject,
         Self::StartDemo,
         Self::CloseProject,
-        Self::Undo,
+        // Before undo: a key without Shift also answers where Shift is held, and takes the press.
         Self::Redo,
+        Self::Undo,
         Self::GoImages,
         Self::GoAnnotate,
         Self::GoTrain,

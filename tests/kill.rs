@@ -96,7 +96,10 @@ impl Display {
             .spawn()
             .unwrap();
         let program = Running(program);
-        wait_for("the window", || self.xdotool("search --name CARE.Studio"));
+        // There is no window manager to give it the keyboard.
+        wait_for("the window", || {
+            self.xdotool("search --name CARE.Studio windowfocus windowmove 0 0")
+        });
         program
     }
 }
@@ -164,7 +167,11 @@ fn a_kill_in_the_middle_of_drawing_loses_the_box_under_the_hand_at_most() {
     let found = boxes(&dir);
     assert_eq!(found.len(), expected.len(), "{found:?}");
     for (rect, expected) in found.iter().zip(expected) {
-        let off = rect.xyxy().iter().zip(expected).map(|(a, b)| (a - b).abs());
+        let off = rect
+            .xyxy()
+            .into_iter()
+            .zip(expected)
+            .map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f64::max) <= 1.0, "{rect:?}, not {expected:?}");
     }
     assert!(project.undoable().is_some(), "the journal goes on");

@@ -11,7 +11,8 @@ use super::canvas::{Canvas, Tool};
 use super::queue::Queue;
 use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{
-    IconButton, WordButton, class_dot, divider, elided, focus_ring, problem_ui, section_title,
+    IconButton, WordButton, class_dot, combo_caret, divider, elided, focus_ring, problem_ui,
+    section_title,
 };
 use super::{Context, icons};
 use crate::command::{Action, Command, Room};
@@ -188,8 +189,9 @@ impl AnnotateRoom {
                     let (line, _) = ui.allocate_exact_size(vec2(1.0, 20.0), Sense::hover());
                     ui.painter().rect_filled(line, 0.0, t.stroke);
                     ui.add_space(4.0);
+                    let tooltip = Action::Fit.tooltip(&ctx);
                     let fit = IconButton::new(icons::CORNERS_OUT, Action::Fit.spec().text)
-                        .tooltip(&Action::Fit.tooltip(&ctx));
+                        .tooltip(&tooltip);
                     if fit.ui(ui).clicked() {
                         self.canvas.fit();
                     }
@@ -274,7 +276,7 @@ impl AnnotateRoom {
     fn boxes_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         let pixels = format!("{} × {} px", image.size.width, image.size.height);
-        section_title(ui, "Boxes", &pixels);
+        title_row(ui, "Boxes", &pixels);
         ui.add_space(8.0);
         for (n, annotation) in (1..).zip(cx.project.boxes(image.id)) {
             self.box_row(ui, cx, image, n, annotation);
@@ -291,7 +293,7 @@ impl AnnotateRoom {
                 );
                 let hint = match self.canvas.tool {
                     Tool::Box => "Drag on the image to add a box",
-                    Tool::Select | Tool::Pan => "Press B, then drag on the image to add a box",
+                    Tool::Select | Tool::Pan => "Press B to draw a box",
                 };
                 ui.label(
                     RichText::new(hint)
@@ -379,20 +381,19 @@ impl AnnotateRoom {
         focus_ring(ui, &response, radius::CONTROL);
         let bin =
             Rect::from_center_size(pos2(row.right() - 16.0, row.center().y), Vec2::splat(28.0));
-        ui.scope_builder(UiBuilder::new().max_rect(bin), |ui| {
-            let tooltip = Action::DeleteBox.tooltip(ui.ctx());
-            let tooltip = if selected {
-                tooltip.as_str()
-            } else {
-                "Delete this box"
-            };
-            let button = IconButton::new(icons::TRASH, &format!("Delete box {n}"))
-                .tooltip(tooltip)
-                .ui(ui);
-            if button.clicked() {
-                cx.commands.edit(Edit::RemoveBox { id: annotation.id });
-            }
-        });
+        // A child of its own: the row reaches into the panel's padding, and must not widen it.
+        let mut ui = ui.new_child(UiBuilder::new().max_rect(bin));
+        let tooltip = if selected {
+            Action::DeleteBox.tooltip(ui.ctx())
+        } else {
+            "Delete this box".to_owned()
+        };
+        let button = IconButton::new(icons::TRASH, &format!("Delete box {n}"))
+            .tooltip(&tooltip)
+            .ui(&mut ui);
+        if button.clicked() {
+            cx.commands.edit(Edit::RemoveBox { id: annotation.id });
+        }
         if response.clicked() {
             self.canvas.select(Some(annotation.id));
         }
@@ -511,7 +512,7 @@ fn key_cap(ui: &mut Ui, text: &str, font: FontId, ink: Color32, sense: Sense) ->
 
 fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
     let t = Tokens::of(ui);
-    section_title(ui, "Image", "");
+    title_row(ui, "Image", "");
     ui.add_space(4.0);
     row_ui(ui, "Class", |ui| class_ui(ui, cx, image));
     let value = |ui: &mut Ui, text: String, tooltip: &str| {
@@ -545,6 +546,14 @@ fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
                 done,
             });
         }
+    });
+}
+
+/// A section's title in a line of 24, as in the queue beside it.
+fn title_row(ui: &mut Ui, title: &str, remark: &str) {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = 24.0;
+        section_title(ui, title, remark);
     });
 }
 
@@ -582,6 +591,7 @@ fn class_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
             .selected_text(&current.name)
             .width(ui.available_width())
             .truncate()
+            .icon(combo_caret)
             .show_ui(ui, |ui| {
                 for (n, class) in (1..).zip(classes) {
                     let key = if n <= DIGITS.len() {

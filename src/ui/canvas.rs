@@ -443,9 +443,8 @@ fn label_ui(painter: &Painter, rect: Rect, text: &str, class: Option<u32>) {
     } else {
         area.top().max(rect.top()) + GAP
     };
-    let left = rect
-        .left()
-        .clamp(area.left(), (area.right() - size.x).max(area.left()));
+    // Flush with the outline, which is drawn to both sides of the edge.
+    let left = (rect.left() - 2.0).clamp(area.left(), (area.right() - size.x).max(area.left()));
     let label = Rect::from_min_size(pos2(left, top), size);
     painter.rect_filled(label, CornerRadius::same(3), tokens::OVERLAY_LABEL);
     if let Some(color) = class {

@@ -6,12 +6,12 @@ use care_data::{ClassId, Image, ImageId, Project};
 use egui::style::ScrollAnimation;
 use egui::{
     Align, Color32, ComboBox, Frame, Layout, Margin, Painter, Panel, Rect, RichText, Role,
-    ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2,
 };
 
 use super::tokens::{self, Tokens, radius};
 use super::widgets::{
-    WordButton, box_on_screen, box_outline, class_dot, divider, elided, filling_uv, focus_ring,
+    WordButton, box_on_screen, box_outline, class_dot, combo_caret, filling_uv, focus_ring,
     progress_bar, segmented_across,
 };
 use super::{Context, icons};
@@ -227,6 +227,7 @@ impl Queue {
                             .selected_text(name(self.class))
                             .width(ui.available_width())
                             .truncate()
+                            .icon(combo_caret)
                             .show_ui(ui, |ui| {
                                 let ids = classes.iter().map(|class| Some(class.id));
                                 for id in std::iter::once(None).chain(ids) {
@@ -256,6 +257,7 @@ impl Queue {
             self.members.iter().filter(|m| m.boxed).count(),
             self.members.len(),
         );
+        ui.spacing_mut().interact_size.y = 20.0;
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let counted = format!("{} of {}", format::count(boxed), format::count(all));

@@ -1,5 +1,6 @@
 //! The controls of the window: each drawn one way, everywhere. Every one has an accessible name.
 
+use egui::emath::GuiRounding as _;
 use egui::{
     Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Response, RichText, Role, Sense,
     Stroke, StrokeKind, TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
@@ -399,8 +400,13 @@ pub fn slider_row(
                 egui::lerp(reach, share.clamp(0.0, 1.0) as f32),
                 slider.rect.center().y,
             );
-            let ring = if ui.is_enabled() { t.accent } else { t.text_disabled };
-            ui.painter().circle(handle, 8.0, tokens::OVERLAY_LINE, Stroke::new(2.5, ring));
+            let ring = if ui.is_enabled() {
+                t.accent
+            } else {
+                t.text_disabled
+            };
+            ui.painter()
+                .circle(handle, 8.0, tokens::OVERLAY_LINE, Stroke::new(2.5, ring));
             focus_ring(ui, &slider, radius::CONTROL);
             ui.visuals_mut().selection.bg_fill = t.accent_soft;
             ui.visuals_mut().widgets.inactive.weak_bg_fill = t.field;
@@ -450,6 +456,24 @@ pub fn section_title(ui: &mut Ui, title: &str, remark: &str) {
             );
         });
     });
+}
+
+/// The arrow of a combo box, for [`egui::ComboBox::icon`].
+pub fn combo_caret(ui: &Ui, rect: Rect, _: &egui::style::WidgetVisuals, _open: bool) {
+    ui.painter().text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        icons::CARET_DOWN,
+        tokens::icon(12.0),
+        Tokens::of(ui).text_weak,
+    );
+}
+
+/// Gives a text field its accessible name. egui takes the hint for one, but the hint is gone once something is typed.
+pub fn name_field(response: &Response, name: &str) {
+    response
+        .ctx
+        .accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
 /// A bar of `fraction` in the accent, 6 high.
@@ -563,18 +587,13 @@ pub fn texture_ui(painter: &Painter, rect: Rect, texture: &TextureHandle, tint: 
 /// The outline of a box on an image: white over black. `rect` in points.
 pub fn box_outline(painter: &Painter, rect: Rect, selected: bool) {
     let (line, edge) = if selected { (2.0, 4.0) } else { (1.5, 3.0) };
-    painter.rect_stroke(
-        rect,
-        0.0,
-        Stroke::new(edge, tokens::OVERLAY_EDGE),
-        StrokeKind::Middle,
-    );
-    painter.rect_stroke(
-        rect,
-        0.0,
-        Stroke::new(line, tokens::OVERLAY_LINE),
-        StrokeKind::Middle,
-    );
+    // Both on the same pixels: left to itself, each would be rounded to its own.
+    let rect = rect.round_to_pixel_center(painter.pixels_per_point());
+    for (width, ink) in [(edge, tokens::OVERLAY_EDGE), (line, tokens::OVERLAY_LINE)] {
+        let stroke = Stroke::new(width, ink);
+        let shape = egui::epaint::RectShape::stroke(rect, 0.0, stroke, StrokeKind::Middle);
+        painter.add(shape.with_round_to_pixels(false));
+    }
 }
 
 /// The rectangle on screen of a box of the image that is drawn over `image`.

@@ -22,9 +22,8 @@ pub fn tiny_folder(root: &Path) -> PathBuf {
         std::fs::create_dir_all(&dir).unwrap();
         for i in 0..n {
             // Of their own colours each: twins would be taken for one image.
-            let picture = RgbImage::from_fn(48, 32, |x, y| {
-                Rgb([i * 8, x as u8 * 5, y as u8 * 7 + class.len() as u8])
-            });
+            let picture =
+                RgbImage::from_fn(48, 32, |x, y| Rgb([i * 8 + n, x as u8 * 5, y as u8 * 7]));
             picture
                 .save(dir.join(format!("{class}_{i:02}.png")))
                 .unwrap();
