@@ -14,6 +14,7 @@ use care_learn::worker::Worker;
 use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
 use crate::command::{Action, Command, Room};
+use crate::format;
 use crate::jobs::{self, Job, Kind};
 use crate::state::{Problem, State};
 use crate::training::{Phase, TrainingRun};
@@ -24,7 +25,10 @@ pub const WATCHED: usize = 8;
 /// Carries out one command.
 pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
     // Whatever the user does next, the message of what went wrong before has been read.
-    if !matches!(command, Command::Select(_) | Command::SetLive(_) | Command::SetDraft(_)) {
+    if !matches!(
+        command,
+        Command::Select(_) | Command::SetLive(_) | Command::SetDraft(_)
+    ) {
         state.problem = None;
     }
     match command {
@@ -141,7 +145,7 @@ pub fn open_project(dir: &Path, state: &mut State) {
     }
     match Project::open(dir) {
         Ok(project) => {
-            state.last_event = format!("{} images", project.images().len());
+            state.last_event = format::plural(project.images().len(), "image", "images");
             state.show(Some(project));
             remember(state);
             let newest = state.project.as_ref().and_then(|project| {
@@ -243,8 +247,12 @@ fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), Project
     };
     let taken = project.take_in(import)?;
     state.last_event = match (taken.added, taken.already_there) {
-        (added, 0) => format!("{added} images read"),
-        (added, there) => format!("{added} images added, {there} were already there"),
+        (added, 0) => format!("{} read", format::plural(added, "image", "images")),
+        (added, there) => format!(
+            "{} added, {} already there",
+            format::plural(added, "image", "images"),
+            format::count(there)
+        ),
     };
     state.room = Room::Images;
     remember(state);
@@ -406,7 +414,7 @@ fn end_run(id: RunId, outcome: &Outcome, state: &mut State) {
     };
     let (note, metrics) = match outcome {
         Outcome::Finished(results) => (
-            format!("finished in {}", crate::format::duration(results.seconds)),
+            format!("finished in {}", format::duration(results.seconds)),
             metrics_of(project, results),
         ),
         Outcome::Stopped(results) => (

@@ -4,7 +4,7 @@ use care_data::{Image, ImageId};
 use egui::style::ScrollAnimation;
 use egui::{
     EventFilter, FontId, Id, Key, Modifiers, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, pos2, vec2,
+    Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::tokens::{self, Tokens, radius};
@@ -27,29 +27,32 @@ pub struct Gallery {
     /// The selected image that was scrolled to last.
     revealed: Option<ImageId>,
     to_top: bool,
+    /// Height of most pictures over their width, and of how many images that was found.
+    aspect: Option<(usize, f32)>,
 }
 
 /// Where the cells lie, from the gallery's top left corner on.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     columns: usize,
-    cell: f32,
+    /// Of a picture.
+    cell: Vec2,
 }
 
 impl Grid {
-    /// As many columns of at least 112 as fit, each up to 144 wide.
-    fn new(width: f32) -> Self {
+    /// As many columns of at least 112 as fit, each up to 144 wide and `aspect` times as high.
+    fn new(width: f32, aspect: f32) -> Self {
         let inner = (width - 2.0 * PADDING).max(CELL_MIN);
         let columns = (((inner + GAP) / (CELL_MIN + GAP)) as usize).max(1);
-        let cell = (inner + GAP) / columns as f32 - GAP;
+        let cell = ((inner + GAP) / columns as f32 - GAP).min(CELL_MAX).floor();
         Self {
             columns,
-            cell: cell.min(CELL_MAX).floor(),
+            cell: vec2(cell, (cell * aspect).round()),
         }
     }
 
     fn pitch(self) -> f32 {
-        self.cell + NAME + ROW_GAP
+        self.cell.y + NAME + ROW_GAP
     }
 
     fn height(self, n: usize) -> f32 {
@@ -60,10 +63,10 @@ impl Grid {
     fn rect(self, origin: egui::Pos2, place: usize) -> Rect {
         let (row, column) = (place / self.columns, place % self.columns);
         let at = vec2(
-            PADDING + column as f32 * (self.cell + GAP),
+            PADDING + column as f32 * (self.cell.x + GAP),
             PADDING + row as f32 * self.pitch(),
         );
-        Rect::from_min_size(origin + at, vec2(self.cell, self.cell + NAME))
+        Rect::from_min_size(origin + at, self.cell + vec2(0.0, NAME))
     }
 
     /// The places of `n` that are seen between `top` and `bottom`.
@@ -84,7 +87,12 @@ impl Gallery {
     /// Shows the images at these places of the project, ascending. A double click or Enter opens one in Annotate.
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, shown: &[usize]) {
         let images = cx.project.images();
-        let grid = Grid::new(ui.available_width());
+        let aspect = match self.aspect {
+            Some((n, aspect)) if n == images.len() => aspect,
+            _ => usual_aspect(images),
+        };
+        self.aspect = Some((images.len(), aspect));
+        let grid = Grid::new(ui.available_width(), aspect);
         let id = ui.scope_id().with("gallery");
         // One stop for the Tab key; the arrows move inside.
         let listener = ui.interact(ui.available_rect_before_wrap(), id, Sense::FOCUSABLE);
@@ -133,6 +141,18 @@ impl Gallery {
             }
         });
     }
+}
+
+/// Height over width of the middle one of a sample, within what still makes a gallery.
+fn usual_aspect(images: &[Image]) -> f32 {
+    let mut sample: Vec<f32> = images
+        .iter()
+        .step_by((images.len() / 100).max(1))
+        .map(|image| image.size.height as f32 / image.size.width.max(1) as f32)
+        .collect();
+    sample.sort_unstable_by(f32::total_cmp);
+    let middle = sample.get(sample.len() / 2).copied().unwrap_or(1.0);
+    middle.clamp(0.6, 1.25)
 }
 
 /// The key that was pressed, where the gallery is the one to answer: it has the focus, or nothing has.
@@ -215,7 +235,7 @@ fn cell_ui(ui: &mut Ui, cx: &mut Context<'_>, rect: Rect, image: &Image, gallery
         WidgetInfo::selected(Role::ListBoxOption, true, selected, label)
     });
 
-    let cell = Rect::from_min_size(rect.min, vec2(rect.width(), rect.width()));
+    let cell = rect.with_max_y(rect.bottom() - NAME);
     let picture = cx.thumbnail(image);
     let shown = picture_ui(ui, cell, &picture);
     if picture.texture().is_some() {
@@ -319,17 +339,17 @@ mod tests {
             (1600.0, 12, 116.0),
             (100.0, 1, 112.0),
         ] {
-            let grid = Grid::new(width);
-            assert_eq!((grid.columns, grid.cell), (columns, cell), "{width}");
+            let grid = Grid::new(width, 1.0);
+            assert_eq!((grid.columns, grid.cell.x), (columns, cell), "{width}");
         }
     }
 
     #[test]
     fn only_visible_places_are_laid_out() {
-        let grid = Grid::new(1120.0);
+        let grid = Grid::new(1120.0, 0.75);
         let (top, bottom) = (50_000.0, 50_600.0);
         let visible = grid.visible(top, bottom, 100_000);
-        assert!(visible.len() <= 6 * grid.columns, "{visible:?}");
+        assert!(visible.len() <= 7 * grid.columns, "{visible:?}");
         let origin = egui::Pos2::ZERO;
         assert!(grid.rect(origin, visible.start).top() <= top);
         assert!(grid.rect(origin, visible.end).top() >= bottom);

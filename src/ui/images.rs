@@ -19,7 +19,7 @@ use self::tally::{Filter, Groups, Tally};
 use super::gallery::Gallery;
 use super::paths::{drop_text, path_field};
 use super::tokens::{self, Tokens, radius, size};
-use super::widgets::{WordButton, divider, problem_ui, segmented};
+use super::widgets::{WordButton, combo_caret, divider, name_field, problem_ui, segmented};
 use super::{Context, icons, panel_frame};
 use crate::command::{Action, Command, Room};
 use crate::format;
@@ -91,6 +91,7 @@ impl ImagesRoom {
     }
 
     fn toolbar_ui(&mut self, ui: &mut Ui, project: &Project, tally: &Tally) {
+        const FIND: &str = "Find by name or patient";
         ui.horizontal_centered(|ui| {
             let named = |name: &str, n: usize| format!("{name} {}", format::count(n));
             let [train, validation, test] = tally.parts;
@@ -109,6 +110,7 @@ impl ImagesRoom {
                 ComboBox::from_id_salt("class")
                     .width(150.0)
                     .truncate()
+                    .icon(combo_caret)
                     .selected_text(class.map_or("All classes", |class| class.name.as_str()))
                     .show_ui(ui, |ui| {
                         ui.selectable_value(&mut self.filter.class, None, "All classes");
@@ -120,19 +122,18 @@ impl ImagesRoom {
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let width = ui.available_width().min(200.0);
-                ui.name_inputs("Find by name or patient", |ui| {
-                    ui.add_sized(
-                        vec2(width, size::BUTTON_TOOLBAR),
-                        TextEdit::singleline(&mut self.filter.find)
-                            .align(Align2::LEFT_CENTER)
-                            .prefix(
-                                RichText::new(icons::MAGNIFYING_GLASS)
-                                    .font(tokens::icon(size::ICON))
-                                    .color(t.text_weak),
-                            )
-                            .hint_text("Find by name or patient"),
-                    );
-                });
+                let field = ui.add_sized(
+                    vec2(width, size::BUTTON_TOOLBAR),
+                    TextEdit::singleline(&mut self.filter.find)
+                        .align(Align2::LEFT_CENTER)
+                        .prefix(
+                            RichText::new(icons::MAGNIFYING_GLASS)
+                                .font(tokens::icon(size::ICON))
+                                .color(t.text_weak),
+                        )
+                        .hint_text(FIND),
+                );
+                name_field(&field, FIND);
             });
         });
     }
@@ -148,6 +149,7 @@ impl ImagesRoom {
                 self.filter.apply(cx.project)
             }
         };
+        let filter = self.filter.clone();
         if !shown.is_empty() {
             self.gallery.ui(ui, cx, &shown);
         } else if cx.project.images().is_empty() {
@@ -166,16 +168,15 @@ impl ImagesRoom {
                 ui.max_rect().center() + vec2(0.0, 44.0),
                 vec2(120.0, size::BUTTON_TOOLBAR),
             );
-            ui.scope_builder(UiBuilder::new().max_rect(button), |ui| {
-                let show_all = WordButton::new("Show all")
-                    .height(size::BUTTON_TOOLBAR)
-                    .width(button.width());
-                if show_all.ui(ui).clicked() {
-                    self.filter = Filter::default();
-                }
-            });
+            let show_all = WordButton::new("Show all")
+                .height(size::BUTTON_TOOLBAR)
+                .width(button.width());
+            let ui = &mut ui.new_child(UiBuilder::new().max_rect(button));
+            if show_all.ui(ui).clicked() {
+                self.filter = Filter::default();
+            }
         }
-        self.shown = Some((revision, self.filter.clone(), shown));
+        self.shown = Some((revision, filter, shown));
     }
 
     fn side_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, tally: &Tally, groups: Groups) {
@@ -260,14 +261,16 @@ impl ImagesRoom {
 
     fn add_menu(&mut self, button: &egui::Response, cx: &mut Context<'_>) {
         let path = &mut self.path;
-        Popup::menu(button)
-            .width(SIDE - 48.0)
+        Popup::from_toggle_button_response(button)
+            .width(SIDE - 56.0)
+            .gap(8.0)
+            .layout(Layout::top_down(Align::LEFT))
             .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
             .show(|ui| {
                 let t = Tokens::of(ui);
                 let width = ui.available_width();
                 ui.label(
-                    RichText::new("Drop a folder or a table anywhere in the window, or")
+                    RichText::new("Drop a folder anywhere in the window, or")
                         .text_style(tokens::caption())
                         .color(t.text_weak),
                 );

@@ -5,21 +5,20 @@ use std::path::PathBuf;
 use egui::{Key, TextEdit, Ui, vec2};
 
 use super::tokens::size;
-use super::widgets::WordButton;
+use super::widgets::{WordButton, name_field};
 
 /// A field for a path with its own small button, `width` wide together. The path, once it is confirmed.
 pub fn path_field(ui: &mut Ui, width: f32, text: &mut String) -> Option<PathBuf> {
     const BUTTON: f32 = 64.0;
     ui.horizontal(|ui| {
-        let field = ui
-            .name_inputs("Path of a folder or project", |ui| {
-                ui.add_sized(
-                    vec2(width - BUTTON - 8.0, size::BUTTON_TOOLBAR),
-                    TextEdit::singleline(text)
-                        .hint_text("or type a path")
-                        .align(egui::Align2::LEFT_CENTER),
-                )
-            })
+        let field = ui.add_sized(
+            vec2(width - BUTTON - 8.0, size::BUTTON_TOOLBAR),
+            TextEdit::singleline(text)
+                .hint_text("or type a path")
+                .align(egui::Align2::LEFT_CENTER),
+        );
+        name_field(&field, "Path of a folder or project");
+        let field = field
             .on_hover_text("A folder of images, a table of labels (.csv) or a project (.care)");
         let typed = text.trim();
         let button = WordButton::new("Read")

@@ -1,9 +1,10 @@
 //! The start page: a place to drop a folder, the demo, the projects of late.
 
 use egui::epaint::tessellator::path::rounded_rectangle;
+use egui::epaint::{RectShape, RoundedRect};
 use egui::{
-    Align2, FontId, Layout, Rect, RichText, Role, ScrollArea, Sense, Shape, Stroke, StrokeKind, Ui,
-    UiBuilder, WidgetInfo, pos2, vec2,
+    Align2, Color32, FontId, Layout, Rect, RichText, Role, ScrollArea, Sense, Shape, Stroke,
+    StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
 use care_data::ImageId;
@@ -11,7 +12,7 @@ use jiff::Zoned;
 
 use super::paths::{drop_text, path_field};
 use super::tokens::{self, Tokens, radius, size};
-use super::widgets::{WordButton, elided, focus_ring, picture_ui, problem_ui};
+use super::widgets::{WordButton, elided, filling_uv, focus_ring, picture_ui, problem_ui};
 use super::{icons, top_bar};
 use crate::command::{Action, Command, Commands, Room};
 use crate::format;
@@ -24,6 +25,8 @@ const CARDS: f32 = 296.0;
 const DEMO: f32 = 332.0;
 const GAP: f32 = 24.0;
 const ROW: f32 = 72.0;
+/// Height of what stands in the drop zone.
+const ZONE_CONTENTS: f32 = 206.0;
 
 /// What each room shows of the demo.
 const DEMO_ROOMS: [(Room, &str); 4] = [
@@ -145,65 +148,61 @@ impl StartRoom {
         } else {
             painter.rect_filled(zone, corner, t.panel);
             let mut edge = Vec::new();
-            rounded_rectangle(
-                &mut edge,
-                egui::epaint::RoundedRect::new(zone.shrink(0.75), corner),
-            );
+            rounded_rectangle(&mut edge, RoundedRect::new(zone.shrink(0.5), corner));
             edge.extend(edge.first().copied());
-            let stroke = Stroke::new(1.5, t.stroke_strong);
+            let stroke = Stroke::new(1.0, t.stroke_strong);
             painter.extend(Shape::dashed_line(&edge, stroke, 4.0, 3.0));
         }
 
         let inner = zone.shrink(24.0);
         let layout = Layout::top_down(egui::Align::Center);
-        ui.scope_builder(UiBuilder::new().max_rect(inner).layout(layout), |ui| {
-            ui.label(
-                RichText::new(icons::FOLDER_OPEN)
-                    .font(tokens::icon(40.0))
-                    .color(t.accent),
-            );
-            ui.add_space(8.0);
-            ui.label(
-                RichText::new(
-                    dropping
-                        .as_deref()
-                        .unwrap_or("Drop a folder of images here"),
-                )
-                .text_style(tokens::section())
-                .color(t.text_strong),
-            );
-            ui.add_space(8.0);
-            ui.label(
-                RichText::new("One folder for each class,\nor images with a table of labels.")
-                    .color(t.text_weak),
-            );
-            ui.add_space(20.0);
-            const CHOOSE: f32 = 148.0;
-            const OPEN: f32 = 120.0;
-            centred_row(ui, CHOOSE + 8.0 + OPEN, size::BUTTON, |ui| {
-                let mut choose = WordButton::new(Action::ChooseFolder.spec().text)
-                    .icon(icons::FOLDER_OPEN)
-                    .width(CHOOSE);
-                if primary {
-                    choose = choose.primary();
+        let ui = &mut ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));
+        ui.add_space((inner.height() - ZONE_CONTENTS) / 2.0);
+        ui.label(
+            RichText::new(icons::FOLDER_OPEN)
+                .font(tokens::icon(40.0))
+                .color(t.accent),
+        );
+        ui.add_space(8.0);
+        ui.label(
+            RichText::new(
+                dropping
+                    .as_deref()
+                    .unwrap_or("Drop a folder of images here"),
+            )
+            .text_style(tokens::section())
+            .color(t.text_strong),
+        );
+        ui.add_space(8.0);
+        ui.label(
+            RichText::new("One folder for each class,\nor images with a table of labels.")
+                .line_height(Some(20.0))
+                .color(t.text_weak),
+        );
+        ui.add_space(20.0);
+        const CHOOSE: f32 = 148.0;
+        const OPEN: f32 = 120.0;
+        centred_row(ui, CHOOSE + 8.0 + OPEN, size::BUTTON, |ui| {
+            let mut choose = WordButton::new(Action::ChooseFolder.spec().text)
+                .icon(icons::FOLDER_OPEN)
+                .width(CHOOSE);
+            if primary {
+                choose = choose.primary();
+            }
+            let open = WordButton::new(Action::OpenProject.spec().text).width(OPEN);
+            for (button, action) in [(choose, Action::ChooseFolder), (open, Action::OpenProject)] {
+                let tooltip = action.tooltip(ui.ctx());
+                if button.ui(ui).on_hover_text(tooltip).clicked() {
+                    commands.act(action);
                 }
-                let open = WordButton::new(Action::OpenProject.spec().text).width(OPEN);
-                for (button, action) in
-                    [(choose, Action::ChooseFolder), (open, Action::OpenProject)]
-                {
-                    let tooltip = action.tooltip(ui.ctx());
-                    if button.ui(ui).on_hover_text(tooltip).clicked() {
-                        commands.act(action);
-                    }
-                }
-            });
-            ui.add_space(12.0);
-            const FIELD: f32 = 400.0;
-            centred_row(ui, FIELD, size::BUTTON_TOOLBAR, |ui| {
-                if let Some(path) = path_field(ui, FIELD, &mut self.path) {
-                    commands.send(Command::OpenPath(path));
-                }
-            });
+            }
+        });
+        ui.add_space(12.0);
+        const FIELD: f32 = 400.0;
+        centred_row(ui, FIELD, size::BUTTON_TOOLBAR, |ui| {
+            if let Some(path) = path_field(ui, FIELD, &mut self.path) {
+                commands.send(Command::OpenPath(path));
+            }
         });
     }
 }
@@ -228,7 +227,7 @@ fn title_ui(ui: &mut Ui) {
 fn centred_row(ui: &mut Ui, width: f32, height: f32, contents: impl FnOnce(&mut Ui)) {
     let (rect, _) = ui.allocate_exact_size(vec2(width, height), Sense::hover());
     let layout = Layout::left_to_right(egui::Align::Center);
-    ui.scope_builder(UiBuilder::new().max_rect(rect).layout(layout), contents);
+    contents(&mut ui.new_child(UiBuilder::new().max_rect(rect).layout(layout)));
 }
 
 fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
@@ -240,43 +239,46 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
         Stroke::new(1.0, t.stroke),
         StrokeKind::Inside,
     );
-    ui.scope_builder(UiBuilder::new().max_rect(card.shrink(24.0)), |ui| {
-        ui.label(
-            RichText::new("Try the demo")
-                .text_style(tokens::section())
-                .color(t.text_strong),
-        );
-        ui.add_space(4.0);
-        ui.label("904 synthetic images, a rare class, and a ruler that misleads the model.");
-        ui.add_space(16.0);
-        for (place, (room, what)) in DEMO_ROOMS.into_iter().enumerate() {
-            ui.horizontal(|ui| {
-                ui.set_height(26.0);
-                let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
-                top_bar::number(ui, rect.center(), place + 1, false);
-                ui.label(
-                    RichText::new(room.name())
-                        .font(tokens::medium(12.0))
-                        .color(t.text_strong),
-                );
-                ui.label(
-                    RichText::new(what)
-                        .text_style(tokens::caption())
-                        .color(t.text_weak),
-                );
-            });
-        }
-        ui.with_layout(Layout::bottom_up(egui::Align::Center), |ui| {
-            let mut start = WordButton::new(Action::StartDemo.spec().text)
-                .icon_fill(icons::PLAY)
-                .width(ui.available_width());
-            if primary {
-                start = start.primary();
-            }
-            if start.ui(ui).clicked() {
-                commands.act(Action::StartDemo);
-            }
+    let ui = &mut ui.new_child(UiBuilder::new().max_rect(card.shrink(24.0)));
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ui.label(
+        RichText::new("Try the demo")
+            .text_style(tokens::section())
+            .color(t.text_strong),
+    );
+    ui.add_space(4.0);
+    ui.label(
+        RichText::new("904 synthetic images, a rare class, and a ruler that misleads the model.")
+            .line_height(Some(20.0)),
+    );
+    ui.add_space(12.0);
+    for (place, (room, what)) in DEMO_ROOMS.into_iter().enumerate() {
+        ui.horizontal(|ui| {
+            ui.set_height(26.0);
+            let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
+            top_bar::number(ui, rect.center(), place + 1, false);
+            ui.label(
+                RichText::new(room.name())
+                    .font(tokens::medium(12.0))
+                    .color(t.text_strong),
+            );
+            ui.label(
+                RichText::new(what)
+                    .text_style(tokens::caption())
+                    .color(t.text_weak),
+            );
         });
+    }
+    ui.with_layout(Layout::bottom_up(egui::Align::Center), |ui| {
+        let mut start = WordButton::new(Action::StartDemo.spec().text)
+            .icon_fill(icons::PLAY)
+            .width(ui.available_width());
+        if primary {
+            start = start.primary();
+        }
+        if start.ui(ui).clicked() {
+            commands.act(Action::StartDemo);
+        }
     });
 }
 
@@ -321,7 +323,18 @@ fn recent_ui(
         );
         // No project is open, so no image has these ids; the list does not change while it is shown.
         let id = ImageId(-1 - (3 * place + n) as i64);
-        picture_ui(ui, cell, &textures.thumbnail(id, || path.clone()));
+        let picture = textures.thumbnail(id, || path.clone());
+        match picture.texture() {
+            Some(texture) => {
+                let uv = filling_uv(cell.size(), texture.size_vec2());
+                let corner = f32::from(radius::IMAGE);
+                let shape = RectShape::filled(cell, corner, Color32::WHITE);
+                painter.add(shape.with_texture(texture.id(), uv));
+            }
+            None => {
+                picture_ui(ui, cell, &picture);
+            }
+        }
         x = cell.right() + 4.0;
     }
     x = rect.left() + 3.0 * (PICTURE + 4.0) + 12.0;
@@ -360,10 +373,7 @@ fn recent_ui(
     ] {
         painter.text(at, align, text, caption.clone(), ink);
     }
-    if response
-        .on_hover_text(project.dir.display().to_string())
-        .clicked()
-    {
+    if response.clicked() {
         commands.send(Command::OpenProject(project.dir.clone()));
     }
 }

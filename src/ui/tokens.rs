@@ -266,6 +266,8 @@ pub fn install(ctx: &egui::Context) {
             spacing.icon_spacing = 8.0;
             spacing.menu_margin = egui::Margin::same(8);
             spacing.scroll = egui::style::ScrollStyle::floating();
+            // No gradient but the attention map's.
+            spacing.scroll.fade.strength = 0.0;
         });
     }
 }

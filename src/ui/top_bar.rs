@@ -152,7 +152,7 @@ fn right_side(ui: &mut Ui, state: &State, commands: &mut Commands) {
     {
         commands.act(Action::SwitchTheme);
     }
-    ui.add_space(4.0);
+    ui.add_space(8.0);
     ui.label(
         egui::RichText::new(&state.device)
             .text_style(tokens::caption())

@@ -14,8 +14,8 @@ use crate::ui::widgets::{IconButton, class_dot, elided};
 use crate::ui::{Context, icons};
 
 const CLASS_ROW: f32 = 36.0;
-/// With more classes than fit, the band scrolls.
-const CLASSES_MAX: f32 = 240.0;
+/// With more than seven classes the band scrolls: the rarest, which stands last, is to be seen as long as that goes.
+const CLASSES_MAX: f32 = 7.0 * CLASS_ROW;
 
 /// Of the band, without its padding.
 pub(super) fn height(classes: usize) -> f32 {
@@ -152,18 +152,16 @@ impl ClassRow<'_> {
         }
         let y = row.center().y;
         let star = Rect::from_center_size(pos2(row.left() + 20.0, y), vec2(28.0, 28.0));
-        let clicked = ui
-            .scope_builder(UiBuilder::new().max_rect(star), |ui| {
-                let name = format!("Mark {} as rare", class.name);
-                let mut button = IconButton::new(icons::STAR, &name).selected(class.rare);
-                button = if class.rare {
-                    button.fill().tooltip("Remove the rare mark")
-                } else {
-                    button.tooltip("Mark as rare")
-                };
-                button.ui(ui).clicked()
-            })
-            .inner;
+        let name = format!("Mark {} as rare", class.name);
+        let mut button = IconButton::new(icons::STAR, &name).selected(class.rare);
+        button = if class.rare {
+            button.fill().tooltip("Remove the rare mark")
+        } else {
+            button.tooltip("Mark as rare")
+        };
+        let clicked = button
+            .ui(&mut ui.new_child(UiBuilder::new().max_rect(star)))
+            .clicked();
         class_dot(&painter, t, pos2(row.left() + 49.0, y), class.color);
         let left = row.left() + 66.0;
         let font = tokens::medium(13.0);

@@ -86,7 +86,7 @@ impl Groups {
     pub fn sentence(self) -> String {
         let of = format::count(self.count);
         match (self.in_two_parts, self.count) {
-            (0, 0) => "No patients are known: each image stands for itself.".to_owned(),
+            (0, 0) => "No patients are known. Split by image.".to_owned(),
             (0, _) => format!("Split by patient or lesion. None of {of} is in two parts."),
             (1, _) => format!("1 of {of} patients or lesions is in two parts."),
             (n, _) => format!(
