@@ -461,7 +461,8 @@ mod tests {
                 let weights = crate::grad_cam::pooled_linear_weights(w, &labels, a);
                 let f = normalise(&weighted_sum(a, &weights), normalisation);
                 let logits = a.mean_dim([2, 3].as_slice(), false, Kind::Double).matmul(&w.transpose(0, 1));
-                let l_c = logits.cross_entropy_for_logits(&labels);
+                // Not `cross_entropy_for_logits`, which computes in single precision.
+                let l_c = logits.log_softmax(-1, Kind::Double).nll_loss(&labels);
                 total(&l_c, Some(&attention_terms(&f, &batch, &live).l_a), live.alpha)
             };
             let shapes: [&[i64]; 2] = [&[2, 4, 3, 3], &[2, 4]];

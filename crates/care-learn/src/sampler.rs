@@ -41,9 +41,8 @@ impl Sampler {
     /// The samples of the next batch.
     pub fn next_batch(&mut self) -> Vec<usize> {
         let mut batch = Vec::with_capacity(self.classes_per_batch * self.images_per_class);
-        for _ in 0..self.classes_per_batch {
-            let class = self.order.draw(&mut self.rng);
-            batch.extend((0..self.images_per_class).map(|_| self.classes[class].draw(&mut self.rng)));
+        for class in self.order.draw(self.classes_per_batch, &mut self.rng) {
+            batch.extend(self.classes[class].draw(self.images_per_class, &mut self.rng));
         }
         batch
     }
@@ -71,13 +70,19 @@ impl Round {
         }
     }
 
-    fn draw(&mut self, rng: &mut impl Rng) -> usize {
-        if self.next >= self.members.len() {
-            self.members.shuffle(rng);
-            self.next = 0;
+    /// The next `n`. None comes twice while there are others.
+    fn draw(&mut self, n: usize, rng: &mut impl Rng) -> Vec<usize> {
+        let mut drawn = Vec::with_capacity(n);
+        for _ in 0..n {
+            if self.next >= self.members.len() {
+                self.members.shuffle(rng);
+                self.members.sort_by_key(|member| drawn.contains(member));
+                self.next = 0;
+            }
+            drawn.push(self.members[self.next]);
+            self.next += 1;
         }
-        self.next += 1;
-        self.members[self.next - 1]
+        drawn
     }
 
     fn bring_forward(&mut self, member: usize) {

@@ -236,3 +236,73 @@ fn channels_last(store: &VarStore) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images() -> Tensor {
+        Tensor::from_slice(&(0..2 * 3 * 64 * 64).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>()).view([2, 3, 64, 64])
+    }
+
+    fn logits(network: &Network) -> Tensor {
+        tch::no_grad(|| network.backbone().head(&network.backbone().features(&images(), false), false))
+    }
+
+    #[test]
+    fn shapes_and_names() {
+        for (kind, side, grid, variables, parameters) in [
+            (BackboneKind::SmallResnet, 96, [12, 12], None, None),
+            // torchvision's resnet18 has 11 689 512 parameters with 1000 classes, 122 tensors in its state, 20 of
+            // them `num_batches_tracked`.
+            (BackboneKind::Resnet18, 224, [7, 7], Some(102), Some(11_689_512)),
+        ] {
+            let network = Network::new(kind, 1000, 0, Device::Cpu);
+            assert_eq!(network.grid(side), grid, "{kind:?}");
+            assert_eq!(logits(&network).size(), [2, 1000]);
+            if let (Some(variables), Some(parameters)) = (variables, parameters) {
+                let store = network.store();
+                assert_eq!(store.len(), variables);
+                let sum: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
+                assert_eq!(sum, parameters);
+                for name in ["conv1.weight", "layer2.0.downsample.1.running_var", "layer4.1.bn2.bias", "fc.bias"] {
+                    assert!(store.variables().contains_key(name), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_the_weights() {
+        let network = |seed| Network::new(BackboneKind::SmallResnet, 3, seed, Device::Cpu);
+        assert_eq!(logits(&network(1)), logits(&network(1)));
+        assert_ne!(logits(&network(1)), logits(&network(2)));
+        let first = network(1);
+        assert_eq!(logits(&first.duplicate().expect("copies")), logits(&first));
+    }
+
+    #[test]
+    fn weights_come_back_by_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("weights.safetensors");
+        let network = |classes, seed| Network::new(BackboneKind::SmallResnet, classes, seed, Device::Cpu);
+        let saved = network(3, 1);
+        std::fs::write(&path, saved.to_safetensors().expect("packs")).expect("writes");
+
+        let mut same = network(3, 2);
+        assert_eq!(same.load(&path).expect("loads"), Loaded { new_classifier: false });
+        assert_eq!(logits(&same), logits(&saved));
+
+        let mut other_classes = network(5, 2);
+        assert_eq!(other_classes.load(&path).expect("loads"), Loaded { new_classifier: true });
+
+        let mut other_network = Network::new(BackboneKind::Resnet18, 3, 2, Device::Cpu);
+        let before = logits(&other_network);
+        let error = other_network.load(&path).expect_err("another network").to_string();
+        assert!(error.contains("ResNet18") && error.contains("weights.safetensors"), "{error}");
+        assert_eq!(logits(&other_network), before);
+
+        std::fs::write(&path, b"no weights").expect("writes");
+        assert!(matches!(same.load(&path), Err(WeightsError::NotSafetensors { .. })));
+    }
+}
