@@ -20,11 +20,7 @@ const SIDE: u32 = 32;
 
 /// Two classes, told apart by the colour of a square; the second is rare and boxed.
 fn tiny_task(dir: &Path) -> Task {
-    let parts = [
-        (Part::Train, 8),
-        (Part::Validation, 2),
-        (Part::Test, 4),
-    ];
+    let parts = [(Part::Train, 8), (Part::Validation, 2), (Part::Test, 4)];
     let mut samples = Vec::new();
     for (label, (part, count)) in (0..2).flat_map(|label| parts.map(|part| (label, part))) {
         for i in 0..count {
@@ -47,11 +43,20 @@ fn tiny_task(dir: &Path) -> Task {
                 size: ImageSize::new(SIDE, SIDE),
                 label,
                 part,
-                boxes: if label == 1 { vec![BoundingBox::new(low, low, high, high).expect("a box")] } else { vec![] },
+                boxes: if label == 1 {
+                    vec![BoundingBox::new(low, low, high, high).expect("a box")]
+                } else {
+                    vec![]
+                },
             });
         }
     }
-    let watch = samples.iter().filter(|s| s.part == Part::Test && s.label == 1).take(2).map(|s| s.image).collect();
+    let watch = samples
+        .iter()
+        .filter(|s| s.part == Part::Test && s.label == 1)
+        .take(2)
+        .map(|s| s.image)
+        .collect();
     Task {
         config: RunConfig {
             input_size: SIDE,
@@ -126,7 +131,10 @@ fn run(task: &Task, react: impl FnMut(&TrainerEvent) -> Reaction) -> (Outcome, V
         abandoned: false,
     };
     let outcome = train(task, &mut host);
-    assert_eq!(host.events.last(), Some(&TrainerEvent::Ended(outcome.clone())));
+    assert_eq!(
+        host.events.last(),
+        Some(&TrainerEvent::Ended(outcome.clone()))
+    );
     (outcome, host.events)
 }
 
@@ -138,20 +146,36 @@ fn at_step(event: &TrainerEvent, wanted: u32) -> bool {
 fn a_run_from_start_to_end_with_changes_on_the_way() {
     let dir = tempfile::tempdir().expect("a folder");
     let task = tiny_task(dir.path());
-    let live = LiveParams { alpha: 0.9, lambda: 0.1, tau: 0.3 };
+    let live = LiveParams {
+        alpha: 0.9,
+        lambda: 0.1,
+        tau: 0.3,
+    };
     let image = task.samples[0].image;
     let drawn = vec![BoundingBox::new(1.0, 2.0, 9.0, 10.0).expect("a box")];
     let (outcome, events) = run(&task, |event| {
         if at_step(event, 1) {
             Reaction::Send(TrainerCommand::Live(live))
         } else if at_step(event, 5) {
-            Reaction::Send(TrainerCommand::Boxes { image, boxes: drawn.clone() })
+            Reaction::Send(TrainerCommand::Boxes {
+                image,
+                boxes: drawn.clone(),
+            })
         } else {
             Reaction::Nothing
         }
     });
-    let Outcome::Finished(results) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(results.summaries.iter().map(|(role, _)| *role).collect::<Vec<_>>(), ModelRole::ALL);
+    let Outcome::Finished(results) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        results
+            .summaries
+            .iter()
+            .map(|(role, _)| *role)
+            .collect::<Vec<_>>(),
+        ModelRole::ALL
+    );
     for (_, summary) in &results.summaries {
         assert_eq!(summary.confusion.iter().flatten().sum::<u32>(), 8);
         assert_eq!(summary.energy.map(|e| e.n), Some(4));
@@ -159,63 +183,146 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
     assert_eq!(results.rare_difference.map(|d| d.n), Some(4));
 
     // 16 images in batches of 8: 2 steps an epoch, 4 epochs.
-    let steps: Vec<_> = events.iter().filter_map(|e| if let TrainerEvent::Step(s) = e { Some(s) } else { None }).collect();
-    assert_eq!(steps.iter().map(|s| (s.step, s.num_steps, s.stage)).collect::<Vec<_>>(), [
-        (1, 8, 1), (2, 8, 1), (3, 8, 1), (4, 8, 1), (5, 8, 2), (6, 8, 2), (7, 8, 2), (8, 8, 2)
-    ]);
+    let steps: Vec<_> = events
+        .iter()
+        .filter_map(|e| {
+            if let TrainerEvent::Step(s) = e {
+                Some(s)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(
+        steps
+            .iter()
+            .map(|s| (s.step, s.num_steps, s.stage))
+            .collect::<Vec<_>>(),
+        [
+            (1, 8, 1),
+            (2, 8, 1),
+            (3, 8, 1),
+            (4, 8, 1),
+            (5, 8, 2),
+            (6, 8, 2),
+            (7, 8, 2),
+            (8, 8, 2)
+        ]
+    );
     // Half of each batch is boxed from the start.
-    assert!(steps.iter().all(|s| s.losses.iter().all(|(_, l)| l.attention.is_some() && l.total.is_finite())));
+    assert!(steps.iter().all(|s| {
+        s.losses
+            .iter()
+            .all(|(_, l)| l.attention.is_some() && l.total.is_finite())
+    }));
     for step in steps.iter().filter(|s| s.stage == 2) {
         for (role, losses) in &step.losses {
             let alpha = if *role == ModelRole::Care { 0.9 } else { 0.0 };
             let l_a = losses.attention.expect("boxed").l_a;
-            assert!((losses.total - ((1.0 - alpha) * losses.classification + alpha * l_a)).abs() < 1e-5);
-            assert!((-0.3..=0.1).contains(&l_a), "tau and lambda as changed: {l_a}");
+            assert!(
+                (losses.total - ((1.0 - alpha) * losses.classification + alpha * l_a)).abs() < 1e-5
+            );
+            assert!(
+                (-0.3..=0.1).contains(&l_a),
+                "tau and lambda as changed: {l_a}"
+            );
         }
     }
     // Both models begin alike and see the same batch.
-    assert_eq!(steps[4].losses[0].1.classification, steps[4].losses[1].1.classification);
+    assert_eq!(
+        steps[4].losses[0].1.classification,
+        steps[4].losses[1].1.classification
+    );
 
     let folder = RunFolder::open(&task.folder).expect("opens");
     assert_eq!(folder.config().expect("config"), task.config);
     assert_eq!(folder.results().expect("results"), results);
     let epochs = folder.epochs().expect("epochs");
-    assert_eq!(epochs.iter().map(|e| (e.epoch, e.role)).collect::<Vec<_>>(), [
-        (1, ModelRole::Before),
-        (2, ModelRole::Before),
-        (3, ModelRole::Control),
-        (3, ModelRole::Care),
-        (4, ModelRole::Control),
-        (4, ModelRole::Care),
-    ]);
-    assert!(epochs.iter().all(|e| e.num_validation == 4 && e.num_rare == 2 && e.mca.is_some()));
+    assert_eq!(
+        epochs.iter().map(|e| (e.epoch, e.role)).collect::<Vec<_>>(),
+        [
+            (1, ModelRole::Before),
+            (2, ModelRole::Before),
+            (3, ModelRole::Control),
+            (3, ModelRole::Care),
+            (4, ModelRole::Control),
+            (4, ModelRole::Care),
+        ]
+    );
+    assert!(
+        epochs
+            .iter()
+            .all(|e| e.num_validation == 4 && e.num_rare == 2 && e.mca.is_some())
+    );
     let changes = folder.changes().expect("changes");
-    assert_eq!(changes.iter().map(|c| (c.step, c.change.clone())).collect::<Vec<_>>(), [
-        (1, Change::Live { from: LiveParams::default(), to: live }),
-        (4, Change::StageTwo),
-        (5, Change::Boxes { image, boxes: drawn }),
-    ]);
+    assert_eq!(
+        changes
+            .iter()
+            .map(|c| (c.step, c.change.clone()))
+            .collect::<Vec<_>>(),
+        [
+            (
+                1,
+                Change::Live {
+                    from: LiveParams::default(),
+                    to: live
+                }
+            ),
+            (4, Change::StageTwo),
+            (
+                5,
+                Change::Boxes {
+                    image,
+                    boxes: drawn
+                }
+            ),
+        ]
+    );
     let film = folder.film().expect("film");
     assert_eq!(film.watch, task.watch);
-    let reported: Vec<_> =
-        events.iter().filter_map(|e| if let TrainerEvent::Film(f) = e { Some(f.clone()) } else { None }).collect();
+    let reported: Vec<_> = events
+        .iter()
+        .filter_map(|e| {
+            if let TrainerEvent::Film(f) = e {
+                Some(f.clone())
+            } else {
+                None
+            }
+        })
+        .collect();
     assert_eq!(film.frames, reported);
     for role in ModelRole::ALL {
         assert!(film.frames.iter().filter(|f| f.role == role).count() >= 2);
         assert!(folder.weights(role).is_file());
         let seen = folder.test_attention(role).expect("test");
         assert_eq!(seen.len(), 8);
-        assert!(seen.iter().all(|i| i.map.values.len() == 16 && (i.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+        assert!(seen.iter().all(|i| i.map.values.len() == 16
+            && (i.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5));
         assert_eq!(seen.iter().filter(|i| i.energy.is_some()).count(), 4);
     }
-    let rows = std::fs::read_to_string(task.folder.join("steps.csv")).expect("steps").lines().count();
+    let rows = std::fs::read_to_string(task.folder.join("steps.csv"))
+        .expect("steps")
+        .lines()
+        .count();
     assert_eq!(rows, 1 + 4 + 2 * 4);
 
     // A damaged file is named.
     std::fs::write(task.folder.join("film.safetensors"), b"not a film").expect("writes");
     std::fs::remove_file(task.folder.join("results.json")).expect("removes");
-    assert!(folder.film().expect_err("damaged").to_string().contains("film.safetensors"));
-    assert!(folder.results().expect_err("missing").to_string().contains("results.json"));
+    assert!(
+        folder
+            .film()
+            .expect_err("damaged")
+            .to_string()
+            .contains("film.safetensors")
+    );
+    assert!(
+        folder
+            .results()
+            .expect_err("missing")
+            .to_string()
+            .contains("results.json")
+    );
 }
 
 #[test]
@@ -227,7 +334,13 @@ fn the_seed_decides_the_run() {
         let (_, events) = run(&task, |_| Reaction::Nothing);
         let losses: Vec<_> = events
             .into_iter()
-            .filter_map(|e| if let TrainerEvent::Step(s) = e { Some(s.losses) } else { None })
+            .filter_map(|e| {
+                if let TrainerEvent::Step(s) = e {
+                    Some(s.losses)
+                } else {
+                    None
+                }
+            })
             .collect();
         losses
     };
@@ -238,22 +351,49 @@ fn the_seed_decides_the_run() {
 
 #[test]
 fn stopping_keeps_the_weights_of_the_step() {
-    for (step, kept, scored) in [(1, &[ModelRole::Before][..], false), (6, &ModelRole::ALL, true)] {
+    for (step, kept, scored) in [
+        (1, &[ModelRole::Before][..], false),
+        (6, &ModelRole::ALL, true),
+    ] {
         let dir = tempfile::tempdir().expect("a folder");
         let task = tiny_task(dir.path());
-        let (outcome, events) =
-            run(&task, |event| if at_step(event, step) { Reaction::Stop } else { Reaction::Nothing });
-        assert!(matches!(&outcome, Outcome::Stopped(results) if results.is_some() == scored), "{outcome:?}");
-        assert!(!events.iter().any(|e| at_step(e, step + 1)), "stopped within a step");
+        let (outcome, events) = run(&task, |event| {
+            if at_step(event, step) {
+                Reaction::Stop
+            } else {
+                Reaction::Nothing
+            }
+        });
+        assert!(
+            matches!(&outcome, Outcome::Stopped(results) if results.is_some() == scored),
+            "{outcome:?}"
+        );
+        assert!(
+            !events.iter().any(|e| at_step(e, step + 1)),
+            "stopped within a step"
+        );
         let folder = RunFolder::open(&task.folder).expect("opens");
-        let there = ModelRole::ALL.into_iter().filter(|role| folder.weights(*role).is_file()).collect::<Vec<_>>();
+        let there = ModelRole::ALL
+            .into_iter()
+            .filter(|role| folder.weights(*role).is_file())
+            .collect::<Vec<_>>();
         assert_eq!(there, kept);
         assert!(folder.film().is_ok());
     }
     let dir = tempfile::tempdir().expect("a folder");
     let task = tiny_task(dir.path());
-    let (outcome, _) = run(&task, |event| if at_step(event, 6) { Reaction::Abandon } else { Reaction::Nothing });
-    assert_eq!(outcome, Outcome::Stopped(None), "nobody waits for the scores");
+    let (outcome, _) = run(&task, |event| {
+        if at_step(event, 6) {
+            Reaction::Abandon
+        } else {
+            Reaction::Nothing
+        }
+    });
+    assert_eq!(
+        outcome,
+        Outcome::Stopped(None),
+        "nobody waits for the scores"
+    );
 }
 
 #[test]
@@ -264,11 +404,27 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
         std::fs::write(&broken.path, b"no image").expect("writes");
     }
     let (outcome, events) = run(&task, |_| Reaction::Nothing);
-    let Outcome::Finished(results) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(results.summaries[0].1.confusion.iter().flatten().sum::<u32>(), 7);
+    let Outcome::Finished(results) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        results.summaries[0]
+            .1
+            .confusion
+            .iter()
+            .flatten()
+            .sum::<u32>(),
+        7
+    );
     let not_read: Vec<_> = events
         .iter()
-        .filter_map(|e| if let TrainerEvent::Loaded { not_read } = e { Some(not_read) } else { None })
+        .filter_map(|e| {
+            if let TrainerEvent::Loaded { not_read } = e {
+                Some(not_read)
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(not_read.len(), 1);
     assert_eq!(not_read[0].len(), 3);
@@ -277,7 +433,11 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
 /// Weights of which one is no number.
 fn poisoned(folder: &Path) -> PathBuf {
     let network = Network::new(BackboneKind::SmallResnet, 2, 0, Device::Cpu);
-    let mut bias = network.store().variables().remove("fc.bias").expect("a bias");
+    let mut bias = network
+        .store()
+        .variables()
+        .remove("fc.bias")
+        .expect("a bias");
     let _ = tch::no_grad(|| bias.fill_(f64::NAN));
     let path = folder.with_file_name("poisoned.safetensors");
     std::fs::create_dir_all(folder).expect("a folder");
@@ -289,24 +449,54 @@ fn poisoned(folder: &Path) -> PathBuf {
 fn what_cannot_go_on_ends_as_a_failure_in_words() {
     type Spoil = fn(&mut Task);
     let cases: [(&str, Spoil, &str); 7] = [
-        ("no boxes", |t| t.samples.iter_mut().for_each(|s| s.boxes.clear()), "Draw boxes"),
-        ("no rare class", |t| t.classes[1].rare = false, "Mark the rare class"),
-        ("no training images", |t| t.samples.retain(|s| s.part != Part::Train), "Add images"),
-        ("one class", |t| t.samples.retain(|s| s.label == 1), "second class"),
+        (
+            "no boxes",
+            |t| t.samples.iter_mut().for_each(|s| s.boxes.clear()),
+            "Draw boxes",
+        ),
+        (
+            "no rare class",
+            |t| t.classes[1].rare = false,
+            "Mark the rare class",
+        ),
+        (
+            "no training images",
+            |t| t.samples.retain(|s| s.part != Part::Train),
+            "Add images",
+        ),
+        (
+            "one class",
+            |t| t.samples.retain(|s| s.label == 1),
+            "second class",
+        ),
         (
             "nothing readable",
-            |t| t.samples.iter_mut().for_each(|s| s.path = s.path.with_extension("gone")),
+            |t| {
+                t.samples
+                    .iter_mut()
+                    .for_each(|s| s.path = s.path.with_extension("gone"))
+            },
             "could be read",
         ),
-        ("weights that are not there", |t| t.config.weights = Some("/nowhere/weights.safetensors".into()), "weights.safetensors"),
-        ("a loss that is no number", |t| t.config.weights = Some(poisoned(&t.folder)), "no longer a number"),
+        (
+            "weights that are not there",
+            |t| t.config.weights = Some("/nowhere/weights.safetensors".into()),
+            "weights.safetensors",
+        ),
+        (
+            "a loss that is no number",
+            |t| t.config.weights = Some(poisoned(&t.folder)),
+            "no longer a number",
+        ),
     ];
     for (name, spoil, says) in cases {
         let dir = tempfile::tempdir().expect("a folder");
         let mut task = tiny_task(dir.path());
         spoil(&mut task);
         let (outcome, _) = run(&task, |_| Reaction::Nothing);
-        let Outcome::Failed(why) = outcome else { panic!("{name}: {outcome:?}") };
+        let Outcome::Failed(why) = outcome else {
+            panic!("{name}: {outcome:?}")
+        };
         assert!(why.contains(says), "{name}: {why}");
     }
 }
@@ -319,8 +509,13 @@ fn a_full_disk_ends_as_a_failure_in_words() {
     std::fs::create_dir_all(&task.folder).expect("a folder");
     std::os::unix::fs::symlink("/dev/full", task.folder.join("steps.csv")).expect("links");
     let (outcome, _) = run(&task, |_| Reaction::Nothing);
-    let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
-    assert!(why.contains("steps.csv") && why.contains("Free some space"), "{why}");
+    let Outcome::Failed(why) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        why.contains("steps.csv") && why.contains("Free some space"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -328,12 +523,19 @@ fn cautions_do_not_block() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut task = tiny_task(dir.path());
     assert_eq!(check(&task), []);
-    task.samples.retain(|s| s.part == Part::Train && (s.label == 1 || s.image == ImageId(1)));
+    task.samples
+        .retain(|s| s.part == Part::Train && (s.label == 1 || s.image == ImageId(1)));
     let problems = check(&task);
-    assert_eq!(problems, [
-        Problem::FewImages { class: "common".to_owned(), images: 1 },
-        Problem::NoTestImages,
-    ]);
+    assert_eq!(
+        problems,
+        [
+            Problem::FewImages {
+                class: "common".to_owned(),
+                images: 1
+            },
+            Problem::NoTestImages,
+        ]
+    );
     assert!(!problems.iter().any(Problem::blocks));
 }
 
@@ -348,7 +550,8 @@ fn the_worker_pauses_resumes_and_ends() {
     let begun = Instant::now();
     let worker = Worker::start(task, move || {
         counted.fetch_add(1, Ordering::Relaxed);
-    }).expect("starts");
+    })
+    .expect("starts");
     let mut events = Vec::new();
     let mut wait_for = |what: &dyn Fn(&TrainerEvent) -> bool| {
         while !events.iter().any(what) {
