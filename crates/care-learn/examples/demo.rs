@@ -23,7 +23,13 @@ impl Host for Console {
         if let (true, TrainerEvent::Epoch(e)) = (self.verbose, &event) {
             println!(
                 "  {:>7} epoch {:>2}: L_c {:.3}, L_a {:>6.3?}, watched energy {:.2?}, validation rare {:.2?}, MCA {:.2?}",
-                e.role.name(), e.epoch, e.classification, e.attention, e.watched_energy, e.rare_recall, e.mca
+                e.role.name(),
+                e.epoch,
+                e.classification,
+                e.attention,
+                e.watched_energy,
+                e.rare_recall,
+                e.mca
             );
         }
     }
@@ -53,13 +59,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     for seed in seeds {
         let begun = Instant::now();
         let dir = tempfile::tempdir()?;
-        let task = task(dir.path(), RunConfig { seed, ..config.clone() })?;
+        let task = task(
+            dir.path(),
+            RunConfig {
+                seed,
+                ..config.clone()
+            },
+        )?;
         let generated = begun.elapsed().as_secs_f32();
         match train(&task, &mut Console { verbose }) {
             Outcome::Finished(results) => {
-                let value = |role, of: fn(&Summary) -> f64| results.summary(role).map_or(f64::NAN, of);
+                let value =
+                    |role, of: fn(&Summary) -> f64| results.summary(role).map_or(f64::NAN, of);
                 let measures: [(&str, fn(&Summary) -> f64); 4] = [
-                    ("rare recall", |s| s.rare_recall.map_or(f64::NAN, |e| e.value)),
+                    ("rare recall", |s| {
+                        s.rare_recall.map_or(f64::NAN, |e| e.value)
+                    }),
                     ("MCA", |s| s.mca.map_or(f64::NAN, |e| e.value)),
                     ("energy", |s| s.energy.map_or(f64::NAN, |e| e.value)),
                     ("hit", |s| s.pointing_hit.map_or(f64::NAN, |e| e.value)),
@@ -68,7 +83,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                     let [before, control, care] = ModelRole::ALL.map(|role| value(role, of));
                     format!("{name} {before:.2} {control:.2} {care:.2}")
                 });
-                gains.push(measures.map(|(_, of)| value(ModelRole::Care, of) - value(ModelRole::Control, of)));
+                gains.push(
+                    measures
+                        .map(|(_, of)| value(ModelRole::Care, of) - value(ModelRole::Control, of)),
+                );
                 println!(
                     "seed {seed}: {}; {generated:.1} s + {:.1} s",
                     of_all.join(", "),
@@ -81,7 +99,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let medians = [0, 1, 2, 3].map(|i| {
         let mut of_measure: Vec<f64> = gains.iter().map(|g| g[i]).collect();
         of_measure.sort_by(f64::total_cmp);
-        of_measure.get(of_measure.len() / 2).copied().unwrap_or(f64::NAN)
+        of_measure
+            .get(of_measure.len() / 2)
+            .copied()
+            .unwrap_or(f64::NAN)
     });
     println!("median gain of CARE over control: rare recall, MCA, energy, hit {medians:.2?}");
     Ok(())
@@ -89,18 +110,30 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The demo's images as a task, as the project would give it.
 fn task(dir: &std::path::Path, config: RunConfig) -> Result<Task, Box<dyn Error>> {
-    let import = synthetic::generate(&dir.join("images"), config.seed, &|_, _| {}, &AtomicBool::new(false))?;
+    let import = synthetic::generate(
+        &dir.join("images"),
+        config.seed,
+        &|_, _| {},
+        &AtomicBool::new(false),
+    )?;
     let mut names: Vec<String> = Vec::new();
     let mut samples = Vec::with_capacity(import.images.len());
     for (i, image) in import.images.into_iter().enumerate() {
-        let label = names.iter().position(|n| *n == image.class).unwrap_or_else(|| {
-            names.push(image.class.clone());
-            names.len() - 1
-        });
+        let label = names
+            .iter()
+            .position(|n| *n == image.class)
+            .unwrap_or_else(|| {
+                names.push(image.class.clone());
+                names.len() - 1
+            });
         let part = image.part.ok_or("the generator says which part")?;
         let rare = image.class == synthetic::RARE_CLASS;
         // Boxes on the rare class for training, on every image for scoring: as the demo's project has them.
-        let boxes = if rare || part != Part::Train { image.boxes } else { Vec::new() };
+        let boxes = if rare || part != Part::Train {
+            image.boxes
+        } else {
+            Vec::new()
+        };
         samples.push(Sample {
             image: ImageId(i as i64 + 1),
             path: image.path,

@@ -37,8 +37,13 @@ impl Upsampling {
         let mut out = Vec::with_capacity(self.rows.len() * self.columns.len());
         for row in &self.rows {
             for column in &self.columns {
-                let at = |(i, a): (usize, f64), (j, b): (usize, f64)| a * b * grid[i * self.width + j];
-                out.push(row.iter().flat_map(|r| column.iter().map(move |c| at(*r, *c))).sum());
+                let at =
+                    |(i, a): (usize, f64), (j, b): (usize, f64)| a * b * grid[i * self.width + j];
+                out.push(
+                    row.iter()
+                        .flat_map(|r| column.iter().map(move |c| at(*r, *c)))
+                        .sum(),
+                );
             }
         }
         out
@@ -105,9 +110,9 @@ impl Raster {
 
     #[must_use]
     pub fn contains(&self, x: u32, y: u32) -> bool {
-        self.boxes
-            .iter()
-            .any(|[left, right, top, bottom]| (*left..*right).contains(&x) && (*top..*bottom).contains(&y))
+        self.boxes.iter().any(|[left, right, top, bottom]| {
+            (*left..*right).contains(&x) && (*top..*bottom).contains(&y)
+        })
     }
 
     /// M_in: 1 inside any box, 0 elsewhere, row by row.
@@ -133,15 +138,22 @@ impl Raster {
     }
 
     fn distance(&self, x: u32, y: u32) -> f64 {
-        let beyond = |at: u32, from: u32, to: u32| f64::from(from.saturating_sub(at).max(at.saturating_sub(to - 1)));
+        let beyond = |at: u32, from: u32, to: u32| {
+            f64::from(from.saturating_sub(at).max(at.saturating_sub(to - 1)))
+        };
         self.boxes
             .iter()
-            .map(|[left, right, top, bottom]| beyond(x, *left, *right).hypot(beyond(y, *top, *bottom)))
+            .map(|[left, right, top, bottom]| {
+                beyond(x, *left, *right).hypot(beyond(y, *top, *bottom))
+            })
             .fold(f64::INFINITY, f64::min)
     }
 
     fn each_pixel(&self, value: impl Fn(u32, u32) -> f64) -> Vec<f64> {
-        (0..self.size.height).flat_map(|y| (0..self.size.width).map(move |x| (x, y))).map(|(x, y)| value(x, y)).collect()
+        (0..self.size.height)
+            .flat_map(|y| (0..self.size.width).map(move |x| (x, y)))
+            .map(|(x, y)| value(x, y))
+            .collect()
     }
 }
 
@@ -212,7 +224,11 @@ fn mean_weights(mask: &[f64], upsampling: &Upsampling) -> Vec<f64> {
 }
 
 fn product(weights: &[f64], map: &AttentionMap) -> f64 {
-    weights.iter().zip(&map.values).map(|(w, f)| w * f64::from(*f)).sum()
+    weights
+        .iter()
+        .zip(&map.values)
+        .map(|(w, f)| w * f64::from(*f))
+        .sum()
 }
 
 /// The masks of a batch's images with boxes, on the device: [B, h w] each.
@@ -227,7 +243,10 @@ impl MaskBatch {
     pub fn new(masks: &[&GridMasks], kind: Kind, device: Device) -> Self {
         let stack = |part: fn(&GridMasks) -> &[f64]| {
             let values: Vec<f64> = masks.iter().flat_map(|m| part(m)).copied().collect();
-            Tensor::from_slice(&values).view([masks.len() as i64, -1]).to_kind(kind).to_device(device)
+            Tensor::from_slice(&values)
+                .view([masks.len() as i64, -1])
+                .to_kind(kind)
+                .to_device(device)
         };
         Self {
             inside: stack(|m| &m.inside),
@@ -277,12 +296,18 @@ mod tests {
     const INPUT: ImageSize = ImageSize::new(8, 8);
 
     fn raster(boxes: &[[f64; 4]]) -> Raster {
-        let boxes: Vec<BoundingBox> = boxes.iter().map(|b| BoundingBox::try_from(*b).expect("a box")).collect();
+        let boxes: Vec<BoundingBox> = boxes
+            .iter()
+            .map(|b| BoundingBox::try_from(*b).expect("a box"))
+            .collect();
         Raster::new(&boxes, IMAGE, INPUT)
     }
 
     fn covered(raster: &Raster) -> Vec<(u32, u32)> {
-        (0..8).flat_map(|y| (0..8).map(move |x| (x, y))).filter(|(x, y)| raster.contains(*x, *y)).collect()
+        (0..8)
+            .flat_map(|y| (0..8).map(move |x| (x, y)))
+            .filter(|(x, y)| raster.contains(*x, *y))
+            .collect()
     }
 
     fn map(values: &[f64]) -> AttentionMap {
@@ -307,7 +332,10 @@ mod tests {
             (&[[11.0, 6.0, 11.1, 6.1]], &[(2, 2)]),
             (&[[39.9, 19.9, 40.0, 20.0]], &[(7, 7)]),
             // Two boxes are their union.
-            (&[[0.0, 0.0, 10.0, 2.5], [5.0, 0.0, 15.0, 2.5]], &[(0, 0), (1, 0), (2, 0)]),
+            (
+                &[[0.0, 0.0, 10.0, 2.5], [5.0, 0.0, 15.0, 2.5]],
+                &[(0, 0), (1, 0), (2, 0)],
+            ),
         ];
         for (boxes, pixels) in cases {
             assert_eq!(covered(&raster(boxes)), pixels, "{boxes:?}");
@@ -331,23 +359,47 @@ mod tests {
     fn the_terms_in_closed_form() {
         let upsampling = Upsampling::new(8, 8, INPUT);
         // The left half.
-        let masks = GridMasks::new(&raster(&[[0.0, 0.0, 20.0, 20.0]]), Outside::Uniform, &upsampling).expect("a box");
-        let live = LiveParams { alpha: 0.5, lambda: 0.7, tau: 0.6 };
-        for (left, right, l_in, l_out) in
-            [(0.5, 0.25, -0.5, 0.25), (0.8, 0.1, -0.6, 0.1), (0.0, 1.0, 0.0, 1.0), (0.6, 0.0, -0.6, 0.0)]
-        {
-            let values: Vec<f64> = (0..64).map(|i| if i % 8 < 4 { left } else { right }).collect();
+        let masks = GridMasks::new(
+            &raster(&[[0.0, 0.0, 20.0, 20.0]]),
+            Outside::Uniform,
+            &upsampling,
+        )
+        .expect("a box");
+        let live = LiveParams {
+            alpha: 0.5,
+            lambda: 0.7,
+            tau: 0.6,
+        };
+        for (left, right, l_in, l_out) in [
+            (0.5, 0.25, -0.5, 0.25),
+            (0.8, 0.1, -0.6, 0.1),
+            (0.0, 1.0, 0.0, 1.0),
+            (0.6, 0.0, -0.6, 0.0),
+        ] {
+            let values: Vec<f64> = (0..64)
+                .map(|i| if i % 8 < 4 { left } else { right })
+                .collect();
             let plain = masks.losses(&map(&values), &live);
             let f = Tensor::from_slice(&values).view([1, 8, 8]);
-            let terms = attention_terms(&f, &MaskBatch::new(&[&masks], Kind::Double, Device::Cpu), &live);
+            let terms = attention_terms(
+                &f,
+                &MaskBatch::new(&[&masks], Kind::Double, Device::Cpu),
+                &live,
+            );
             let l_a = l_in + 0.7 * l_out;
             for (name, tensor, plain, expected) in [
                 ("l_in", &terms.l_in, plain.l_in, l_in),
                 ("l_out", &terms.l_out, plain.l_out, l_out),
                 ("l_a", &terms.l_a, plain.l_a, l_a),
             ] {
-                assert!((tensor.double_value(&[]) - expected).abs() < 1e-9, "{name} {left} {right}");
-                assert!((f64::from(plain) - expected).abs() < 1e-6, "{name} {left} {right}");
+                assert!(
+                    (tensor.double_value(&[]) - expected).abs() < 1e-9,
+                    "{name} {left} {right}"
+                );
+                assert!(
+                    (f64::from(plain) - expected).abs() < 1e-6,
+                    "{name} {left} {right}"
+                );
             }
         }
     }
@@ -357,7 +409,12 @@ mod tests {
     fn the_whole_loss() {
         let l_c = Tensor::from(2.0);
         let l_a = Tensor::from(-0.4);
-        for (alpha, with, without) in [(0.0, 2.0, 2.0), (0.5, 0.8, 1.0), (1.0, -0.4, 0.0), (0.25, 1.4, 1.5)] {
+        for (alpha, with, without) in [
+            (0.0, 2.0, 2.0),
+            (0.5, 0.8, 1.0),
+            (1.0, -0.4, 0.0),
+            (0.25, 1.4, 1.5),
+        ] {
             assert!((total(&l_c, Some(&l_a), alpha).double_value(&[]) - with).abs() < 1e-12);
             assert!((total(&l_c, None, alpha).double_value(&[]) - without).abs() < 1e-12);
         }
@@ -367,21 +424,26 @@ mod tests {
     fn a_box_over_everything_has_no_outside() {
         let upsampling = Upsampling::new(3, 3, INPUT);
         for outside in [Outside::Uniform, Outside::Distance] {
-            let masks =
-                GridMasks::new(&raster(&[[0.0, 0.0, 40.0, 20.0]]), outside, &upsampling).expect("a box");
+            let masks = GridMasks::new(&raster(&[[0.0, 0.0, 40.0, 20.0]]), outside, &upsampling)
+                .expect("a box");
             let losses = masks.losses(&map(&[1.0; 9]), &LiveParams::default());
             assert_eq!((losses.l_in, losses.l_out, losses.l_a), (-0.6, 0.0, -0.6));
         }
-        assert_eq!(GridMasks::new(&raster(&[]), Outside::Uniform, &upsampling), None);
+        assert_eq!(
+            GridMasks::new(&raster(&[]), Outside::Uniform, &upsampling),
+            None
+        );
     }
 
     fn torch_up(grid: &[f64], h: usize, w: usize, size: ImageSize) -> Tensor {
-        Tensor::from_slice(grid).view([1, 1, h as i64, w as i64]).upsample_bilinear2d(
-            [i64::from(size.height), i64::from(size.width)],
-            false,
-            None,
-            None,
-        )
+        Tensor::from_slice(grid)
+            .view([1, 1, h as i64, w as i64])
+            .upsample_bilinear2d(
+                [i64::from(size.height), i64::from(size.width)],
+                false,
+                None,
+                None,
+            )
     }
 
     fn some_boxes() -> impl Strategy<Value = Vec<[f64; 4]>> {
@@ -445,7 +507,11 @@ mod tests {
     /// against central differences.
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
-        let live = LiveParams { alpha: 0.6, lambda: 0.7, tau: 0.95 };
+        let live = LiveParams {
+            alpha: 0.6,
+            lambda: 0.7,
+            tau: 0.95,
+        };
         let upsampling = Upsampling::new(3, 3, INPUT);
         let masks: Vec<GridMasks> = [[3.0, 2.0, 21.0, 9.0], [20.0, 9.0, 40.0, 20.0]]
             .into_iter()
@@ -454,21 +520,31 @@ mod tests {
         let batch = MaskBatch::new(&masks.iter().collect::<Vec<_>>(), Kind::Double, Device::Cpu);
         let labels = Tensor::from_slice(&[1i64, 0]);
         let numbers = |n: usize, phase: f64| -> Vec<f64> {
-            (0..n).map(|i| ((i as f64 * 1.7 + phase).sin() + 0.3) * 0.8).collect()
+            (0..n)
+                .map(|i| ((i as f64 * 1.7 + phase).sin() + 0.3) * 0.8)
+                .collect()
         };
         for normalisation in [Normalisation::Max, Normalisation::MinMax] {
             let loss = |a: &Tensor, w: &Tensor| {
                 let weights = crate::grad_cam::pooled_linear_weights(w, &labels, a);
                 let f = normalise(&weighted_sum(a, &weights), normalisation);
-                let logits = a.mean_dim([2, 3].as_slice(), false, Kind::Double).matmul(&w.transpose(0, 1));
-                let l_c = logits.cross_entropy_for_logits(&labels);
-                total(&l_c, Some(&attention_terms(&f, &batch, &live).l_a), live.alpha)
+                let logits = a
+                    .mean_dim([2, 3].as_slice(), false, Kind::Double)
+                    .matmul(&w.transpose(0, 1));
+                // Not `cross_entropy_for_logits`, which computes in single precision.
+                let l_c = logits.log_softmax(-1, Kind::Double).nll_loss(&labels);
+                total(
+                    &l_c,
+                    Some(&attention_terms(&f, &batch, &live).l_a),
+                    live.alpha,
+                )
             };
             let shapes: [&[i64]; 2] = [&[2, 4, 3, 3], &[2, 4]];
             let points = [numbers(72, 0.4), numbers(8, 2.1)];
             let tensor = |i: usize, values: &[f64]| Tensor::from_slice(values).view(shapes[i]);
             let inputs = [0, 1].map(|i| tensor(i, &points[i]).set_requires_grad(true));
-            let gradients = Tensor::run_backward(&[loss(&inputs[0], &inputs[1])], &inputs, false, false);
+            let gradients =
+                Tensor::run_backward(&[loss(&inputs[0], &inputs[1])], &inputs, false, false);
             for i in 0..2 {
                 let gradient = Vec::<f64>::try_from(gradients[i].flatten(0, -1)).expect("numbers");
                 for (j, exact) in gradient.iter().enumerate() {
@@ -479,7 +555,10 @@ mod tests {
                     };
                     let h = 1e-6;
                     let difference = (at(h) - at(-h)) / (2.0 * h);
-                    assert!((exact - difference).abs() < 1e-7, "{normalisation:?} {i} {j}: {exact} {difference}");
+                    assert!(
+                        (exact - difference).abs() < 1e-7,
+                        "{normalisation:?} {i} {j}: {exact} {difference}"
+                    );
                 }
             }
         }

@@ -162,12 +162,28 @@ impl RunConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.live.check()?;
         in_range("input_size", f64::from(self.input_size), 32.0..=1024.0)?;
-        in_range("stage1_epochs", f64::from(self.stage1_epochs), 1.0..=10_000.0)?;
-        in_range("stage2_epochs", f64::from(self.stage2_epochs), 1.0..=10_000.0)?;
+        in_range(
+            "stage1_epochs",
+            f64::from(self.stage1_epochs),
+            1.0..=10_000.0,
+        )?;
+        in_range(
+            "stage2_epochs",
+            f64::from(self.stage2_epochs),
+            1.0..=10_000.0,
+        )?;
         in_range("patience", f64::from(self.patience), 1.0..=10_000.0)?;
         in_range("learning_rate", self.learning_rate, f64::MIN_POSITIVE..=1.0)?;
-        in_range("classes_per_batch", self.classes_per_batch as f64, 2.0..=1000.0)?;
-        in_range("images_per_class", self.images_per_class as f64, 1.0..=1000.0)
+        in_range(
+            "classes_per_batch",
+            self.classes_per_batch as f64,
+            2.0..=1000.0,
+        )?;
+        in_range(
+            "images_per_class",
+            self.images_per_class as f64,
+            1.0..=1000.0,
+        )
     }
 
     /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out.
@@ -180,7 +196,8 @@ impl RunConfig {
             .map(|(name, value)| (name.trim(), value.trim()))
             .filter(|(name, value)| !name.is_empty() && !value.is_empty())
             .ok_or_else(|| ConfigError::NotASetting(assignment.to_owned()))?;
-        let mut table = toml::Table::try_from(self).map_err(|e| ConfigError::Toml(e.to_string()))?;
+        let mut table =
+            toml::Table::try_from(self).map_err(|e| ConfigError::Toml(e.to_string()))?;
         let parsed = format!("value = {value}")
             .parse::<toml::Table>()
             .ok()
@@ -233,9 +250,16 @@ mod tests {
             },
         ] {
             let text = toml::to_string(&config).expect("serialises");
-            assert_eq!(toml::from_str::<RunConfig>(&text).expect("parses"), config, "{text}");
+            assert_eq!(
+                toml::from_str::<RunConfig>(&text).expect("parses"),
+                config,
+                "{text}"
+            );
         }
-        assert_eq!(toml::from_str::<RunConfig>("").expect("empty"), RunConfig::default());
+        assert_eq!(
+            toml::from_str::<RunConfig>("").expect("empty"),
+            RunConfig::default()
+        );
         assert!(toml::from_str::<RunConfig>("alhpa = 0.5").is_err());
     }
 
@@ -250,8 +274,17 @@ mod tests {
         );
         assert_eq!(config.with("seed=7").expect("seed").seed, 7);
         for wrong in [
-            "alpha", "alpha=", "=1", "alhpa=0.5", "alpha=2", "alpha=high", "lambda=-1", "lambda=nan",
-            "stage1_epochs=0", "seed=-1", "backbone=vgg",
+            "alpha",
+            "alpha=",
+            "=1",
+            "alhpa=0.5",
+            "alpha=2",
+            "alpha=high",
+            "lambda=-1",
+            "lambda=nan",
+            "stage1_epochs=0",
+            "seed=-1",
+            "backbone=vgg",
         ] {
             assert!(config.with(wrong).is_err(), "{wrong}");
         }

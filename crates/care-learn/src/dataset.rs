@@ -76,22 +76,42 @@ impl Dataset {
     /// How many images are decoded, or were found unreadable, and how many there are.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        (*self.shared.done.lock().unwrap_or_else(PoisonError::into_inner), self.shared.slots.len())
+        (
+            *self
+                .shared
+                .done
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+            self.shared.slots.len(),
+        )
     }
 
     /// Waits until these images are decoded. `go_on` is called every 50 ms; false ends the wait, and so the result.
     pub fn wait_for(&self, images: &[usize], mut go_on: impl FnMut() -> bool) -> bool {
-        let mut waiting = images.iter().filter(|i| self.shared.slots[**i].get().is_none()).peekable();
+        let mut waiting = images
+            .iter()
+            .filter(|i| self.shared.slots[**i].get().is_none())
+            .peekable();
         while waiting.peek().is_some() {
             if !go_on() {
                 return false;
             }
-            let done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = self
+                .shared
+                .done
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             // The lock is held when a slot is filled, so none can be between the look and the wait.
-            if waiting.peek().is_some_and(|i| self.shared.slots[**i].get().is_none()) {
+            if waiting
+                .peek()
+                .is_some_and(|i| self.shared.slots[**i].get().is_none())
+            {
                 drop(self.shared.filled.wait_timeout(done, TICK));
             }
-            while waiting.next_if(|i| self.shared.slots[**i].get().is_some()).is_some() {}
+            while waiting
+                .next_if(|i| self.shared.slots[**i].get().is_some())
+                .is_some()
+            {}
         }
         true
     }
@@ -105,7 +125,11 @@ impl Dataset {
     /// The images found unreadable so far, in order.
     #[must_use]
     pub fn not_read(&self) -> Vec<NotRead> {
-        self.shared.slots.iter().filter_map(|slot| slot.get()?.as_ref().err().cloned()).collect()
+        self.shared
+            .slots
+            .iter()
+            .filter_map(|slot| slot.get()?.as_ref().err().cloned())
+            .collect()
     }
 
     /// A batch [B, 3, H, W] of these images, normalised per channel, channels innermost in memory. Images that are
@@ -121,10 +145,15 @@ impl Dataset {
                 count += 1;
             }
         }
-        let constant = |values: [f32; 3]| Tensor::from_slice(&values.map(|v| v * 255.0)).to_device(device);
-        let nhwc = Tensor::from_data_size(&pixels, &[count, i64::from(height), i64::from(width), 3], Kind::Uint8)
-            .to_device(device)
-            .to_kind(Kind::Float);
+        let constant =
+            |values: [f32; 3]| Tensor::from_slice(&values.map(|v| v * 255.0)).to_device(device);
+        let nhwc = Tensor::from_data_size(
+            &pixels,
+            &[count, i64::from(height), i64::from(width), 3],
+            Kind::Uint8,
+        )
+        .to_device(device)
+        .to_kind(Kind::Float);
         ((nhwc - constant(MEAN)) / constant(STD)).permute([0, 3, 1, 2])
     }
 }
@@ -163,7 +192,12 @@ impl Shared {
         };
         // A decoder that panics on a malformed file must not leave the trainer waiting for it.
         std::panic::catch_unwind(|| decode::decode_resized(path, self.size))
-            .map_err(|_| not_read("The decoder failed on this file.".to_owned(), "Export the image again."))?
+            .map_err(|_| {
+                not_read(
+                    "The decoder failed on this file.".to_owned(),
+                    "Export the image again.",
+                )
+            })?
             .map(|image| image.into_raw())
             .map_err(|e| not_read(e.to_string(), e.advice()))
     }

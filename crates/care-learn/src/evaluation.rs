@@ -1,6 +1,5 @@
 //! What a model makes of images that it does not learn from.
 
-
 use care_data::ImageId;
 use tch::{Device, Kind, Tensor};
 
@@ -81,13 +80,17 @@ impl Viewer {
             }
             let labels: Vec<usize> = chunk.iter().map(|i| targets[*i].label).collect();
             let labels = label_tensor(&labels, self.device);
-            let (maps, logits) = self.cam.evaluate(network.backbone(), &data.batch(chunk, self.device), &labels);
+            let (maps, logits) =
+                self.cam
+                    .evaluate(network.backbone(), &data.batch(chunk, self.device), &labels);
             let maps = values(&maps);
             let probabilities = values(&logits.softmax(-1, Kind::Float));
             let area = maps.len() / chunk.len();
             let classes = probabilities.len() / chunk.len();
-            for ((image, map), probabilities) in
-                chunk.iter().zip(maps.chunks_exact(area)).zip(probabilities.chunks_exact(classes))
+            for ((image, map), probabilities) in chunk
+                .iter()
+                .zip(maps.chunks_exact(area))
+                .zip(probabilities.chunks_exact(classes))
             {
                 let target = &targets[*image];
                 let exact: Vec<f64> = map.iter().map(|v| f64::from(*v)).collect();
@@ -122,8 +125,13 @@ impl Viewer {
                 return None;
             }
             let best = tch::no_grad(|| {
-                let activations = network.backbone().features(&data.batch(chunk, self.device), false);
-                network.backbone().head(&activations, false).argmax(-1, false)
+                let activations = network
+                    .backbone()
+                    .features(&data.batch(chunk, self.device), false);
+                network
+                    .backbone()
+                    .head(&activations, false)
+                    .argmax(-1, false)
             });
             predicted.extend(integers(&best).into_iter().map(|class| class as usize));
         }
@@ -131,9 +139,11 @@ impl Viewer {
     }
 }
 
-
 fn values(tensor: &Tensor) -> Vec<f32> {
-    let tensor = tensor.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let tensor = tensor
+        .to_kind(Kind::Float)
+        .to_device(Device::Cpu)
+        .contiguous();
     let mut values = vec![0.0; tensor.numel()];
     tensor.copy_data(&mut values, tensor.numel());
     values
@@ -145,4 +155,3 @@ fn integers(tensor: &Tensor) -> Vec<i64> {
     tensor.copy_data(&mut values, tensor.numel());
     values
 }
-

@@ -132,8 +132,14 @@ pub struct EpochMetrics {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
-    Live { from: LiveParams, to: LiveParams },
-    Boxes { image: ImageId, boxes: Vec<BoundingBox> },
+    Live {
+        from: LiveParams,
+        to: LiveParams,
+    },
+    Boxes {
+        image: ImageId,
+        boxes: Vec<BoundingBox>,
+    },
     StageTwo,
 }
 
@@ -172,7 +178,10 @@ pub struct Results {
 impl Results {
     #[must_use]
     pub fn summary(&self, role: ModelRole) -> Option<&Summary> {
-        self.summaries.iter().find(|(r, _)| *r == role).map(|(_, summary)| summary)
+        self.summaries
+            .iter()
+            .find(|(r, _)| *r == role)
+            .map(|(_, summary)| summary)
     }
 }
 
@@ -191,17 +200,28 @@ pub struct RecordedChange {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainerEvent {
     /// Images are being decoded.
-    Loading { done: usize, total: usize },
+    Loading {
+        done: usize,
+        total: usize,
+    },
     /// All are decoded; those that could not be are left out of the run. Training has begun by then.
-    Loaded { not_read: Vec<NotRead> },
+    Loaded {
+        not_read: Vec<NotRead>,
+    },
     /// The first come while images are still being decoded. May be dropped when the listener is slow; the run's own
     /// file is complete.
     Step(StepMetrics),
     Epoch(EpochMetrics),
     Film(FilmFrame),
-    Changed { epoch: f32, step: u32, change: Change },
+    Changed {
+        epoch: f32,
+        step: u32,
+        change: Change,
+    },
     /// The test part is being scored.
-    Evaluating { role: ModelRole },
+    Evaluating {
+        role: ModelRole,
+    },
     Ended(Outcome),
 }
 
@@ -211,7 +231,10 @@ pub enum TrainerCommand {
     /// Takes effect at the next step.
     Live(LiveParams),
     /// The image's boxes are now these, in pixels of the image as shown.
-    Boxes { image: ImageId, boxes: Vec<BoundingBox> },
+    Boxes {
+        image: ImageId,
+        boxes: Vec<BoundingBox>,
+    },
     Pause,
     Resume,
 }

@@ -52,14 +52,21 @@ impl FilmRecorder {
             self.film.frames.extend_from_slice(frames);
         }
         self.refreshes += 1;
-        if ModelRole::ALL.iter().any(|role| self.of(*role) > MAX_FRAMES) {
+        if ModelRole::ALL
+            .iter()
+            .any(|role| self.of(*role) > MAX_FRAMES)
+        {
             self.thin();
         }
         self.next = Instant::now() + REFRESH.max(cost * SHARE);
     }
 
     fn of(&self, role: ModelRole) -> usize {
-        self.film.frames.iter().filter(|frame| frame.role == role).count()
+        self.film
+            .frames
+            .iter()
+            .filter(|frame| frame.role == role)
+            .count()
     }
 
     /// Leaves out every second frame of each model, and from now on takes half as many. The first one stays.
@@ -88,10 +95,19 @@ mod tests {
                 epoch: 0.0,
                 images: vec![],
             };
-            recorder.push(&[frame(ModelRole::Control), frame(ModelRole::Care)], Duration::ZERO, false);
+            recorder.push(
+                &[frame(ModelRole::Control), frame(ModelRole::Care)],
+                Duration::ZERO,
+                false,
+            );
         }
-        let steps: Vec<u32> =
-            recorder.film.frames.iter().filter(|f| f.role == ModelRole::Care).map(|f| f.step).collect();
+        let steps: Vec<u32> = recorder
+            .film
+            .frames
+            .iter()
+            .filter(|f| f.role == ModelRole::Care)
+            .map(|f| f.step)
+            .collect();
         assert!((MAX_FRAMES / 2..=MAX_FRAMES).contains(&steps.len()));
         assert_eq!(steps[0], 0);
         assert!(steps.is_sorted() && steps.last().is_some_and(|last| *last > 4900));

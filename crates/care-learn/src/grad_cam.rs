@@ -40,7 +40,12 @@ impl GradCam {
     ) -> Tensor {
         let weights = match backbone.pooled_linear() {
             Some(linear) => pooled_linear_weights(linear, labels, activations),
-            None => head_weights(activations, logits, labels, self.weights == CamWeights::Exact),
+            None => head_weights(
+                activations,
+                logits,
+                labels,
+                self.weights == CamWeights::Exact,
+            ),
         };
         let weights = match self.weights {
             CamWeights::Exact => weights,
@@ -51,12 +56,20 @@ impl GradCam {
 
     /// F [B, h, w] and logits [B, C] in evaluation mode, without a graph, for images [B, 3, H, W].
     #[must_use]
-    pub fn evaluate(self, backbone: &dyn Backbone, images: &Tensor, labels: &Tensor) -> (Tensor, Tensor) {
+    pub fn evaluate(
+        self,
+        backbone: &dyn Backbone,
+        images: &Tensor,
+        labels: &Tensor,
+    ) -> (Tensor, Tensor) {
         let activations = tch::no_grad(|| backbone.features(images, false));
         if backbone.pooled_linear().is_some() {
             return tch::no_grad(|| {
                 let logits = backbone.head(&activations, false);
-                (self.attention(backbone, &activations, &logits, labels), logits)
+                (
+                    self.attention(backbone, &activations, &logits, labels),
+                    logits,
+                )
             });
         }
         let constant = Self {
@@ -82,8 +95,15 @@ pub fn pooled_linear_weights(linear: &Tensor, labels: &Tensor, activations: &Ten
 /// w [B, K] of any head, by differentiating it. In evaluation mode nothing couples the images of a batch, so the
 /// gradient of the batch's sum holds each image's own.
 #[must_use]
-pub fn head_weights(activations: &Tensor, logits: &Tensor, labels: &Tensor, create_graph: bool) -> Tensor {
-    let score = logits.gather(1, &labels.unsqueeze(1), false).sum(logits.kind());
+pub fn head_weights(
+    activations: &Tensor,
+    logits: &Tensor,
+    labels: &Tensor,
+    create_graph: bool,
+) -> Tensor {
+    let score = logits
+        .gather(1, &labels.unsqueeze(1), false)
+        .sum(logits.kind());
     let gradients = Tensor::run_backward(&[score], &[activations], true, create_graph);
     gradients[0].mean_dim([2, 3].as_slice(), false, activations.kind())
 }
@@ -93,7 +113,10 @@ pub fn head_weights(activations: &Tensor, logits: &Tensor, labels: &Tensor, crea
 pub fn weighted_sum(activations: &Tensor, weights: &Tensor) -> Tensor {
     let size = activations.size();
     let flat = activations.flatten(2, 3);
-    weights.unsqueeze(1).bmm(&flat).view([size[0], size[2], size[3]])
+    weights
+        .unsqueeze(1)
+        .bmm(&flat)
+        .view([size[0], size[2], size[3]])
 }
 
 /// F in 0..=1 from a weighted sum [B, h, w].
@@ -113,7 +136,9 @@ pub fn normalise(raw: &Tensor, normalisation: Normalisation) -> Tensor {
 #[must_use]
 pub fn label_tensor(labels: &[usize], device: tch::Device) -> Tensor {
     let labels: Vec<i64> = labels.iter().map(|l| *l as i64).collect();
-    Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(device)
+    Tensor::from_slice(&labels)
+        .to_kind(Kind::Int64)
+        .to_device(device)
 }
 
 #[cfg(test)]
@@ -136,7 +161,9 @@ mod tests {
         }
 
         fn head(&self, activations: &Tensor, _train: bool) -> Tensor {
-            activations.mean_dim([2, 3].as_slice(), false, activations.kind()).matmul(&self.linear.transpose(0, 1))
+            activations
+                .mean_dim([2, 3].as_slice(), false, activations.kind())
+                .matmul(&self.linear.transpose(0, 1))
         }
 
         fn pooled_linear(&self) -> Option<&Tensor> {
@@ -156,17 +183,29 @@ mod tests {
     #[test]
     fn a_map_computed_by_hand() {
         // Two channels of 2 x 2; weights 4 and -8 over 4 places.
-        let activations = Tensor::from_slice(&[1.0, 2.0, 3.0, 0.0, 0.5, 0.0, 0.0, 2.0]).view([1, 2, 2, 2]);
+        let activations =
+            Tensor::from_slice(&[1.0, 2.0, 3.0, 0.0, 0.5, 0.0, 0.0, 2.0]).view([1, 2, 2, 2]);
         let linear = Tensor::from_slice(&[0.0, 0.0, 4.0, -8.0]).view([2, 2]);
         let labels = Tensor::from_slice(&[1i64]);
         let weights = pooled_linear_weights(&linear, &labels, &activations);
         assert_eq!(weights, Tensor::from_slice(&[1.0, -2.0]).view([1, 2]));
         let raw = weighted_sum(&activations, &weights);
-        assert_eq!(raw, Tensor::from_slice(&[0.0, 2.0, 3.0, -4.0]).view([1, 2, 2]));
+        assert_eq!(
+            raw,
+            Tensor::from_slice(&[0.0, 2.0, 3.0, -4.0]).view([1, 2, 2])
+        );
         let f = normalise(&raw, Normalisation::Max);
-        assert!(close(&f, &Tensor::from_slice(&[0.0, 2.0 / 3.0, 1.0, 0.0]).view([1, 2, 2]), 1e-7));
+        assert!(close(
+            &f,
+            &Tensor::from_slice(&[0.0, 2.0 / 3.0, 1.0, 0.0]).view([1, 2, 2]),
+            1e-7
+        ));
         let f = normalise(&raw, Normalisation::MinMax);
-        assert!(close(&f, &Tensor::from_slice(&[4.0 / 7.0, 6.0 / 7.0, 1.0, 0.0]).view([1, 2, 2]), 1e-7));
+        assert!(close(
+            &f,
+            &Tensor::from_slice(&[4.0 / 7.0, 6.0 / 7.0, 1.0, 0.0]).view([1, 2, 2]),
+            1e-7
+        ));
     }
 
     /// Maps, and the loss's gradients through exact and constant weights, by either way to w_k.
@@ -178,7 +217,10 @@ mod tests {
             (Normalisation::MinMax, CamWeights::Exact),
             (Normalisation::MinMax, CamWeights::Constant),
         ] {
-            let cam = GradCam { normalisation, weights };
+            let cam = GradCam {
+                normalisation,
+                weights,
+            };
             let labels = Tensor::from_slice(&[2i64, 0, 1]);
             let run = |says_so| {
                 let linear = numbers(&[3, 5], 0.7).set_requires_grad(true);
@@ -187,9 +229,15 @@ mod tests {
                 let activations = backbone.features(&images, true);
                 let logits = backbone.head(&activations, true);
                 let f = cam.attention(&backbone, &activations, &logits, &labels);
-                let loss = (&f * numbers(&[3, 4, 6], 1.9)).sum(Kind::Double) + logits.square().mean(Kind::Double);
-                let gradients = Tensor::run_backward(&[loss], &[&images, &backbone.linear], false, false);
-                (f, gradients, cam.evaluate(&backbone, &images.detach(), &labels).0)
+                let loss = (&f * numbers(&[3, 4, 6], 1.9)).sum(Kind::Double)
+                    + logits.square().mean(Kind::Double);
+                let gradients =
+                    Tensor::run_backward(&[loss], &[&images, &backbone.linear], false, false);
+                (
+                    f,
+                    gradients,
+                    cam.evaluate(&backbone, &images.detach(), &labels).0,
+                )
             };
             let (closed, closed_gradients, closed_seen) = run(true);
             let (auto, auto_gradients, auto_seen) = run(false);
@@ -206,13 +254,22 @@ mod tests {
         let labels = Tensor::from_slice(&[1i64]);
         let gradient = |weights| {
             let linear = numbers(&[2, 3], 0.7).set_requires_grad(true);
-            let backbone = Pooled { linear, says_so: true };
+            let backbone = Pooled {
+                linear,
+                says_so: true,
+            };
             let activations = numbers(&[1, 3, 4, 4], 0.3).relu();
             let logits = backbone.head(&activations, true);
-            let cam = GradCam { weights, ..GradCam::default() };
+            let cam = GradCam {
+                weights,
+                ..GradCam::default()
+            };
             let f = cam.attention(&backbone, &activations, &logits, &labels);
             let loss = f.get(0).get(0).sum(Kind::Double) + logits.sum(Kind::Double) * 0.0;
-            Tensor::run_backward(&[loss], &[&backbone.linear], false, false)[0].abs().max().double_value(&[])
+            Tensor::run_backward(&[loss], &[&backbone.linear], false, false)[0]
+                .abs()
+                .max()
+                .double_value(&[])
         };
         assert!(gradient(CamWeights::Exact) > 1e-3);
         assert_eq!(gradient(CamWeights::Constant), 0.0);
@@ -224,22 +281,34 @@ mod tests {
             for value in [0.0, 1.0, -1.0, 1e-30] {
                 let raw = Tensor::full([2, 3, 3], value, F64).set_requires_grad(true);
                 let f = normalise(&raw, normalisation);
-                assert_eq!(f.abs().max().double_value(&[]), 0.0, "{normalisation:?} {value}");
-                let gradient = &Tensor::run_backward(&[f.sum(Kind::Double)], &[&raw], false, false)[0];
-                assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{normalisation:?} {value}");
+                assert_eq!(
+                    f.abs().max().double_value(&[]),
+                    0.0,
+                    "{normalisation:?} {value}"
+                );
+                let gradient =
+                    &Tensor::run_backward(&[f.sum(Kind::Double)], &[&raw], false, false)[0];
+                assert!(
+                    gradient.isfinite().all().int64_value(&[]) == 1,
+                    "{normalisation:?} {value}"
+                );
             }
         }
     }
 
     #[test]
     fn an_images_map_depends_on_that_image_alone() {
-        let backbone = Pooled { linear: numbers(&[3, 5], 0.7), says_so: false };
+        let backbone = Pooled {
+            linear: numbers(&[3, 5], 0.7),
+            says_so: false,
+        };
         let images = numbers(&[4, 5, 3, 3], 0.1);
         let labels = Tensor::from_slice(&[2i64, 0, 1, 1]);
         let together = GradCam::default().evaluate(&backbone, &images, &labels).0;
         for i in 0..4 {
-            let alone =
-                GradCam::default().evaluate(&backbone, &images.narrow(0, i, 1), &labels.narrow(0, i, 1)).0;
+            let alone = GradCam::default()
+                .evaluate(&backbone, &images.narrow(0, i, 1), &labels.narrow(0, i, 1))
+                .0;
             assert!(close(&together.narrow(0, i, 1), &alone, 1e-12));
         }
     }

@@ -60,7 +60,11 @@ pub struct AttentionScore {
 
 /// Scores a map (h x w, row by row) against the boxes; none without a box or with a flat map.
 #[must_use]
-pub fn attention_score(map: &[f64], raster: &Raster, upsampling: &Upsampling) -> Option<AttentionScore> {
+pub fn attention_score(
+    map: &[f64],
+    raster: &Raster,
+    upsampling: &Upsampling,
+) -> Option<AttentionScore> {
     if raster.is_empty() {
         return None;
     }
@@ -68,7 +72,10 @@ pub fn attention_score(map: &[f64], raster: &Raster, upsampling: &Upsampling) ->
     let whole: f64 = enlarged.iter().sum();
     let inside = raster.inside();
     let within: f64 = inside.iter().zip(&enlarged).map(|(m, f)| m * f).sum();
-    let (peak, _) = enlarged.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+    let (peak, _) = enlarged
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))?;
     (whole > 0.0).then(|| AttentionScore {
         energy: within / whole,
         hit: inside[peak] > 0.0,
@@ -107,7 +114,11 @@ pub fn summarise(labels: &[usize], images: &[ImageAttention], rare: &[bool], see
         }
     }
     let one = |values: &[f64]| estimate(&[values], seed);
-    let classes: Vec<&[f64]> = by_class.iter().map(Vec::as_slice).filter(|c| !c.is_empty()).collect();
+    let classes: Vec<&[f64]> = by_class
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|c| !c.is_empty())
+        .collect();
     Summary {
         recalls: by_class.iter().map(|class| one(class)).collect(),
         rare_recall: one(&of_rare),
@@ -221,7 +232,11 @@ mod tests {
     #[test]
     fn a_class_without_test_images_has_no_recall() {
         let summary = summarise(&[0], &[image(&[0.6, 0.4], None)], &[false, true], 0);
-        assert!(summary.recalls[1].is_none() && summary.rare_recall.is_none() && summary.energy.is_none());
+        assert!(
+            summary.recalls[1].is_none()
+                && summary.rare_recall.is_none()
+                && summary.energy.is_none()
+        );
         assert_eq!(summary.mca.map(|m| m.value), Some(1.0));
     }
 
@@ -230,7 +245,10 @@ mod tests {
         let values: Vec<f64> = (0..100).map(|i| f64::from(u8::from(i < 70))).collect();
         let e = estimate(&[&values], 1).expect("has images");
         // Binomial(100, 0.7): 2.5 % and 97.5 % are 61 and 79.
-        assert!((e.low - 0.61).abs() < 0.015 && (e.high - 0.79).abs() < 0.015, "{e:?}");
+        assert!(
+            (e.low - 0.61).abs() < 0.015 && (e.high - 0.79).abs() < 0.015,
+            "{e:?}"
+        );
         assert_eq!(estimate(&[&values], 1), estimate(&[&values], 1));
         let sure = estimate(&[&[1.0; 60]], 1).expect("has images");
         assert_eq!((sure.low, sure.high), (1.0, 1.0));
@@ -239,9 +257,13 @@ mod tests {
     #[test]
     fn mcnemar() {
         // Of n discordant pairs, k on one side: twice the binomial tail.
-        for (first_only, second_only, p) in
-            [(0, 0, 1.0), (0, 5, 0.0625), (1, 9, 22.0 / 1024.0), (5, 5, 1.0), (10, 2, 158.0 / 4096.0)]
-        {
+        for (first_only, second_only, p) in [
+            (0, 0, 1.0),
+            (0, 5, 0.0625),
+            (1, 9, 22.0 / 1024.0),
+            (5, 5, 1.0),
+            (10, 2, 158.0 / 4096.0),
+        ] {
             let mut first = vec![true; 3];
             let mut second = vec![true; 3];
             first.extend(vec![true; first_only]);
@@ -249,7 +271,11 @@ mod tests {
             first.extend(vec![false; second_only]);
             second.extend(vec![true; second_only]);
             let test = mcnemar_exact(&first, &second);
-            assert!((test.p - p).abs() < 1e-12, "{first_only} {second_only}: {} not {p}", test.p);
+            assert!(
+                (test.p - p).abs() < 1e-12,
+                "{first_only} {second_only}: {} not {p}",
+                test.p
+            );
             assert_eq!(test.n as usize, 3 + first_only + second_only);
         }
         let many = mcnemar_exact(&[true; 5000], &[false; 5000]);

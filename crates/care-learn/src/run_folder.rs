@@ -25,7 +25,8 @@ use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::event::{
-    AttentionMap, EpochMetrics, FilmFrame, ImageAttention, ModelRole, RecordedChange, Results, StepMetrics,
+    AttentionMap, EpochMetrics, FilmFrame, ImageAttention, ModelRole, RecordedChange, Results,
+    StepMetrics,
 };
 
 /// A file of a run that could not be read or written.
@@ -67,7 +68,9 @@ impl RunFolder {
     /// Where the folder is missing.
     pub fn open(dir: &Path) -> Result<Self, RunFolderError> {
         if dir.is_dir() {
-            Ok(Self { dir: dir.to_owned() })
+            Ok(Self {
+                dir: dir.to_owned(),
+            })
         } else {
             Err(RunFolderError::Read {
                 path: dir.to_owned(),
@@ -94,7 +97,10 @@ impl RunFolder {
     pub fn epochs(&self) -> Result<Vec<EpochMetrics>, RunFolderError> {
         let path = self.dir.join("epochs.csv");
         let mut reader = csv::Reader::from_path(&path).map_err(|e| read_error(&path, e))?;
-        reader.deserialize().map(|row| row.map_err(|e| read_error(&path, e))).collect()
+        reader
+            .deserialize()
+            .map(|row| row.map_err(|e| read_error(&path, e)))
+            .collect()
     }
 
     /// # Errors
@@ -229,18 +235,27 @@ impl RunWriter {
                 l_out: losses.attention.map(|a| a.l_out),
                 l_a: losses.attention.map(|a| a.l_a),
             };
-            self.steps.serialize(row).map_err(|e| self.csv_error("steps.csv", e))?;
+            self.steps
+                .serialize(row)
+                .map_err(|e| self.csv_error("steps.csv", e))?;
         }
-        self.steps.flush().map_err(|e| self.write_error("steps.csv", e))
+        self.steps
+            .flush()
+            .map_err(|e| self.write_error("steps.csv", e))
     }
 
     pub(crate) fn epoch(&mut self, metrics: &EpochMetrics) -> Result<(), RunFolderError> {
-        self.epochs.serialize(metrics).map_err(|e| self.csv_error("epochs.csv", e))?;
-        self.epochs.flush().map_err(|e| self.write_error("epochs.csv", e))
+        self.epochs
+            .serialize(metrics)
+            .map_err(|e| self.csv_error("epochs.csv", e))?;
+        self.epochs
+            .flush()
+            .map_err(|e| self.write_error("epochs.csv", e))
     }
 
     pub(crate) fn change(&mut self, change: &RecordedChange) -> Result<(), RunFolderError> {
-        let mut line = serde_json::to_vec(change).map_err(|e| self.write_error("changes.jsonl", e.into()))?;
+        let mut line =
+            serde_json::to_vec(change).map_err(|e| self.write_error("changes.jsonl", e.into()))?;
         line.push(b'\n');
         self.changes
             .write_all(&line)
@@ -250,12 +265,25 @@ impl RunWriter {
 
     pub(crate) fn film(&self, film: &Film) -> Result<(), RunFolderError> {
         let path = self.dir.join("film.safetensors");
-        let images: Vec<&ImageAttention> = film.frames.iter().flat_map(|frame| &frame.images).collect();
+        let images: Vec<&ImageAttention> =
+            film.frames.iter().flat_map(|frame| &frame.images).collect();
         let mut tensors = Columns::of(&images).tensors("", &[film.frames.len(), film.watch.len()]);
         let per_frame = [film.frames.len()];
-        tensors.push(owned_f32("frame.epoch", &per_frame, film.frames.iter().map(|f| f.epoch)));
-        tensors.push(owned_i64("frame.step", &per_frame, film.frames.iter().map(|f| i64::from(f.step))));
-        tensors.push(owned_u8("frame.model", &per_frame, film.frames.iter().map(|f| f.role as u8)));
+        tensors.push(owned_f32(
+            "frame.epoch",
+            &per_frame,
+            film.frames.iter().map(|f| f.epoch),
+        ));
+        tensors.push(owned_i64(
+            "frame.step",
+            &per_frame,
+            film.frames.iter().map(|f| i64::from(f.step)),
+        ));
+        tensors.push(owned_u8(
+            "frame.model",
+            &per_frame,
+            film.frames.iter().map(|f| f.role as u8),
+        ));
         self.tensors(&path, &tensors)
     }
 
@@ -276,8 +304,8 @@ impl RunWriter {
 
     pub(crate) fn results(&self, results: &Results) -> Result<(), RunFolderError> {
         let path = self.dir.join("results.json");
-        let text =
-            serde_json::to_vec_pretty(results).map_err(|e| self.write_error("results.json", e.into()))?;
+        let text = serde_json::to_vec_pretty(results)
+            .map_err(|e| self.write_error("results.json", e.into()))?;
         write_whole(&path, &text)
     }
 
@@ -296,15 +324,32 @@ impl RunWriter {
         };
         let views = tensors
             .iter()
-            .map(|t| Ok((t.name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
+            .map(|t| {
+                Ok((
+                    t.name.as_str(),
+                    TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?,
+                ))
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         let note = HashMap::from([
-            ("models".to_owned(), "0 before, 1 control, 2 CARE".to_owned()),
-            ("hit".to_owned(), "1 yes, 0 no, 2 not defined (no box, or a flat map)".to_owned()),
-            ("energy".to_owned(), "share of the attention in the boxes, NaN where not defined".to_owned()),
+            (
+                "models".to_owned(),
+                "0 before, 1 control, 2 CARE".to_owned(),
+            ),
+            (
+                "hit".to_owned(),
+                "1 yes, 0 no, 2 not defined (no box, or a flat map)".to_owned(),
+            ),
+            (
+                "energy".to_owned(),
+                "share of the attention in the boxes, NaN where not defined".to_owned(),
+            ),
         ]);
-        write_whole(path, &safetensors::serialize(views, Some(note)).map_err(failed)?)
+        write_whole(
+            path,
+            &safetensors::serialize(views, Some(note)).map_err(failed)?,
+        )
     }
 
     fn write_error(&self, name: &str, source: io::Error) -> RunFolderError {
@@ -346,11 +391,21 @@ struct OwnedTensor {
 }
 
 fn owned_f32(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> OwnedTensor {
-    owned(name, Dtype::F32, shape, values.flat_map(f32::to_le_bytes).collect())
+    owned(
+        name,
+        Dtype::F32,
+        shape,
+        values.flat_map(f32::to_le_bytes).collect(),
+    )
 }
 
 fn owned_i64(name: &str, shape: &[usize], values: impl Iterator<Item = i64>) -> OwnedTensor {
-    owned(name, Dtype::I64, shape, values.flat_map(i64::to_le_bytes).collect())
+    owned(
+        name,
+        Dtype::I64,
+        shape,
+        values.flat_map(i64::to_le_bytes).collect(),
+    )
 }
 
 fn owned_u8(name: &str, shape: &[usize], values: impl Iterator<Item = u8>) -> OwnedTensor {
@@ -385,10 +440,19 @@ impl Columns {
         Self {
             ids: images.iter().map(|i| i.image.0).collect(),
             grid: first.map_or([0, 0], |i| [i.map.height, i.map.width]),
-            maps: images.iter().flat_map(|i| i.map.values.iter().copied()).collect(),
+            maps: images
+                .iter()
+                .flat_map(|i| i.map.values.iter().copied())
+                .collect(),
             num_classes: first.map_or(0, |i| i.probabilities.len()),
-            probabilities: images.iter().flat_map(|i| i.probabilities.iter().copied()).collect(),
-            energy: images.iter().map(|i| i.energy.unwrap_or(f32::NAN)).collect(),
+            probabilities: images
+                .iter()
+                .flat_map(|i| i.probabilities.iter().copied())
+                .collect(),
+            energy: images
+                .iter()
+                .map(|i| i.energy.unwrap_or(f32::NAN))
+                .collect(),
             hit: images.iter().map(|i| i.hit.map_or(2, u8::from)).collect(),
         }
     }
@@ -400,7 +464,11 @@ impl Columns {
         vec![
             owned_i64(&name("image"), &shape(&[]), self.ids.iter().copied()),
             owned_f32(&name("map"), &shape(&self.grid), self.maps.iter().copied()),
-            owned_f32(&name("probability"), &shape(&[self.num_classes]), self.probabilities.iter().copied()),
+            owned_f32(
+                &name("probability"),
+                &shape(&[self.num_classes]),
+                self.probabilities.iter().copied(),
+            ),
             owned_f32(&name("energy"), &shape(&[]), self.energy.iter().copied()),
             owned_u8(&name("hit"), &shape(&[]), self.hit.iter().copied()),
         ]
@@ -420,7 +488,9 @@ impl Columns {
             num_classes: probability_shape.last().copied().unwrap_or(0),
             probabilities,
             energy: floats(&file, &format!("{prefix}energy"))?.1,
-            hit: view(&file, &format!("{prefix}hit"), Dtype::U8)?.data().to_vec(),
+            hit: view(&file, &format!("{prefix}hit"), Dtype::U8)?
+                .data()
+                .to_vec(),
         })
     }
 
@@ -442,7 +512,8 @@ impl Columns {
                     width: self.grid[1],
                     values: self.maps[i * area..(i + 1) * area].to_vec(),
                 },
-                probabilities: self.probabilities[i * self.num_classes..(i + 1) * self.num_classes].to_vec(),
+                probabilities: self.probabilities[i * self.num_classes..(i + 1) * self.num_classes]
+                    .to_vec(),
                 energy: Some(self.energy[i]).filter(|e| !e.is_nan()),
                 hit: match self.hit[i] {
                     0 => Some(false),
@@ -496,7 +567,10 @@ fn view<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<TensorVi
 fn floats(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
     let view = view(file, name, Dtype::F32)?;
     let (values, _) = view.data().as_chunks::<4>();
-    Ok((view.shape().to_vec(), values.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+    Ok((
+        view.shape().to_vec(),
+        values.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    ))
 }
 
 fn integers(file: &SafeTensors, name: &str) -> Result<Vec<i64>, String> {

@@ -18,9 +18,17 @@ pub struct Sampler {
 impl Sampler {
     /// `members[c]` are the samples of class c; classes without any are passed over.
     #[must_use]
-    pub fn new(members: Vec<Vec<usize>>, classes_per_batch: usize, images_per_class: usize, seed: u64) -> Self {
-        let classes: Vec<Round> =
-            members.into_iter().filter(|class| !class.is_empty()).map(Round::new).collect();
+    pub fn new(
+        members: Vec<Vec<usize>>,
+        classes_per_batch: usize,
+        images_per_class: usize,
+        seed: u64,
+    ) -> Self {
+        let classes: Vec<Round> = members
+            .into_iter()
+            .filter(|class| !class.is_empty())
+            .map(Round::new)
+            .collect();
         Self {
             order: Round::new((0..classes.len()).collect()),
             classes_per_batch: classes_per_batch.min(classes.len()),
@@ -35,15 +43,16 @@ impl Sampler {
     pub fn steps_per_epoch(&self) -> u32 {
         let images: usize = self.classes.iter().map(|class| class.members.len()).sum();
         let batch = (self.classes_per_batch * self.images_per_class).max(1);
-        u32::try_from(images.div_ceil(batch)).unwrap_or(u32::MAX).max(1)
+        u32::try_from(images.div_ceil(batch))
+            .unwrap_or(u32::MAX)
+            .max(1)
     }
 
     /// The samples of the next batch.
     pub fn next_batch(&mut self) -> Vec<usize> {
         let mut batch = Vec::with_capacity(self.classes_per_batch * self.images_per_class);
-        for _ in 0..self.classes_per_batch {
-            let class = self.order.draw(&mut self.rng);
-            batch.extend((0..self.images_per_class).map(|_| self.classes[class].draw(&mut self.rng)));
+        for class in self.order.draw(self.classes_per_batch, &mut self.rng) {
+            batch.extend(self.classes[class].draw(self.images_per_class, &mut self.rng));
         }
         batch
     }
@@ -71,13 +80,19 @@ impl Round {
         }
     }
 
-    fn draw(&mut self, rng: &mut impl Rng) -> usize {
-        if self.next >= self.members.len() {
-            self.members.shuffle(rng);
-            self.next = 0;
+    /// The next `n`. None comes twice while there are others.
+    fn draw(&mut self, n: usize, rng: &mut impl Rng) -> Vec<usize> {
+        let mut drawn = Vec::with_capacity(n);
+        for _ in 0..n {
+            if self.next >= self.members.len() {
+                self.members.shuffle(rng);
+                self.members.sort_by_key(|member| drawn.contains(member));
+                self.next = 0;
+            }
+            drawn.push(self.members[self.next]);
+            self.next += 1;
         }
-        self.next += 1;
-        self.members[self.next - 1]
+        drawn
     }
 
     fn bring_forward(&mut self, member: usize) {
@@ -107,14 +122,22 @@ mod tests {
 
     #[test]
     fn batches_hold_k_of_each_of_p_classes() {
-        for (sizes, p, k) in [(&[32, 12, 2][..], 3, 4), (&[5, 5, 5, 5, 5], 2, 3), (&[3, 0, 1], 8, 2)] {
+        for (sizes, p, k) in [
+            (&[32, 12, 2][..], 3, 4),
+            (&[5, 5, 5, 5, 5], 2, 3),
+            (&[3, 0, 1], 8, 2),
+        ] {
             let (mut sampler, owner) = sampler(sizes, p, k, 1);
             let p = p.min(sizes.iter().filter(|n| **n > 0).count());
             for _ in 0..50 {
                 let batch = sampler.next_batch();
                 let mut counts = vec![0; sizes.len()];
                 batch.iter().for_each(|s| counts[owner[*s]] += 1);
-                assert_eq!(counts.iter().filter(|n| **n == k).count(), p, "{sizes:?} {counts:?}");
+                assert_eq!(
+                    counts.iter().filter(|n| **n == k).count(),
+                    p,
+                    "{sizes:?} {counts:?}"
+                );
                 assert_eq!(batch.len(), p * k);
             }
         }
@@ -123,7 +146,10 @@ mod tests {
     #[test]
     fn every_image_comes_before_one_comes_again() {
         let (mut sampler, _) = sampler(&[8, 12], 2, 4, 3);
-        let drawn: Vec<usize> = (0..6).flat_map(|_| sampler.next_batch()).filter(|s| *s < 8).collect();
+        let drawn: Vec<usize> = (0..6)
+            .flat_map(|_| sampler.next_batch())
+            .filter(|s| *s < 8)
+            .collect();
         for round in drawn.chunks(8) {
             let mut round = round.to_vec();
             round.sort_unstable();
@@ -135,7 +161,9 @@ mod tests {
     fn the_seed_decides() {
         let draw = |seed| {
             let (mut sampler, _) = sampler(&[20, 7], 2, 4, seed);
-            (0..10).flat_map(|_| sampler.next_batch()).collect::<Vec<_>>()
+            (0..10)
+                .flat_map(|_| sampler.next_batch())
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));
         assert_ne!(draw(5), draw(6));
@@ -149,14 +177,20 @@ mod tests {
                 (0..drawn_before).for_each(|_| drop(sampler.next_batch()));
                 sampler.next_batch();
                 sampler.bring_forward(sample);
-                assert!(sampler.next_batch().contains(&sample), "{sample} after {drawn_before}");
+                assert!(
+                    sampler.next_batch().contains(&sample),
+                    "{sample} after {drawn_before}"
+                );
             }
         }
     }
 
     #[test]
     fn an_epoch_holds_as_many_images_as_there_are() {
-        assert_eq!(sampler(&[320, 120, 120, 24], 4, 4, 0).0.steps_per_epoch(), 37);
+        assert_eq!(
+            sampler(&[320, 120, 120, 24], 4, 4, 0).0.steps_per_epoch(),
+            37
+        );
         assert_eq!(sampler(&[1, 1], 2, 4, 0).0.steps_per_epoch(), 1);
     }
 }

@@ -58,8 +58,11 @@ impl Task {
                 rare: class.rare,
             })
             .collect();
-        let label: BTreeMap<ClassId, usize> =
-            classes.iter().enumerate().map(|(i, class)| (class.id, i)).collect();
+        let label: BTreeMap<ClassId, usize> = classes
+            .iter()
+            .enumerate()
+            .map(|(i, class)| (class.id, i))
+            .collect();
         let samples = project
             .images()
             .iter()
@@ -94,8 +97,12 @@ impl Task {
 /// from the test part, and from validation where the test part has no rare image. The same project gives the same list.
 #[must_use]
 pub fn pick_watch_list(project: &Project, n: usize) -> Vec<ImageId> {
-    let rare: Vec<ClassId> =
-        project.classes().iter().filter(|class| class.rare).map(|class| class.id).collect();
+    let rare: Vec<ClassId> = project
+        .classes()
+        .iter()
+        .filter(|class| class.rare)
+        .map(|class| class.id)
+        .collect();
     let from = |part: Part| {
         let mut ranked: Vec<(u8, ImageId)> = project
             .images()
@@ -136,15 +143,21 @@ pub enum Problem {
     OneClass,
     #[error("No class is marked as rare. Mark the rare class in Images.")]
     NoRareClass,
-    #[error("No training image has a box, so CARE has nothing to teach. Draw boxes on the rare images in Annotate.")]
+    #[error(
+        "No training image has a box, so CARE has nothing to teach. Draw boxes on the rare images in Annotate."
+    )]
     NoBoxes,
-    #[error("Class \"{class}\" is marked as rare, but none of its {images} training images has a box. Draw some in Annotate.")]
+    #[error(
+        "Class \"{class}\" is marked as rare, but none of its {images} training images has a box. Draw some in Annotate."
+    )]
     RareWithoutBoxes { class: String, images: usize },
     #[error("Class \"{class}\" has {images} training image{s}. Add more, or expect little of it.", s = if *images == 1 { "" } else { "s" })]
     FewImages { class: String, images: usize },
     #[error("The test part has no images, so nothing can be compared at the end. Add images.")]
     NoTestImages,
-    #[error("The test part has no image of a rare class, so its recall cannot be measured. Add images of it.")]
+    #[error(
+        "The test part has no image of a rare class, so its recall cannot be measured. Add images of it."
+    )]
     NoRareTestImages,
     #[error("{0}.")]
     Config(#[from] crate::config::ConfigError),
@@ -156,7 +169,11 @@ impl Problem {
     pub fn blocks(&self) -> bool {
         matches!(
             self,
-            Self::NoTrainingImages | Self::OneClass | Self::NoRareClass | Self::NoBoxes | Self::Config(_)
+            Self::NoTrainingImages
+                | Self::OneClass
+                | Self::NoRareClass
+                | Self::NoBoxes
+                | Self::Config(_)
         )
     }
 }
@@ -164,17 +181,32 @@ impl Problem {
 /// What is missing for a run, what blocks it first. Each is a sentence with what to do.
 #[must_use]
 pub fn preflight(project: &Project, config: &RunConfig) -> Vec<Problem> {
-    check(&Task::from_project(project, config.clone(), PathBuf::new(), Vec::new()))
+    check(&Task::from_project(
+        project,
+        config.clone(),
+        PathBuf::new(),
+        Vec::new(),
+    ))
 }
 
 /// As [`preflight`], for a task.
 #[must_use]
 pub fn check(task: &Task) -> Vec<Problem> {
-    let mut problems: Vec<Problem> = task.config.check().err().map(Problem::from).into_iter().collect();
+    let mut problems: Vec<Problem> = task
+        .config
+        .check()
+        .err()
+        .map(Problem::from)
+        .into_iter()
+        .collect();
     let train = |label: usize| {
-        task.samples.iter().filter(move |s| s.part == Part::Train && s.label == label)
+        task.samples
+            .iter()
+            .filter(move |s| s.part == Part::Train && s.label == label)
     };
-    let counts: Vec<usize> = (0..task.classes.len()).map(|label| train(label).count()).collect();
+    let counts: Vec<usize> = (0..task.classes.len())
+        .map(|label| train(label).count())
+        .collect();
     match counts.iter().filter(|n| **n > 0).count() {
         0 => problems.push(Problem::NoTrainingImages),
         1 => problems.push(Problem::OneClass),
@@ -183,21 +215,33 @@ pub fn check(task: &Task) -> Vec<Problem> {
     if !task.classes.iter().any(|class| class.rare) {
         problems.push(Problem::NoRareClass);
     }
-    let any_box =
-        task.samples.iter().any(|s| s.part == Part::Train && !s.boxes.is_empty());
+    let any_box = task
+        .samples
+        .iter()
+        .any(|s| s.part == Part::Train && !s.boxes.is_empty());
     if !any_box {
         problems.push(Problem::NoBoxes);
     }
     for (label, (class, &images)) in task.classes.iter().zip(&counts).enumerate() {
         let name = || class.name.clone();
         if class.rare && any_box && images > 0 && train(label).all(|s| s.boxes.is_empty()) {
-            problems.push(Problem::RareWithoutBoxes { class: name(), images });
+            problems.push(Problem::RareWithoutBoxes {
+                class: name(),
+                images,
+            });
         }
         if images < 2 && task.samples.iter().any(|s| s.label == label) {
-            problems.push(Problem::FewImages { class: name(), images });
+            problems.push(Problem::FewImages {
+                class: name(),
+                images,
+            });
         }
     }
-    let mut test = task.samples.iter().filter(|s| s.part == Part::Test).peekable();
+    let mut test = task
+        .samples
+        .iter()
+        .filter(|s| s.part == Part::Test)
+        .peekable();
     if test.peek().is_none() {
         problems.push(Problem::NoTestImages);
     } else if task.classes.iter().any(|c| c.rare) && !test.any(|s| task.classes[s.label].rare) {

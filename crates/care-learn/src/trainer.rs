@@ -14,8 +14,8 @@ use crate::dataset::Dataset;
 use crate::device::{DeviceError, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
-    AttentionLosses, Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
-    Results, StepMetrics, TrainerCommand, TrainerEvent,
+    AttentionLosses, Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome,
+    RecordedChange, Results, StepMetrics, TrainerCommand, TrainerEvent,
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
@@ -89,7 +89,9 @@ pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
 
 fn capitalised(sentence: &str) -> String {
     let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -152,18 +154,31 @@ impl Learner {
     }
 
     /// One forward and one backward pass. F comes from the same forward pass as the logits.
-    fn step(&mut self, batch: &Batch, viewer: &Viewer, alpha: f64, live: &LiveParams) -> Option<Losses> {
+    fn step(
+        &mut self,
+        batch: &Batch,
+        viewer: &Viewer,
+        alpha: f64,
+        live: &LiveParams,
+    ) -> Option<Losses> {
         let backbone = self.network.backbone();
         let activations = backbone.features(&batch.images, true);
         let logits = backbone.head(&activations, true);
         let l_c = logits.cross_entropy_for_logits(&batch.labels);
         let terms = batch.boxed.as_ref().map(|(rows, masks)| {
             let of_boxed = || {
-                let attention = viewer.cam.attention(backbone, &activations, &logits, &batch.labels);
+                let attention =
+                    viewer
+                        .cam
+                        .attention(backbone, &activations, &logits, &batch.labels);
                 attention_terms(&attention.index_select(0, rows), masks, live)
             };
             // Without a share in the loss the terms are only reported.
-            if alpha > 0.0 { of_boxed() } else { without_graph(backbone.pooled_linear().is_some(), of_boxed) }
+            if alpha > 0.0 {
+                of_boxed()
+            } else {
+                without_graph(backbone.pooled_linear().is_some(), of_boxed)
+            }
         });
         let loss = total(&l_c, terms.as_ref().map(|terms| &terms.l_a), alpha);
         let number = |tensor: &Tensor| tensor.double_value(&[]) as f32;
@@ -192,7 +207,11 @@ impl Learner {
 
 /// A head that has to be differentiated needs its graph even for a map that is only looked at.
 fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
-    if closed_form { tch::no_grad(compute) } else { compute() }
+    if closed_form {
+        tch::no_grad(compute)
+    } else {
+        compute()
+    }
 }
 
 /// A batch on the device.
@@ -253,7 +272,12 @@ impl<'a> Session<'a> {
                 of_class.into_iter().map(|(_, i)| i).collect()
             })
             .collect();
-        let sampler = Sampler::new(members, config.classes_per_batch, config.images_per_class, config.seed);
+        let sampler = Sampler::new(
+            members,
+            config.classes_per_batch,
+            config.images_per_class,
+            config.seed,
+        );
         let per_epoch = sampler.steps_per_epoch();
 
         let watch: Vec<usize> = task
@@ -277,10 +301,17 @@ impl<'a> Session<'a> {
         }
         let viewer = Viewer::new(config, &network, device);
         Ok(Self {
-            targets: task.samples.iter().map(|sample| viewer.target(sample)).collect(),
+            targets: task
+                .samples
+                .iter()
+                .map(|sample| viewer.target(sample))
+                .collect(),
             film: FilmRecorder::new(task.watch.clone()),
             live: config.live,
-            stage_steps: [config.stage1_epochs * per_epoch, config.stage2_epochs * per_epoch],
+            stage_steps: [
+                config.stage1_epochs * per_epoch,
+                config.stage2_epochs * per_epoch,
+            ],
             samples: task.samples.clone(),
             fresh: Some(network),
             task,
@@ -311,7 +342,11 @@ impl<'a> Session<'a> {
         self.watch.retain(|image| self.data.is_readable(*image));
         self.film = FilmRecorder::new(self.watch.iter().map(|i| self.targets[*i].image).collect());
 
-        let mut before = vec![Learner::new(ModelRole::Before, network, config.learning_rate)?];
+        let mut before = vec![Learner::new(
+            ModelRole::Before,
+            network,
+            config.learning_rate,
+        )?];
         let flow = self.stage(1, &mut before, config.stage1_epochs)?;
         self.save(&before)?;
         if flow == Flow::Stopped {
@@ -333,7 +368,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn stage(&mut self, stage: u8, learners: &mut [Learner], num_epochs: u32) -> Result<Flow, TrainError> {
+    fn stage(
+        &mut self,
+        stage: u8,
+        learners: &mut [Learner],
+        num_epochs: u32,
+    ) -> Result<Flow, TrainError> {
         let num_steps = num_epochs * self.sampler.steps_per_epoch();
         let mut plateau = Plateau::new(self.task.config.patience);
         self.refresh_film(learners, true);
@@ -348,14 +388,18 @@ impl<'a> Session<'a> {
             let mut losses = Vec::with_capacity(learners.len());
             for learner in learners.iter_mut() {
                 learner.optimizer.set_lr(learning_rate);
-                let alpha = if learner.role == ModelRole::Care { self.live.alpha } else { 0.0 };
-                let of_step = learner.step(&batch, &self.viewer, alpha, &self.live).ok_or_else(|| {
-                    TrainError::NotANumber {
+                let alpha = if learner.role == ModelRole::Care {
+                    self.live.alpha
+                } else {
+                    0.0
+                };
+                let of_step = learner
+                    .step(&batch, &self.viewer, alpha, &self.live)
+                    .ok_or_else(|| TrainError::NotANumber {
                         model: learner.role.name(),
                         step: self.step + 1,
                         checkpoint: self.name_checkpoint(learner.role),
-                    }
-                })?;
+                    })?;
                 losses.push((learner.role, of_step));
             }
             self.step += 1;
@@ -461,15 +505,26 @@ impl<'a> Session<'a> {
             change,
         };
         self.writer.change(&recorded)?;
-        let RecordedChange { epoch, step, change } = recorded;
-        self.host.report(TrainerEvent::Changed { epoch, step, change });
+        let RecordedChange {
+            epoch,
+            step,
+            change,
+        } = recorded;
+        self.host.report(TrainerEvent::Changed {
+            epoch,
+            step,
+            change,
+        });
         Ok(())
     }
 
     /// Waits until these images are decoded; false where the host wants to stop.
     fn wait_for(&mut self, images: &[usize]) -> bool {
         let Self {
-            data, host, loading, ..
+            data,
+            host,
+            loading,
+            ..
         } = self;
         data.wait_for(images, || {
             loading.report(*host, data);
@@ -494,7 +549,10 @@ impl<'a> Session<'a> {
             }
             if !train.iter().any(|image| self.data.is_readable(*image)) {
                 let first = self.data.not_read().into_iter().next();
-                return Err(first.map_or(Problem::NoTrainingImages.into(), TrainError::NothingReadable));
+                return Err(first.map_or(
+                    Problem::NoTrainingImages.into(),
+                    TrainError::NothingReadable,
+                ));
             }
         }
     }
@@ -511,7 +569,10 @@ impl<'a> Session<'a> {
             images: self.data.batch(images, device),
             labels: label_tensor(&labels, device),
             boxed: (!rows.is_empty()).then(|| {
-                (Tensor::from_slice(&rows).to_device(device), MaskBatch::new(&masks, Kind::Float, device))
+                (
+                    Tensor::from_slice(&rows).to_device(device),
+                    MaskBatch::new(&masks, Kind::Float, device),
+                )
             }),
             len: images.len(),
         }
@@ -530,7 +591,13 @@ impl<'a> Session<'a> {
                     role: learner.role,
                     step: self.step,
                     epoch: self.epoch(),
-                    images: self.viewer.look(&learner.network, &self.data, &self.targets, &self.watch, || true)?,
+                    images: self.viewer.look(
+                        &learner.network,
+                        &self.data,
+                        &self.targets,
+                        &self.watch,
+                        || true,
+                    )?,
                 })
             })
             .collect();
@@ -542,7 +609,12 @@ impl<'a> Session<'a> {
         energies
     }
 
-    fn end_epoch(&mut self, stage: u8, learners: &mut [Learner], last: bool) -> Result<Flow, TrainError> {
+    fn end_epoch(
+        &mut self,
+        stage: u8,
+        learners: &mut [Learner],
+        last: bool,
+    ) -> Result<Flow, TrainError> {
         let energies = self.refresh_film(learners, last);
         let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
         if !self.wait_for(&validation) {
@@ -552,8 +624,11 @@ impl<'a> Session<'a> {
         let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
         for (learner, watched_energy) in learners.iter_mut().zip(energies) {
             let host = &self.host;
-            let predicted =
-                self.viewer.predict(&learner.network, &self.data, &validation, || !host.stop_requested());
+            let predicted = self
+                .viewer
+                .predict(&learner.network, &self.data, &validation, || {
+                    !host.stop_requested()
+                });
             let Some(predicted) = predicted else {
                 return Ok(Flow::Stopped);
             };
@@ -584,7 +659,8 @@ impl<'a> Session<'a> {
     /// The weights of these models and the film, as they are now.
     fn save(&mut self, learners: &[Learner]) -> Result<(), TrainError> {
         for learner in learners {
-            self.writer.weights(learner.role, &learner.network.to_safetensors()?)?;
+            self.writer
+                .weights(learner.role, &learner.network.to_safetensors()?)?;
         }
         self.writer.film(self.film.film())?;
         self.saved = Some((self.step, Instant::now()));
@@ -597,9 +673,16 @@ impl<'a> Session<'a> {
             None => "No weights were saved before.".to_owned(),
             Some((step, _)) => {
                 // In stage 2 before its first checkpoint there is only stage 1's.
-                let role = if step > self.stage_steps[0] || model == ModelRole::Before { model } else { ModelRole::Before };
+                let role = if step > self.stage_steps[0] || model == ModelRole::Before {
+                    model
+                } else {
+                    ModelRole::Before
+                };
                 let path = self.writer.weights_path(role);
-                format!("The last good weights are in {}, of step {step}.", path.display())
+                format!(
+                    "The last good weights are in {}, of step {step}.",
+                    path.display()
+                )
             }
         }
     }
@@ -609,7 +692,10 @@ impl<'a> Session<'a> {
         let mut test: Vec<usize> = in_part(&self.samples, Part::Test).collect();
         let all: Vec<usize> = (0..self.samples.len()).collect();
         let Self {
-            data, host, loading, ..
+            data,
+            host,
+            loading,
+            ..
         } = self;
         let waited = data.wait_for(&all, || {
             loading.report(*host, data);
@@ -624,13 +710,16 @@ impl<'a> Session<'a> {
         let rare = self.task.rare();
         let mut seen: Vec<(ModelRole, Vec<ImageAttention>)> = Vec::with_capacity(learners.len());
         for learner in learners {
-            self.host.report(TrainerEvent::Evaluating { role: learner.role });
+            self.host
+                .report(TrainerEvent::Evaluating { role: learner.role });
             let host = &mut self.host;
-            let images = self.viewer.look(&learner.network, &self.data, &self.targets, &test, || {
-                // Late commands change nothing any more; asking for them lets a waiting listener be woken.
-                host.commands();
-                !host.abandoned()
-            });
+            let images =
+                self.viewer
+                    .look(&learner.network, &self.data, &self.targets, &test, || {
+                        // Late commands change nothing any more; asking for them lets a waiting listener be woken.
+                        host.commands();
+                        !host.abandoned()
+                    });
             match images {
                 Some(images) => seen.push((learner.role, images)),
                 None => return Ok(None),
@@ -638,12 +727,24 @@ impl<'a> Session<'a> {
         }
         let summaries = seen
             .iter()
-            .map(|(role, images)| (*role, summarise(&labels, images, &rare, self.task.config.seed)))
+            .map(|(role, images)| {
+                (
+                    *role,
+                    summarise(&labels, images, &rare, self.task.config.seed),
+                )
+            })
             .collect();
         let right_on_rare = |role: ModelRole| {
             let images = &seen.iter().find(|(r, _)| *r == role)?.1;
-            let pairs = images.iter().zip(&labels).filter(|(_, label)| rare[**label]);
-            Some(pairs.map(|(image, label)| argmax(&image.probabilities) == *label).collect::<Vec<bool>>())
+            let pairs = images
+                .iter()
+                .zip(&labels)
+                .filter(|(_, label)| rare[**label]);
+            Some(
+                pairs
+                    .map(|(image, label)| argmax(&image.probabilities) == *label)
+                    .collect::<Vec<bool>>(),
+            )
         };
         let rare_difference = right_on_rare(ModelRole::Control)
             .zip(right_on_rare(ModelRole::Care))
@@ -674,7 +775,11 @@ impl Loading {
         }
         let (done, total) = data.progress();
         self.finished = done == total;
-        if self.finished || self.reported_at.is_none_or(|at| at.elapsed() >= LOADING_EVERY) {
+        if self.finished
+            || self
+                .reported_at
+                .is_none_or(|at| at.elapsed() >= LOADING_EVERY)
+        {
             host.report(TrainerEvent::Loading { done, total });
             self.reported_at = Some(Instant::now());
         }
@@ -782,7 +887,11 @@ fn cosine(start: f64, step: u32, num_steps: u32) -> f64 {
 }
 
 fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
-    samples.iter().enumerate().filter(move |(_, s)| s.part == part).map(|(i, _)| i)
+    samples
+        .iter()
+        .enumerate()
+        .filter(move |(_, s)| s.part == part)
+        .map(|(i, _)| i)
 }
 
 fn leave_the_window_a_core() {

@@ -51,10 +51,12 @@ impl Worker {
                 pending: false,
             },
         };
-        let thread = std::thread::Builder::new().name("trainer".to_owned()).spawn(move || {
-            train(&task, &mut host);
-            host.waker.flush();
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("trainer".to_owned())
+            .spawn(move || {
+                train(&task, &mut host);
+                host.waker.flush();
+            })?;
         Ok(Self {
             events: Some(events),
             commands,
@@ -129,7 +131,9 @@ impl Host for ChannelHost {
     fn report(&mut self, event: TrainerEvent) {
         self.waker.pending = true;
         match self.events.try_send(event) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) | Err(TrySendError::Full(TrainerEvent::Step(_))) => {
+            Ok(())
+            | Err(TrySendError::Disconnected(_))
+            | Err(TrySendError::Full(TrainerEvent::Step(_))) => {
                 self.waker.poll();
             }
             Err(TrySendError::Full(event)) => {
@@ -153,4 +157,3 @@ impl Host for ChannelHost {
         self.flags.abandon.load(Ordering::Relaxed)
     }
 }
-

@@ -166,7 +166,7 @@ impl WheelSet {
 }
 
 /// The libtorch that the user chose over ours, in a way that torch-sys understands.
-pub fn users_own(workspace: &Path) -> Option<String> {
+fn users_own(workspace: &Path) -> Option<String> {
     if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
         return Some("Python's, by LIBTORCH_USE_PYTORCH".to_owned());
     }

@@ -112,14 +112,10 @@ fn test(arguments: &[OsString]) -> Result<ExitCode> {
     })
 }
 
-/// The cargo that runs this program, with the user's own environment.
+/// The cargo that runs this program.
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
-    if libtorch::users_own(workspace_root()).is_none() {
-        // Set by .cargo/config.toml for this process; the inner cargo sets it again.
-        command.env_remove("LIBTORCH");
-    }
     command
 }
 

@@ -31,9 +31,15 @@ pub trait Backbone {
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     #[error("the weights {} cannot be read: {source}. Choose a safetensors file.", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{} is not a safetensors file, or it is damaged: {source}", path.display())]
-    NotSafetensors { path: PathBuf, source: SafeTensorError },
+    NotSafetensors {
+        path: PathBuf,
+        source: SafeTensorError,
+    },
     #[error("the weights {} are for another network: {why}. Choose weights of {network}, named as in torchvision.", path.display())]
     OtherNetwork {
         path: PathBuf,
@@ -68,7 +74,9 @@ impl Network {
         let mut store = VarStore::new(Device::Cpu);
         let classes = num_classes as i64;
         let backbone: Box<dyn Backbone> = match kind {
-            BackboneKind::SmallResnet => Box::new(small_resnet::SmallResnet::new(&store.root(), classes)),
+            BackboneKind::SmallResnet => {
+                Box::new(small_resnet::SmallResnet::new(&store.root(), classes))
+            }
             BackboneKind::Resnet18 => Box::new(resnet18::Resnet18::new(&store.root(), classes)),
         };
         initialise(&store, seed);
@@ -105,10 +113,10 @@ impl Network {
     /// Height and width of A for square images of `input_size`.
     #[must_use]
     pub fn grid(&self, input_size: u32) -> [usize; 2] {
-        let image = Tensor::zeros([1, 3, i64::from(input_size), i64::from(input_size)], (
-            Kind::Float,
-            self.store.device(),
-        ));
+        let image = Tensor::zeros(
+            [1, 3, i64::from(input_size), i64::from(input_size)],
+            (Kind::Float, self.store.device()),
+        );
         let size = tch::no_grad(|| self.backbone.features(&image, false)).size();
         [size[2] as usize, size[3] as usize]
     }
@@ -127,12 +135,18 @@ impl Network {
                 let mut values = vec![0f32; tensor.numel()];
                 tensor.f_copy_data(&mut values, tensor.numel())?;
                 let shape = tensor.size().iter().map(|n| *n as usize).collect();
-                Ok((name, shape, values.into_iter().flat_map(f32::to_le_bytes).collect()))
+                Ok((
+                    name,
+                    shape,
+                    values.into_iter().flat_map(f32::to_le_bytes).collect(),
+                ))
             })
             .collect::<Result<_, tch::TchError>>()?;
         let views = tensors
             .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .map(|(name, shape, bytes)| {
+                Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            })
             .collect::<Result<Vec<_>, SafeTensorError>>()?;
         Ok(safetensors::serialize(views, None)?)
     }
@@ -155,22 +169,31 @@ impl Network {
             path: path.to_owned(),
             source,
         })?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|source| WeightsError::NotSafetensors {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file =
+            SafeTensors::deserialize(&bytes).map_err(|source| WeightsError::NotSafetensors {
+                path: path.to_owned(),
+                source,
+            })?;
         let variables: BTreeMap<String, Tensor> = self.store.variables().into_iter().collect();
         if let Some(name) = file.names().into_iter().find(|name| {
-            !variables.contains_key(*name) && !name.ends_with(".num_batches_tracked") && !name.starts_with("fc.")
+            !variables.contains_key(*name)
+                && !name.ends_with(".num_batches_tracked")
+                && !name.starts_with("fc.")
         }) {
-            return Err(other(format!("it holds \"{name}\", which that network has not")));
+            return Err(other(format!(
+                "it holds \"{name}\", which that network has not"
+            )));
         }
         let mut new_classifier = false;
         let mut taken = Vec::with_capacity(variables.len());
         for (name, variable) in variables {
             match file.tensor(&name) {
-                Ok(view) if shape_of(&view) == variable.size() => taken.push((variable, Tensor::try_from_view(&view)?)),
-                Ok(_) | Err(SafeTensorError::TensorNotFound(_)) if name.starts_with("fc.") => new_classifier = true,
+                Ok(view) if shape_of(&view) == variable.size() => {
+                    taken.push((variable, Tensor::try_from_view(&view)?))
+                }
+                Ok(_) | Err(SafeTensorError::TensorNotFound(_)) if name.starts_with("fc.") => {
+                    new_classifier = true
+                }
                 Ok(view) => {
                     let (is, wanted) = (view.shape(), variable.size());
                     return Err(other(format!("\"{name}\" is {is:?} there, not {wanted:?}")));
@@ -179,7 +202,9 @@ impl Network {
             }
         }
         tch::no_grad(|| {
-            taken.iter_mut().try_for_each(|(variable, value)| variable.f_copy_(value))
+            taken
+                .iter_mut()
+                .try_for_each(|(variable, value)| variable.f_copy_(value))
         })?;
         Ok(Loaded { new_classifier })
     }
@@ -196,7 +221,11 @@ impl TryFromView for Tensor {
             Dtype::F64 => Kind::Double,
             Dtype::F16 => Kind::Half,
             Dtype::BF16 => Kind::BFloat16,
-            other => return Err(tch::TchError::Convert(format!("weights of type {other:?} are not known"))),
+            other => {
+                return Err(tch::TchError::Convert(format!(
+                    "weights of type {other:?} are not known"
+                )));
+            }
         };
         Tensor::f_from_data_size(view.data(), &shape_of(view), kind)
     }
@@ -219,8 +248,9 @@ fn initialise(store: &VarStore, seed: u64) {
             // Biases and batch normalisation keep their constants.
             _ => continue,
         };
-        let values: Vec<f32> =
-            (0..variable.numel()).map(|_| rng.random_range(-bound..bound) as f32).collect();
+        let values: Vec<f32> = (0..variable.numel())
+            .map(|_| rng.random_range(-bound..bound) as f32)
+            .collect();
         tch::no_grad(|| variable.copy_(&Tensor::from_slice(&values).view(size.as_slice())));
     }
 }
@@ -230,9 +260,123 @@ fn channels_last(store: &VarStore) {
     for mut variable in store.variables().into_values() {
         if variable.dim() == 4 {
             let laid_out = tch::no_grad(|| {
-                variable.detach().permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+                variable
+                    .detach()
+                    .permute([0, 2, 3, 1])
+                    .contiguous()
+                    .permute([0, 3, 1, 2])
             });
             variable.set_data(&laid_out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images() -> Tensor {
+        Tensor::from_slice(
+            &(0..2 * 3 * 64 * 64)
+                .map(|i| (i as f32 * 0.37).sin())
+                .collect::<Vec<_>>(),
+        )
+        .view([2, 3, 64, 64])
+    }
+
+    fn logits(network: &Network) -> Tensor {
+        tch::no_grad(|| {
+            network
+                .backbone()
+                .head(&network.backbone().features(&images(), false), false)
+        })
+    }
+
+    #[test]
+    fn shapes_and_names() {
+        for (kind, side, grid, variables, parameters) in [
+            (BackboneKind::SmallResnet, 96, [12, 12], None, None),
+            // torchvision's resnet18 has 11 689 512 parameters with 1000 classes, 122 tensors in its state, 20 of
+            // them `num_batches_tracked`.
+            (
+                BackboneKind::Resnet18,
+                224,
+                [7, 7],
+                Some(102),
+                Some(11_689_512),
+            ),
+        ] {
+            let network = Network::new(kind, 1000, 0, Device::Cpu);
+            assert_eq!(network.grid(side), grid, "{kind:?}");
+            assert_eq!(logits(&network).size(), [2, 1000]);
+            if let (Some(variables), Some(parameters)) = (variables, parameters) {
+                let store = network.store();
+                assert_eq!(store.len(), variables);
+                let sum: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
+                assert_eq!(sum, parameters);
+                for name in [
+                    "conv1.weight",
+                    "layer2.0.downsample.1.running_var",
+                    "layer4.1.bn2.bias",
+                    "fc.bias",
+                ] {
+                    assert!(store.variables().contains_key(name), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_the_weights() {
+        let network = |seed| Network::new(BackboneKind::SmallResnet, 3, seed, Device::Cpu);
+        assert_eq!(logits(&network(1)), logits(&network(1)));
+        assert_ne!(logits(&network(1)), logits(&network(2)));
+        let first = network(1);
+        assert_eq!(logits(&first.duplicate().expect("copies")), logits(&first));
+    }
+
+    #[test]
+    fn weights_come_back_by_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("weights.safetensors");
+        let network =
+            |classes, seed| Network::new(BackboneKind::SmallResnet, classes, seed, Device::Cpu);
+        let saved = network(3, 1);
+        std::fs::write(&path, saved.to_safetensors().expect("packs")).expect("writes");
+
+        let mut same = network(3, 2);
+        assert_eq!(
+            same.load(&path).expect("loads"),
+            Loaded {
+                new_classifier: false
+            }
+        );
+        assert_eq!(logits(&same), logits(&saved));
+
+        let mut other_classes = network(5, 2);
+        assert_eq!(
+            other_classes.load(&path).expect("loads"),
+            Loaded {
+                new_classifier: true
+            }
+        );
+
+        let mut other_network = Network::new(BackboneKind::Resnet18, 3, 2, Device::Cpu);
+        let before = logits(&other_network);
+        let error = other_network
+            .load(&path)
+            .expect_err("another network")
+            .to_string();
+        assert!(
+            error.contains("ResNet18") && error.contains("weights.safetensors"),
+            "{error}"
+        );
+        assert_eq!(logits(&other_network), before);
+
+        std::fs::write(&path, b"no weights").expect("writes");
+        assert!(matches!(
+            same.load(&path),
+            Err(WeightsError::NotSafetensors { .. })
+        ));
     }
 }

@@ -65,8 +65,12 @@ impl BasicBlock {
             bn1: batch_norm(p / "bn1", c_out),
             conv2: conv(p / "conv2", c_out, c_out, 3, 1),
             bn2: batch_norm(p / "bn2", c_out),
-            downsample: (stride != 1 || c_in != c_out)
-                .then(|| (conv(&shortcut / "0", c_in, c_out, 1, stride), batch_norm(&shortcut / "1", c_out))),
+            downsample: (stride != 1 || c_in != c_out).then(|| {
+                (
+                    conv(&shortcut / "0", c_in, c_out, 1, stride),
+                    batch_norm(&shortcut / "1", c_out),
+                )
+            }),
         }
     }
 

@@ -39,7 +39,9 @@ impl Backbone for Resnet18 {
             .forward_t(&self.conv1.forward(images), train)
             .relu_()
             .max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
-        self.blocks.iter().fold(stem, |x, block| block.forward(&x, train))
+        self.blocks
+            .iter()
+            .fold(stem, |x, block| block.forward(&x, train))
     }
 
     fn head(&self, activations: &Tensor, _train: bool) -> Tensor {

@@ -38,8 +38,13 @@ impl SmallResnet {
 
 impl Backbone for SmallResnet {
     fn features(&self, images: &Tensor, train: bool) -> Tensor {
-        let stem = self.bn1.forward_t(&self.conv1.forward(images), train).relu_();
-        self.blocks.iter().fold(stem, |x, block| block.forward(&x, train))
+        let stem = self
+            .bn1
+            .forward_t(&self.conv1.forward(images), train)
+            .relu_();
+        self.blocks
+            .iter()
+            .fold(stem, |x, block| block.forward(&x, train))
     }
 
     fn head(&self, activations: &Tensor, _train: bool) -> Tensor {
