@@ -232,7 +232,7 @@ impl TrainingRun {
         if self.film.iter().filter(|f| f.role == role).count() > MAX_FRAMES {
             let mut place = 0usize;
             self.film.retain(|f| {
-                let keep = f.role != role || place % 2 == 0;
+                let keep = f.role != role || place.is_multiple_of(2);
                 place += usize::from(f.role == role);
                 keep
             });

@@ -414,12 +414,12 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
         let (stage1, stage2) = rect.split_left_right_at_x(border);
         ui.painter()
             .set(band, egui::Shape::rect_filled(stage1, 0.0, t.panel));
-        stage_name(ui, "stage 1", stage1);
-        stage_name(ui, "stage 2", stage2);
+        let taken = end_words(ui, series, &transform);
+        stage_name(ui, "stage 1", stage1, &taken);
+        stage_name(ui, "stage 2", stage2, &taken);
     }
     let edge = Stroke::new(1.0, t.stroke_strong);
     ui.painter().vline(rect.left(), rect.y_range(), edge);
-    end_words(ui, series, &transform);
     transform
 }
 
@@ -441,20 +441,20 @@ fn line_of(line: &Series, t: &Tokens) -> Line<'static> {
         .style(style)
 }
 
-/// In the top left corner of its part of a plot, where it fits.
-fn stage_name(ui: &Ui, name: &str, part: Rect) {
+/// In the top left corner of its part of a plot, where it fits and nothing else is written.
+fn stage_name(ui: &Ui, name: &str, part: Rect, taken: &[Rect]) {
     let ink = Tokens::of(ui).text_weak;
     let galley = ui
         .painter()
         .layout_no_wrap(name.to_owned(), FontId::proportional(11.0), ink);
-    if part.width() > galley.size().x + 8.0 {
-        ui.painter()
-            .galley(part.left_top() + vec2(6.0, 2.0), galley, ink);
+    let rect = Rect::from_min_size(part.left_top() + vec2(6.0, 2.0), galley.size());
+    if part.width() > rect.width() + 8.0 && !taken.iter().any(|other| other.intersects(rect)) {
+        ui.painter().galley(rect.min, galley, ink);
     }
 }
 
-/// The dot and the word at the end of each line, with its last value; the words moved apart.
-fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform) {
+/// The dot and the word at the end of each line, with its last value; the words moved apart. Returns where they are.
+fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform) -> Vec<Rect> {
     let t = Tokens::of(ui);
     let is_stage_two = series
         .iter()
@@ -485,10 +485,16 @@ fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform) {
     words.sort_by(|a, b| a.0.y.total_cmp(&b.0.y));
     let rect = *transform.frame();
     let heights: Vec<f32> = words.iter().map(|(at, _)| at.y).collect();
-    for ((at, galley), y) in words.into_iter().zip(moved_apart(&heights, rect.y_range())) {
-        let corner = pos2(at.x + 9.0, y - galley.size().y / 2.0);
-        ui.painter().galley(corner, galley, t.text);
-    }
+    words
+        .into_iter()
+        .zip(moved_apart(&heights, rect.y_range()))
+        .map(|((at, galley), y)| {
+            let corner = pos2(at.x + 9.0, y - galley.size().y / 2.0);
+            let word = Rect::from_min_size(corner, galley.size());
+            ui.painter().galley(corner, galley, t.text);
+            word
+        })
+        .collect()
 }
 
 /// `heights`, ascending, with at least [`APART`] between them and all within `range` where they fit.

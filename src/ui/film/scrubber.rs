@@ -266,7 +266,12 @@ impl<'a> Timeline<'a> {
         self.labels(ui, shown, stage_two);
         if let Some(epoch) = shown {
             let center = pos2(self.x(epoch), self.rail.center().y);
-            painter.circle(center, 7.0, t.text_strong, Stroke::new(3.0, t.accent));
+            painter.circle(
+                center,
+                7.0,
+                tokens::OVERLAY_LINE,
+                Stroke::new(3.0, t.accent),
+            );
         }
     }
 

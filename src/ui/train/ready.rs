@@ -3,7 +3,7 @@
 use care_data::{ImageId, Part, Project};
 use care_learn::RunConfig;
 use care_learn::task::{Problem, pick_watch_list, preflight};
-use egui::{RichText, Ui, vec2};
+use egui::{Align2, RichText, Sense, Ui, vec2};
 
 use super::rows::{remark, title};
 use crate::command::{Command, Room};
@@ -108,10 +108,15 @@ fn check(ui: &mut Ui, cx: &mut Context<'_>, kind: Check, text: &str, room: Optio
     };
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = 8.0;
-        ui.label(
-            RichText::new(icon)
-                .font(tokens::icon(size::ICON))
-                .color(ink),
+        // As high as a line of the text, whatever the icon's own height.
+        let line = vec2(size::ICON, ui.spacing().interact_size.y);
+        let (rect, _) = ui.allocate_exact_size(line, Sense::hover());
+        ui.painter().text(
+            rect.center(),
+            Align2::CENTER_CENTER,
+            icon,
+            tokens::icon(size::ICON),
+            ink,
         );
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(4.0, 0.0);
