@@ -71,15 +71,27 @@ fn what_is_found_is_what_is_shown() {
         .get_by_label("Find by name or patient")
         .type_text("SCARCE_03");
     settle(&mut window);
-    assert!(window.query_by_label_contains("scarce_03, scarce").is_some());
-    assert!(window.query_by_label_contains("scarce_04, scarce").is_none());
+    assert!(
+        window
+            .query_by_label_contains("scarce_03, scarce")
+            .is_some()
+    );
+    assert!(
+        window
+            .query_by_label_contains("scarce_04, scarce")
+            .is_none()
+    );
     window
         .get_by_label("Find by name or patient")
         .type_text(" and more");
     settle(&mut window);
     window.get_by_label("Show all").click();
     settle(&mut window);
-    assert!(window.query_by_label_contains("common_00, common").is_some());
+    assert!(
+        window
+            .query_by_label_contains("common_00, common")
+            .is_some()
+    );
 }
 
 #[test]
@@ -93,8 +105,9 @@ fn a_file_that_is_no_image_is_listed_with_advice() {
 fn annotate_begins_with_an_image_that_needs_a_box() {
     let (_root, dir) = tiny_project(true);
     let mut window = window(Some(&dir));
-    window.get_by_label_contains("scarce_00, scarce").click();
+    window.get_by_label_contains("common_03, common").click();
     settle(&mut window);
+    assert_eq!(selected(&window), "common_03");
     // The tab and the button have the same name; the button comes last.
     window.get_all_by_label("Annotate").last().unwrap().click();
     settle(&mut window);
@@ -141,5 +154,9 @@ fn a_path_that_is_not_there_is_an_error_on_the_page() {
     window.get_by_label("This project cannot be opened");
     window.get_by_label("Dismiss").click();
     settle(&mut window);
-    assert!(window.query_by_label("This project cannot be opened").is_none());
+    assert!(
+        window
+            .query_by_label("This project cannot be opened")
+            .is_none()
+    );
 }

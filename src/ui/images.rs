@@ -69,7 +69,7 @@ impl ImagesRoom {
                 });
         }
         Panel::top("classes")
-            .exact_size(16.0 + classes::height(project.classes().len()) + 12.0)
+            .exact_size(16.0 + classes::height(project.classes().len()) + 12.0 + 1.0)
             .resizable(false)
             .frame(Frame::new().inner_margin(Margin {
                 left: 16,
