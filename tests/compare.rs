@@ -187,7 +187,7 @@ fn a_run_without_results_says_why_there_are_none() {
 fn the_sentence_and_the_table_say_what_the_test_part_shows() {
     let (_dir, window) = finished(12);
     window.get_by_label("Of 12 test images of dermatofibroma, CARE recognises 12, the control 4.");
-    window.get_by_label_contains("McNemar\u{2019}s exact test on the same images: p = 0.008.");
+    window.get_by_label_contains("McNemar\u{2019}s exact test: p\u{a0}=\u{a0}0.008.");
     for expected in [
         "CARE 1.00 (12 of 12), higher, p = 0.008",
         "nevus, n 12, before 1.00 (12 of 12), control 1.00 (12 of 12), CARE 1.00 (12 of 12), no detectable difference",

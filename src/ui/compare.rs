@@ -5,10 +5,11 @@ mod confusion;
 mod figure;
 mod results;
 
-use care_data::{ImageId, Project, RunState};
+use care_data::{ImageId, Project, Run, RunState};
 use care_learn::event::Results;
 use egui::{
-    Align, CentralPanel, ComboBox, FontId, Frame, Layout, Margin, Panel, RichText, ScrollArea, Ui,
+    Align, CentralPanel, ComboBox, FontId, Frame, IntoAtoms, Layout, Margin, Panel, RichText,
+    ScrollArea, Ui,
 };
 
 use self::cases::{Cases, Cell, Key, Order};
@@ -30,8 +31,6 @@ struct Shown {
     /// The cell whose images fill the strip.
     cell: Option<Cell>,
     in_cell: Vec<ImageId>,
-    /// How many images of the strip have come into view from the left.
-    last_in_strip: usize,
     /// The image that A opens in Annotate.
     picked: Option<ImageId>,
 }
@@ -46,10 +45,11 @@ impl Shown {
             order,
             rows: Vec::new(),
             in_cell: Vec::new(),
-            last_in_strip: 0,
             picked: None,
         };
         shown.list(project);
+        // What A opens is ringed from the first frame on.
+        shown.picked = shown.in_cell.first().copied();
         shown
     }
 
@@ -271,7 +271,13 @@ fn toolbar(ui: &mut Ui, id: &'static str, contents: impl FnOnce(&mut Ui)) {
 }
 
 /// A combo of 28 x `width` with an accessible name.
-fn combo(ui: &mut Ui, name: &str, width: f32, text: &str, items: impl FnOnce(&mut Ui)) {
+fn combo<'a>(
+    ui: &mut Ui,
+    name: &str,
+    width: f32,
+    text: impl IntoAtoms<'a>,
+    items: impl FnOnce(&mut Ui),
+) {
     let t = Tokens::of(ui);
     let ink = t.text_weak;
     ui.name_inputs(name, |ui| {
@@ -280,7 +286,7 @@ fn combo(ui: &mut Ui, name: &str, width: f32, text: &str, items: impl FnOnce(&mu
             ComboBox::from_id_salt(name)
                 .width(width)
                 .truncate()
-                .selected_text(RichText::new(text).color(t.text_strong))
+                .selected_text(text)
                 .icon(move |ui, rect, _, _| {
                     ui.painter().text(
                         rect.center(),
@@ -298,19 +304,24 @@ fn combo(ui: &mut Ui, name: &str, width: f32, text: &str, items: impl FnOnce(&mu
 /// The runs of the project, the newest first.
 fn choice_of_run_ui(ui: &mut Ui, cx: &mut Context<'_>) {
     let shown = cx.run.map(|run| run.id);
-    let text = shown.map_or("Choose a run".to_owned(), |id| format!("Run {id}"));
+    let weak = Tokens::of(ui).text_weak;
+    let words = |run: &Run| {
+        let how = match run.state {
+            RunState::Finished => run.note.clone(),
+            state => state.name().to_owned(),
+        };
+        (format!("Run {}", run.id), RichText::new(how).color(weak))
+    };
     let runs = cx.project.runs();
+    let text = runs
+        .iter()
+        .find(|run| Some(run.id) == shown)
+        .map_or(("Choose a run".to_owned(), RichText::new("")), words);
     let commands = &mut *cx.commands;
     let busy = cx.is_training;
-    combo(ui, "Run", 188.0, &text, |ui| {
+    combo(ui, "Run", 248.0, text, |ui| {
         for run in runs.iter().rev() {
-            let how = match run.state {
-                RunState::Finished => run.note.as_str(),
-                state => state.name(),
-            };
-            let weak = RichText::new(how).color(Tokens::of(ui).text_weak);
-            let item =
-                egui::Button::selectable(shown == Some(run.id), (format!("Run {}", run.id), weak));
+            let item = egui::Button::selectable(shown == Some(run.id), words(run));
             let can_be_shown = !busy && matches!(run.state, RunState::Finished | RunState::Stopped);
             if ui.add_enabled(can_be_shown, item).clicked() {
                 commands.send(Command::ShowRun(run.id));

@@ -17,8 +17,10 @@ use crate::ui::tokens::{self, Tokens, radius, size};
 use crate::ui::widgets::{WordButton, class_dot, elided, filling_uv, focus_ring};
 use crate::ui::{Context, icons};
 
-/// Pitch of the cells where there is room.
+/// Largest pitch of the cells, and on a wide screen.
 const PITCH: f32 = 42.0;
+const WIDE_PITCH: f32 = 52.0;
+const WIDE: f32 = 1000.0;
 const CELL_GAP: f32 = 2.0;
 /// Before the rows of a line's first matrix: dot and class name.
 const NAMES: f32 = 116.0;
@@ -32,6 +34,8 @@ const HEAD: f32 = 20.0 + 22.0;
 /// An image of the strip.
 const THUMBNAIL: f32 = 56.0;
 const GAP: f32 = 8.0;
+/// Room for the ring round the selected image.
+const RING: f32 = 2.0;
 
 /// How high the section is on `width`.
 pub(super) fn height(width: f32, results: &Results) -> f32 {
@@ -57,7 +61,7 @@ pub(super) fn matrices_ui(
             + (line.len() - 1) as f32 * (BETWEEN + DOTS)
             + (line.len() * num_classes) as f32 * pitch;
         // Spread over the panel, as far as the cells do not fill it.
-        let slack = (ui.available_width() - width).max(0.0) / line.len().max(2) as f32;
+        let slack = (ui.available_width() - width).max(0.0) / (line.len() - 1).max(1) as f32;
         let height = HEAD + num_classes as f32 * pitch;
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
         let mut left = rect.left();
@@ -139,7 +143,8 @@ fn layout(width: f32, num_models: usize, num_classes: usize, largest: u32) -> (u
         .rev()
         .find(|n| pitch(*n) >= smallest)
         .unwrap_or(1);
-    (per_line, pitch(per_line).clamp(16.0, PITCH))
+    let largest = if width < WIDE { PITCH } else { WIDE_PITCH };
+    (per_line, pitch(per_line).clamp(16.0, largest))
 }
 
 /// One model's matrix, drawn from `left`, `top`.
@@ -282,32 +287,9 @@ pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
                 cx.commands.send(Command::Annotate(image));
             }
             ui.add_space(8.0);
-            let n = shown.in_cell.len();
-            let fits = |width: f32| ((width + GAP) / (THUMBNAIL + GAP)).floor().max(0.0) as usize;
-            let more = 36.0;
-            let num_seen = if n <= fits(ui.available_width()) {
-                n
-            } else {
-                // Scrolled to the end, all have been seen.
-                let (rect, _) = ui.allocate_exact_size(vec2(more, 16.0), Sense::hover());
-                let beyond = n.saturating_sub(shown.last_in_strip);
-                if beyond > 0 {
-                    ui.painter().text(
-                        rect.left_center(),
-                        Align2::LEFT_CENTER,
-                        format!("+{}", format::count(beyond)),
-                        FontId::proportional(12.0),
-                        t.text_weak,
-                    );
-                }
-                n.min(fits(ui.available_width()))
-            };
-            let width = ui.available_width();
-            ui.allocate_ui_with_layout(
-                vec2(width, THUMBNAIL + 8.0),
-                egui::Layout::left_to_right(egui::Align::Center),
-                |ui| images_ui(ui, cx, shown, num_seen),
-            );
+            let size = vec2(ui.available_width(), THUMBNAIL + 8.0);
+            let layout = egui::Layout::left_to_right(egui::Align::Center);
+            ui.allocate_ui_with_layout(size, layout, |ui| images_ui(ui, cx, shown));
         });
     });
 }
@@ -349,25 +331,31 @@ fn heading_ui(ui: &mut Ui, project: &Project, cell: Cell, n: usize) {
     );
 }
 
-/// The images side by side, scrolled by the wheel; only those in view are laid out.
-fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown, num_seen: usize) {
+/// The images side by side, scrolled by the wheel, and how many lie beyond; only those in view are laid out.
+fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
+    /// "+1234".
+    const MORE: f32 = 40.0;
     let n = shown.in_cell.len();
     let pitch = THUMBNAIL + GAP;
+    let fits = |width: f32| ((width + GAP) / pitch).floor().max(0.0) as usize;
+    let num_seen = if n <= fits(ui.available_width() - 2.0 * RING) {
+        n
+    } else {
+        fits(ui.available_width() - 2.0 * RING - MORE)
+    };
     ui.style_mut().always_scroll_the_only_direction = true;
+    let mut end = 0;
     ScrollArea::horizontal()
         .id_salt(("strip", shown.cell.map(|c| (c.role, c.label, c.predicted))))
         .scroll_bar_visibility(egui::scroll_area::ScrollBarVisibility::AlwaysHidden)
-        .max_width((num_seen as f32 * pitch - GAP).max(0.0))
+        .max_width((num_seen as f32 * pitch - GAP + 2.0 * RING).max(0.0))
         .auto_shrink([false, true])
         .show_viewport(ui, |ui, viewport| {
-            // Room for the ring round the selected image.
-            ui.set_height(THUMBNAIL + 4.0);
-            ui.set_width((n as f32 * pitch - GAP).max(0.0));
+            ui.set_height(THUMBNAIL + 2.0 * RING);
+            ui.set_width((n as f32 * pitch - GAP + 2.0 * RING).max(0.0));
             let first = (viewport.left() / pitch).floor().max(0.0) as usize;
-            let end = ((viewport.right() / pitch).ceil().max(0.0) as usize).min(n);
-            shown.last_in_strip =
-                (((viewport.right() + GAP) / pitch).floor().max(0.0) as usize).min(n);
-            let origin = ui.max_rect().left_top() + vec2(0.0, 2.0);
+            end = (((viewport.right() - 2.0 * RING) / pitch).ceil().max(0.0) as usize).min(n);
+            let origin = ui.max_rect().left_top() + vec2(RING, RING);
             for place in first..end {
                 let at = origin + vec2(place as f32 * pitch, 0.0);
                 let rect = Rect::from_min_size(at, vec2(THUMBNAIL, THUMBNAIL));
@@ -375,6 +363,13 @@ fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown, num_seen: usi
                 thumbnail_ui(ui, cx, shown, image, rect);
             }
         });
+    if end < n {
+        ui.label(
+            RichText::new(format!("+{}", format::count(n - end)))
+                .text_style(tokens::caption())
+                .color(Tokens::of(ui).text_weak),
+        );
+    }
 }
 
 fn thumbnail_ui(ui: &Ui, cx: &mut Context<'_>, shown: &mut Shown, id: ImageId, rect: Rect) {
@@ -445,6 +440,7 @@ mod tests {
     fn three_matrices_stand_side_by_side_as_long_as_their_counts_fit() {
         for (width, classes, largest, expected) in [
             (776.0, 4, 60, (3, PITCH)),
+            (1072.0, 4, 60, (3, WIDE_PITCH)),
             (616.0, 4, 60, (3, 35.0)),
             (776.0, 7, 60, (3, 27.0)),
             (776.0, 7, 1341, (2, PITCH)),

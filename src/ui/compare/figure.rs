@@ -41,7 +41,7 @@ pub(super) fn figure_ui(
     shown: &mut Shown,
     width: f32,
 ) {
-    let cell = ((width - 3.0 * GAP) / 4.0).floor();
+    let cell = ((width - 3.0 * GAP) / 4.0).round();
     header_ui(ui, cell);
     ui.spacing_mut().item_spacing.y = ROW_GAP;
     ScrollArea::vertical()

@@ -5,7 +5,8 @@ use care_learn::ModelRole;
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, McNemar, Summary};
 use egui::{
-    Align2, FontId, Pos2, Rangef, Rect, RichText, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2,
+    Align2, FontId, Frame, Margin, Pos2, Rangef, Rect, RichText, Role, Sense, Stroke, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::cases::Cases;
@@ -130,10 +131,11 @@ fn difference_in_words(gain: f64, difference: McNemar) -> String {
         Verdict::NoDifference => "No detectable difference in recall".to_owned(),
     };
     format!(
-        "{what}: CARE alone is right on {}, the control alone on {}. McNemar\u{2019}s exact test on the same images: {}.",
+        "{what}: only CARE is right on {}, only the control on {}. McNemar\u{2019}s exact test: {}.",
         difference.second_only,
         difference.first_only,
-        p_value(difference.p)
+        // Never broken over two lines.
+        p_value(difference.p).replace(' ', "\u{a0}")
     )
 }
 
@@ -364,18 +366,21 @@ struct Columns {
 
 impl Columns {
     fn over(rect: Rect) -> Self {
-        const N: f32 = 40.0;
-        const STRIP: f32 = 100.0;
-        /// "no detectable difference" and the space around it.
-        const AGAINST: f32 = 172.0;
+        const N: f32 = 36.0;
+        /// "no detectable difference" and the space before it.
+        const AGAINST: f32 = 166.0;
         let stacked = rect.width() < 760.0;
-        let role = if stacked { 74.0 } else { 116.0 };
-        let name = rect.width() - N - 3.0 * role - STRIP - AGAINST;
+        let (role, gap, strip) = if stacked {
+            (68.0, 12.0, 72.0)
+        } else {
+            (116.0, 20.0, 80.0)
+        };
+        let name = rect.width() - N - 3.0 * role - gap - strip - AGAINST;
         // A wide window gives to long names first, then to the verdict.
         let name = name.clamp(112.0, 220.0);
         let n = rect.left() + name + N;
         let roles = [1.0, 2.0, 3.0].map(|place| n + place * role);
-        let strip = Rangef::new(roles[2] + 20.0, roles[2] + STRIP);
+        let strip = Rangef::new(roles[2] + gap, roles[2] + gap + strip);
         Self {
             name: Rangef::new(rect.left() + 8.0, rect.left() + name),
             n,
@@ -383,7 +388,7 @@ impl Columns {
             strip,
             against: Rangef::new(strip.max + 12.0, rect.right()),
             stacked,
-            row_height: if stacked { 40.0 } else { 36.0 },
+            row_height: 36.0,
         }
     }
 }
@@ -404,21 +409,16 @@ pub(super) fn table_ui(ui: &mut Ui, project: &Project, results: &Results, cases:
     } else {
         "the rare class was"
     };
-    ui.add_space(8.0);
-    ui.horizontal_top(|ui| {
-        ui.add_space(8.0);
-        ui.set_max_width(size::TEXT_MAX + 8.0);
-        ui.add(
-            egui::Label::new(
-                RichText::new(format!(
-                    "95 % bootstrap intervals. Only {chosen} chosen before the run; read the other tests with care. One seed."
-                ))
-                .text_style(tokens::caption())
-                .color(t.text_weak),
-            )
-            .wrap(),
-        );
-    });
+    Frame::new()
+        .inner_margin(Margin { left: 8, right: 8, top: 8, bottom: 0 })
+        .show(ui, |ui| {
+            ui.set_max_width(size::TEXT_MAX);
+            let note = format!(
+                "95 % bootstrap intervals. Only {chosen} chosen beforehand; read the other tests with care. One seed."
+            );
+            let note = RichText::new(note).text_style(tokens::caption()).color(t.text_weak);
+            ui.add(egui::Label::new(note).wrap());
+        });
 }
 
 fn head_ui(ui: &Ui, rect: Rect, columns: &Columns) {
@@ -553,7 +553,7 @@ fn estimate_ui(
     let value = format!("{:.2}", estimate.value);
     let interval = interval(estimate, counts);
     let (value_at, interval_at, size) = if stacked {
-        (at - vec2(0.0, 8.0), at + vec2(0.0, 8.0), 11.0)
+        (at - vec2(0.0, 7.0), at + vec2(0.0, 8.0), 11.0)
     } else {
         (at - vec2(66.0, 0.0), at, 12.0)
     };
@@ -611,21 +611,21 @@ mod tests {
                 36,
                 2.9e-11,
                 0.6,
-                "Recall higher by 0.60: CARE alone is right on 36",
+                "Recall higher by 0.60: only CARE is right on 36",
             ),
             (
                 9,
                 1,
                 0.021,
                 -0.13,
-                "Recall lower by 0.13: CARE alone is right on 1",
+                "Recall lower by 0.13: only CARE is right on 1",
             ),
             (
                 2,
                 5,
                 0.45,
                 0.05,
-                "No detectable difference in recall: CARE alone is right on 5",
+                "No detectable difference in recall: only CARE is right on 5",
             ),
         ] {
             let difference = McNemar {
@@ -636,7 +636,10 @@ mod tests {
             };
             let words = difference_in_words(gain, difference);
             assert!(words.starts_with(expected), "{words}");
-            assert!(words.contains(&p_value(p)), "{words}");
+            assert!(
+                words.replace('\u{a0}', " ").contains(&p_value(p)),
+                "{words}"
+            );
         }
     }
 
