@@ -2,8 +2,8 @@
 
 use egui::{CentralPanel, Frame, ThemePreference};
 
-use crate::command::{Action, Commands, Room};
-use crate::dispatch::{dispatch, drain_trainer, finish_job};
+use crate::command::{Action, Command, Commands, Room};
+use crate::dispatch::{dispatch, drain_trainer, finish_job, remember};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::textures::Textures;
@@ -75,11 +75,8 @@ impl App {
             }
         }
         let dropped = ctx.input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
-        if let Some(path) = dropped
-            .into_iter()
-            .find_map(|file| Some(file.path().to_owned()))
-        {
-            self.commands.send(crate::command::Command::OpenPath(path));
+        if let Some(file) = dropped.first() {
+            self.commands.send(Command::OpenPath(file.path().to_owned()));
         }
     }
 }
@@ -95,6 +92,10 @@ impl eframe::App for App {
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         visuals.extreme_bg_color.to_normalized_gamma_f32()
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        remember(&mut self.state);
     }
 
     fn persist_egui_memory(&self) -> bool {

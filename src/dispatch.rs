@@ -164,7 +164,8 @@ pub fn open_project(dir: &Path, state: &mut State) {
     }
 }
 
-fn remember(state: &mut State) {
+/// Notes the open project in the list of recent ones.
+pub fn remember(state: &mut State) {
     if let Some(project) = &state.project {
         state.settings.remember(project, now());
     }

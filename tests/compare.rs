@@ -1,5 +1,7 @@
 //! The room Compare, over a run made up by hand: what it says, and what a click and a key do.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;

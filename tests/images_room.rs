@@ -1,5 +1,7 @@
 //! The start page and room 1, used as a person uses them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use care_studio::app::App;

@@ -1,5 +1,7 @@
 //! The plug is pulled: the real program on a display of its own, killed while a box is being drawn.
 
+#![allow(clippy::unwrap_used, reason = "a helper panics as its test does")]
+
 mod common;
 
 use std::io::{BufRead, BufReader};

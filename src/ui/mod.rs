@@ -61,7 +61,6 @@ impl Context<'_> {
 }
 
 /// The frame of a side panel, top bar or bottom strip: filled, padded 16 x 12.
-#[must_use]
 pub fn panel_frame(ui: &egui::Ui) -> Frame {
     Frame::new()
         .fill(tokens::Tokens::of(ui).panel)
@@ -69,7 +68,6 @@ pub fn panel_frame(ui: &egui::Ui) -> Frame {
 }
 
 /// The frame of a toolbar: filled, padded 16 wide.
-#[must_use]
 pub fn bar_frame(ui: &egui::Ui) -> Frame {
     Frame::new()
         .fill(tokens::Tokens::of(ui).panel)

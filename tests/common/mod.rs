@@ -1,5 +1,6 @@
 //! What the window's tests share: a tiny project, and the real window round it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::path::{Path, PathBuf};

@@ -275,7 +275,6 @@ pub fn attention_terms(attention: &Tensor, masks: &MaskBatch, live: &LiveParams)
 }
 
 /// Eq. 1. Without an image with boxes in the batch L_a is 0.
-#[must_use]
 pub fn total(l_c: &Tensor, l_a: Option<&Tensor>, alpha: f64) -> Tensor {
     let classification = (1.0 - alpha) * l_c;
     match l_a {
