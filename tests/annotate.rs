@@ -1,10 +1,13 @@
 //! Room 2, used as a person uses it: boxes drawn, moved, resized and deleted with the pointer, the queue by key.
 
+#![allow(clippy::unwrap_used, reason = "a helper panics as its test does")]
+
 mod common;
 
 use care_data::{Image, ImageSize, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
+use care_studio::state::Problem;
 use care_studio::ui::view::View;
 use common::{settle, tiny_project, window};
 use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, Vec2};
@@ -74,8 +77,6 @@ fn drag(window: &mut Harness<'_, App>, from: [f64; 2], to: [f64; 2]) {
 
 fn click(window: &mut Harness<'_, App>, pixel: [f64; 2]) {
     drag(window, pixel, pixel);
-    // The next click is not its second half.
-    window.run_steps(60);
 }
 
 fn press(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
@@ -290,6 +291,53 @@ fn the_wheel_zooms_about_the_pointer() {
     key(&mut window, Key::F);
     drag(&mut window, [30.0, 8.0], [40.0, 20.0]);
     assert_eq!(boxes(&window)[1], [30.0, 8.0, 40.0, 20.0], "fitted again");
+}
+
+#[test]
+fn the_middle_button_moves_the_image() {
+    let (_root, mut window) = annotate();
+    let (from, by) = (at(&window, [24.0, 16.0]), Vec2::new(120.0, -60.0));
+    for (pos, pressed) in [(from, true), (from + by, false)] {
+        window.hover_at(pos);
+        window.step();
+        window.event(Event::PointerButton {
+            pos,
+            button: PointerButton::Middle,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+        window.step();
+    }
+    let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas").rect();
+    let moved = View::fit(SIZE, canvas).moved(by);
+    let (a, b) = (moved.to_screen([10.0, 10.0]), moved.to_screen([20.0, 20.0]));
+    window.hover_at(a);
+    window.step();
+    button(&mut window, a, true);
+    window.hover_at(b);
+    window.step();
+    button(&mut window, b, false);
+    settle(&mut window);
+    assert_eq!(boxes(&window), [[10.0, 10.0, 20.0, 20.0]]);
+
+    window.get_by_label("Fit").click();
+    settle(&mut window);
+    drag(&mut window, [30.0, 8.0], [40.0, 20.0]);
+    assert_eq!(boxes(&window)[1], [30.0, 8.0, 40.0, 20.0], "fitted again");
+}
+
+#[test]
+fn an_edit_that_could_not_be_saved_is_said_above_the_canvas() {
+    let (_root, mut window) = annotate();
+    let problem = Problem::new("This edit could not be saved", "Make room and try again.");
+    window.state_mut().state.problem = Some(problem);
+    settle(&mut window);
+    window.get_by_label("Make room and try again.");
+    window.get_by_label("Dismiss").click();
+    settle(&mut window);
+    assert!(window.query_by_label("Make room and try again.").is_none());
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    assert_eq!(boxes(&window).len(), 1);
 }
 
 #[test]

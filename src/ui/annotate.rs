@@ -259,11 +259,13 @@ impl AnnotateRoom {
             .frame(Frame::new().fill(fill))
             .show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 0.0;
-                Panel::bottom("inspector foot")
-                    .exact_size(88.0)
-                    .resizable(false)
-                    .frame(Frame::new().inner_margin(Margin::symmetric(16, 12)))
-                    .show(ui, |ui| self.foot_ui(ui, cx, image));
+                if !self.queue.is_empty() {
+                    Panel::bottom("inspector foot")
+                        .exact_size(88.0)
+                        .resizable(false)
+                        .frame(Frame::new().inner_margin(Margin::symmetric(16, 12)))
+                        .show(ui, |ui| self.foot_ui(ui, cx, image));
+                }
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     let section = Frame::new().inner_margin(Margin::symmetric(16, 12));
                     section.show(ui, |ui| self.boxes_ui(ui, cx, image));
@@ -404,12 +406,10 @@ impl AnnotateRoom {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
         let to_do = self.queue.num_to_do();
-        let finished = to_do == 0 && !self.queue.is_empty();
-        let reason = match (to_do, self.queue.is_empty()) {
-            (_, true) => "Boxes count where the class is rare.".to_owned(),
-            (0, false) => "Every rare image is done.".to_owned(),
-            (1, false) => "1 rare image still needs a box.".to_owned(),
-            (n, false) => format!("{} rare images still need a box.", format::count(n)),
+        let reason = match to_do {
+            0 => "Every rare image is done.".to_owned(),
+            1 => "1 rare image still needs a box.".to_owned(),
+            n => format!("{} rare images still need a box.", format::count(n)),
         };
         ui.add(
             egui::Label::new(
@@ -420,7 +420,7 @@ impl AnnotateRoom {
             .wrap(),
         );
         let width = ui.available_width();
-        if finished {
+        if to_do == 0 {
             let button = WordButton::new("Go to Train")
                 .icon_after(icons::ARROW_RIGHT)
                 .primary()

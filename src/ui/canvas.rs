@@ -14,8 +14,8 @@ use crate::textures::Picture;
 
 /// A drag shorter than this, in points, is a click.
 const MIN_SIDE: f32 = 3.0;
-/// Points of scrolling that enlarge e times; a notch of the wheel is 40.
-const POINTS_PER_E: f32 = 200.0;
+/// Points of scrolling that enlarge e times: a notch of the wheel, 40 or 80 points, enlarges by a tenth or a fifth.
+const POINTS_PER_E: f32 = 400.0;
 
 /// What a press on the canvas does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -432,6 +432,9 @@ fn label_ui(painter: &Painter, rect: Rect, text: &str, class: Option<u32>) {
     const HEIGHT: f32 = 20.0;
     const GAP: f32 = 6.0;
     let area = painter.clip_rect();
+    if !area.intersects(rect) {
+        return;
+    }
     let galley =
         painter.layout_no_wrap(text.to_owned(), tokens::medium(12.0), tokens::OVERLAY_TEXT);
     let before = if class.is_some() { 22.0 } else { 8.0 };

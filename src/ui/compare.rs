@@ -122,9 +122,9 @@ impl CompareRoom {
 
 /// The figure is 616 wide; it gives on a small window, so that the table stays whole, and grows on a large one.
 fn figure_width(room: f32) -> f32 {
-    const TABLE_MIN: f32 = 656.0;
+    const TABLE_MIN: f32 = 664.0;
     if room < 1280.0 {
-        (room - TABLE_MIN).clamp(500.0, 616.0)
+        (room - TABLE_MIN).clamp(520.0, 616.0)
     } else {
         (room * 0.428).clamp(616.0, 800.0).round()
     }
@@ -147,7 +147,11 @@ fn left_ui(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun, shown: &mut Sho
                 color_bar(ui);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let n = format::plural(shown.rows.len(), "image", "images");
-                    let text = format!("{n}. Number: share of attention in the box.");
+                    let text = if ui.available_width() < 290.0 {
+                        "Number: share in the box.".to_owned()
+                    } else {
+                        format!("{n}. Number: share of attention in the box.")
+                    };
                     ui.label(weak(&text, FontId::proportional(12.0)));
                 });
             });

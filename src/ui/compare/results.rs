@@ -35,7 +35,7 @@ pub(super) fn sentence_ui(ui: &mut Ui, project: &Project, run: &TrainingRun, res
         .wrap(),
     );
     ui.scope(|ui| {
-        ui.set_max_width(size::TEXT_MAX);
+        ui.set_max_width(size::TEXT_MAX.min(ui.available_width()));
         ui.add(egui::Label::new(RichText::new(detail).color(t.text)).wrap());
         for caution in cautions(project, run, results) {
             ui.horizontal_top(|ui| {
@@ -357,6 +357,7 @@ struct Columns {
     /// Right edges.
     n: f32,
     roles: [f32; 3],
+    /// Empty where there is no room for it.
     strip: Rangef,
     against: Rangef,
     /// The interval stands under the value, where there is no room beside it.
@@ -370,10 +371,11 @@ impl Columns {
         /// "no detectable difference" and the space before it.
         const AGAINST: f32 = 166.0;
         let stacked = rect.width() < 760.0;
-        let (role, gap, strip) = if stacked {
-            (68.0, 12.0, 72.0)
-        } else {
-            (116.0, 20.0, 80.0)
+        let (role, gap, strip) = match rect.width() {
+            760.0.. => (116.0, 20.0, 80.0),
+            600.0.. => (68.0, 12.0, 72.0),
+            // The smallest window: the figures say it alone.
+            _ => (68.0, 0.0, 0.0),
         };
         let name = rect.width() - N - 3.0 * role - gap - strip - AGAINST;
         // A wide window gives to long names first, then to the verdict.
@@ -412,7 +414,7 @@ pub(super) fn table_ui(ui: &mut Ui, project: &Project, results: &Results, cases:
     Frame::new()
         .inner_margin(Margin { left: 8, right: 8, top: 8, bottom: 0 })
         .show(ui, |ui| {
-            ui.set_max_width(size::TEXT_MAX);
+            ui.set_max_width(size::TEXT_MAX.min(ui.available_width()));
             let note = format!(
                 "95 % bootstrap intervals. Only {chosen} chosen beforehand; read the other tests with care. One seed."
             );
@@ -433,9 +435,11 @@ fn head_ui(ui: &Ui, rect: Rect, columns: &Columns) {
     for (role, x) in ModelRole::ALL.into_iter().zip(columns.roles) {
         text(x, Align2::RIGHT_CENTER, role.name(), t.role(role));
     }
-    let axis = axis(columns);
-    text(axis.min, Align2::CENTER_CENTER, "0", t.text_weak);
-    text(axis.max, Align2::CENTER_CENTER, "1", t.text_weak);
+    if columns.strip.span() > 0.0 {
+        let axis = axis(columns);
+        text(axis.min, Align2::CENTER_CENTER, "0", t.text_weak);
+        text(axis.max, Align2::CENTER_CENTER, "1", t.text_weak);
+    }
     text(
         columns.against.min,
         Align2::LEFT_CENTER,
@@ -504,7 +508,9 @@ fn row_ui(ui: &mut Ui, row: &Row, columns: &Columns) {
             );
         }
     }
-    strip_ui(ui, rect, row, columns);
+    if columns.strip.span() > 0.0 {
+        strip_ui(ui, rect, row, columns);
+    }
     let (text, font, ink) = match row.against {
         Against::Tested(verdict @ (Verdict::Higher(_) | Verdict::Lower(_))) => {
             (verdict.text(), tokens::medium(13.0), t.text_strong)
