@@ -134,7 +134,6 @@ impl Dataset {
 
     /// A batch [B, 3, H, W] of these images, normalised per channel, channels innermost in memory. Images that are
     /// not decoded or cannot be read are passed over.
-    #[must_use]
     pub fn batch(&self, images: &[usize], device: Device) -> Tensor {
         let ImageSize { width, height } = self.shared.size;
         let mut pixels = Vec::with_capacity(images.len() * self.shared.size.area() as usize * 3);

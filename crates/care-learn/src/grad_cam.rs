@@ -30,7 +30,6 @@ impl GradCam {
     ///
     /// For a head of pooling and one linear layer w_k is known in closed form. Any other head is differentiated,
     /// itself only, with its graph kept; gradients have to be enabled then.
-    #[must_use]
     pub fn attention(
         self,
         backbone: &dyn Backbone,
@@ -55,7 +54,6 @@ impl GradCam {
     }
 
     /// F [B, h, w] and logits [B, C] in evaluation mode, without a graph, for images [B, 3, H, W].
-    #[must_use]
     pub fn evaluate(
         self,
         backbone: &dyn Backbone,
@@ -86,7 +84,6 @@ impl GradCam {
 }
 
 /// w [B, K] of a head that is global average pooling and a linear layer `linear` [C, K]: `W[c, k] / (h w)`.
-#[must_use]
 pub fn pooled_linear_weights(linear: &Tensor, labels: &Tensor, activations: &Tensor) -> Tensor {
     let area = activations.size()[2..].iter().product::<i64>();
     linear.index_select(0, labels) / area as f64
@@ -94,7 +91,6 @@ pub fn pooled_linear_weights(linear: &Tensor, labels: &Tensor, activations: &Ten
 
 /// w [B, K] of any head, by differentiating it. In evaluation mode nothing couples the images of a batch, so the
 /// gradient of the batch's sum holds each image's own.
-#[must_use]
 pub fn head_weights(
     activations: &Tensor,
     logits: &Tensor,
@@ -109,7 +105,6 @@ pub fn head_weights(
 }
 
 /// `sum_k w_k A_k`, [B, h, w].
-#[must_use]
 pub fn weighted_sum(activations: &Tensor, weights: &Tensor) -> Tensor {
     let size = activations.size();
     let flat = activations.flatten(2, 3);
@@ -120,7 +115,6 @@ pub fn weighted_sum(activations: &Tensor, weights: &Tensor) -> Tensor {
 }
 
 /// F in 0..=1 from a weighted sum [B, h, w].
-#[must_use]
 pub fn normalise(raw: &Tensor, normalisation: Normalisation) -> Tensor {
     let over = [1, 2].as_slice();
     let map = match normalisation {
@@ -133,7 +127,6 @@ pub fn normalise(raw: &Tensor, normalisation: Normalisation) -> Tensor {
 }
 
 /// Labels as the functions here want them.
-#[must_use]
 pub fn label_tensor(labels: &[usize], device: tch::Device) -> Tensor {
     let labels: Vec<i64> = labels.iter().map(|l| *l as i64).collect();
     Tensor::from_slice(&labels)
