@@ -14,6 +14,8 @@ use care_learn::task::{Sample, TaskClass};
 use care_learn::trainer::{Host, train};
 use care_learn::{RunConfig, Task, TrainerCommand};
 
+type Measure = fn(&Summary) -> f64;
+
 struct Console {
     verbose: bool,
 }
@@ -69,9 +71,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let generated = begun.elapsed().as_secs_f32();
         match train(&task, &mut Console { verbose }) {
             Outcome::Finished(results) => {
-                let value =
-                    |role, of: fn(&Summary) -> f64| results.summary(role).map_or(f64::NAN, of);
-                let measures: [(&str, fn(&Summary) -> f64); 4] = [
+                let value = |role, of: Measure| results.summary(role).map_or(f64::NAN, of);
+                let measures: [(&str, Measure); 4] = [
                     ("rare recall", |s| {
                         s.rare_recall.map_or(f64::NAN, |e| e.value)
                     }),

@@ -264,7 +264,6 @@ pub struct Terms {
 }
 
 /// Eqs. 2 to 4 for F [B, h, w] of the images with boxes, B at least 1.
-#[must_use]
 pub fn attention_terms(attention: &Tensor, masks: &MaskBatch, live: &LiveParams) -> Terms {
     let flat = attention.flatten(1, 2);
     let mean = |mask: &Tensor| (&flat * mask).sum_dim_intlist([1].as_slice(), false, flat.kind());
@@ -321,7 +320,8 @@ mod tests {
     #[test]
     fn boxes_cover_the_pixels_whose_centres_they_hold() {
         // The image's 40 x 20 become 8 x 8: 5 wide and 2.5 high a pixel.
-        let cases: [(&[[f64; 4]], &[(u32, u32)]); 7] = [
+        type Case<'a> = (&'a [[f64; 4]], &'a [(u32, u32)]);
+        let cases: [Case; 7] = [
             (&[[0.0, 0.0, 5.0, 2.5]], &[(0, 0)]),
             (&[[5.0, 2.5, 15.0, 5.0]], &[(1, 1), (2, 1)]),
             // Just beyond, and just short of, a centre.

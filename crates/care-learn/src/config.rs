@@ -148,8 +148,8 @@ impl RunConfig {
     #[must_use]
     pub fn demo() -> Self {
         Self {
-            stage1_epochs: 7,
-            stage2_epochs: 5,
+            stage1_epochs: 3,
+            stage2_epochs: 6,
             learning_rate: 2e-3,
             classes_per_batch: 4,
             images_per_class: 4,

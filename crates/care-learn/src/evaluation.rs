@@ -1,11 +1,13 @@
 //! What a model makes of images that it does not learn from.
 
-use care_data::ImageId;
+use std::cell::OnceCell;
+
+use care_data::{ImageId, ImageSize};
 use tch::{Device, Kind, Tensor};
 
 use crate::attention_loss::{GridMasks, Raster, Upsampling};
 use crate::backbone::Network;
-use crate::config::RunConfig;
+use crate::config::{Outside, RunConfig};
 use crate::dataset::Dataset;
 use crate::event::{AttentionMap, ImageAttention};
 use crate::grad_cam::{GradCam, label_tensor};
@@ -21,8 +23,8 @@ pub(crate) struct Target {
     pub(crate) image: ImageId,
     pub(crate) label: usize,
     pub(crate) raster: Raster,
-    /// None without a box.
-    pub(crate) masks: Option<GridMasks>,
+    /// Computed when first learned from: for thousands of boxes that takes seconds. None without a box.
+    masks: OnceCell<Option<GridMasks>>,
 }
 
 /// What all forward passes of a run have in common.
@@ -32,13 +34,13 @@ pub(crate) struct Viewer {
     pub(crate) cam: GradCam,
     pub(crate) upsampling: Upsampling,
     grid: [usize; 2],
-    input: care_data::ImageSize,
-    outside: crate::config::Outside,
+    input: ImageSize,
+    outside: Outside,
 }
 
 impl Viewer {
     pub(crate) fn new(config: &RunConfig, network: &Network, device: Device) -> Self {
-        let input = care_data::ImageSize::new(config.input_size, config.input_size);
+        let input = ImageSize::new(config.input_size, config.input_size);
         let grid = network.grid(config.input_size);
         Self {
             device,
@@ -54,13 +56,17 @@ impl Viewer {
     }
 
     pub(crate) fn target(&self, sample: &Sample) -> Target {
-        let raster = Raster::new(&sample.boxes, sample.size, self.input);
         Target {
             image: sample.image,
             label: sample.label,
-            masks: GridMasks::new(&raster, self.outside, &self.upsampling),
-            raster,
+            raster: Raster::new(&sample.boxes, sample.size, self.input),
+            masks: OnceCell::new(),
         }
+    }
+
+    pub(crate) fn masks<'t>(&self, target: &'t Target) -> Option<&'t GridMasks> {
+        let compute = || GridMasks::new(&target.raster, self.outside, &self.upsampling);
+        target.masks.get_or_init(compute).as_ref()
     }
 
     /// Attention for the own label, probabilities and scores of readable `images`, in order. `go_on` is asked before

@@ -78,7 +78,10 @@ enum TrainError {
 /// [`TrainerEvent::Ended`]. Errors and libtorch's panics become [`Outcome::Failed`].
 pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
     // What a panic leaves half done lies in the session and goes with it.
-    let outcome = match catch_unwind(AssertUnwindSafe(|| Session::new(task, host)?.run())) {
+    let outcome = match catch_unwind(AssertUnwindSafe(|| {
+        let (session, network) = Session::new(task, host)?;
+        session.run(network)
+    })) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::Failed(capitalised(&error.to_string())),
         Err(panic) => Outcome::Failed(panic_message(panic.as_ref())),
@@ -229,8 +232,6 @@ struct Session<'a> {
     host: &'a mut dyn Host,
     writer: RunWriter,
     viewer: Viewer,
-    /// The network that stage 1 begins with.
-    fresh: Option<Network>,
     data: Dataset,
     samples: Vec<Sample>,
     targets: Vec<Target>,
@@ -250,14 +251,16 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(task: &'a Task, host: &'a mut dyn Host) -> Result<Self, TrainError> {
+    /// With the network that stage 1 begins with.
+    fn new(task: &'a Task, host: &'a mut dyn Host) -> Result<(Self, Network), TrainError> {
         if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
             return Err(problem.into());
         }
         let config = &task.config;
         let writer = RunWriter::create(&task.folder, config)?;
-        leave_the_window_a_core();
+        // First of all that is asked of libtorch, because it looks for CUDA once.
         let device = pick_device(None)?;
+        leave_the_window_a_core();
 
         let members = (0..task.classes.len())
             .map(|label| {
@@ -300,7 +303,7 @@ impl<'a> Session<'a> {
             network.load(path)?;
         }
         let viewer = Viewer::new(config, &network, device);
-        Ok(Self {
+        let session = Self {
             targets: task
                 .samples
                 .iter()
@@ -313,7 +316,6 @@ impl<'a> Session<'a> {
                 config.stage2_epochs * per_epoch,
             ],
             samples: task.samples.clone(),
-            fresh: Some(network),
             task,
             host,
             writer,
@@ -327,14 +329,12 @@ impl<'a> Session<'a> {
             pace: Pace::new(),
             saved: None,
             started: Instant::now(),
-        })
+        };
+        Ok((session, network))
     }
 
-    fn run(mut self) -> Result<Outcome, TrainError> {
+    fn run(mut self, network: Network) -> Result<Outcome, TrainError> {
         let config = &self.task.config;
-        let Some(network) = self.fresh.take() else {
-            return Ok(Outcome::Stopped(None));
-        };
         let watch = self.watch.clone();
         if !self.wait_for(&watch) {
             return Ok(Outcome::Stopped(None));
@@ -563,7 +563,9 @@ impl<'a> Session<'a> {
         let (rows, masks): (Vec<i64>, Vec<&GridMasks>) = images
             .iter()
             .enumerate()
-            .filter_map(|(row, image)| Some((row as i64, self.targets[*image].masks.as_ref()?)))
+            .filter_map(|(row, image)| {
+                Some((row as i64, self.viewer.masks(&self.targets[*image])?))
+            })
             .unzip();
         Batch {
             images: self.data.batch(images, device),
