@@ -76,7 +76,8 @@ impl App {
         }
         let dropped = ctx.input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
         if let Some(file) = dropped.first() {
-            self.commands.send(Command::OpenPath(file.path().to_owned()));
+            self.commands
+                .send(Command::OpenPath(file.path().to_owned()));
         }
     }
 }
