@@ -48,8 +48,8 @@ pub(super) fn figure_ui(
         .id_salt(("figure", shown.class, shown.order.text()))
         .auto_shrink(false)
         .show_rows(ui, cell + CAPTION, shown.rows.len(), |ui, range| {
-            for place in shown.rows[range].iter().copied() {
-                let case = shown.cases.all[place].clone();
+            for row in range {
+                let case = shown.cases.all[shown.rows[row]].clone();
                 row_ui(ui, cx, run, shown, &case, cell);
             }
         });
