@@ -419,7 +419,12 @@ pub fn slider_row(
             );
         });
     });
-    *value != before
+    // The slider snaps to its steps, which moves 0.7 in its last bit: no change.
+    let changed = (*value - before).abs() > 1e-6;
+    if !changed {
+        *value = before;
+    }
+    changed
 }
 
 /// A class's dot; a ring where its colour is used a second time.
