@@ -132,6 +132,11 @@ pub fn print_table(project: &Project, results: &Results) -> Result<()> {
         &rows,
     )?;
     if let Some(test) = results.rare_difference {
+        let p = if test.p < 0.001 {
+            "p < 0.001".to_owned()
+        } else {
+            format!("p = {:.3}", test.p)
+        };
         let verdict = if test.p < 0.05 {
             "differ"
         } else {
@@ -139,8 +144,8 @@ pub fn print_table(project: &Project, results: &Results) -> Result<()> {
         };
         output::line(&format!(
             "CARE against the control on {} rare test images: right only in CARE {}, only in the control {}; \
-             McNemar's exact test p = {:.3}: {verdict}",
-            test.n, test.second_only, test.first_only, test.p
+             McNemar's exact test {p}: {verdict}",
+            test.n, test.second_only, test.first_only
         ))?;
     }
     Ok(())
