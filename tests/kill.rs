@@ -50,6 +50,8 @@ impl Display {
                 "1440x900x24",
                 "-nolisten",
                 "tcp",
+                // Otherwise it starts anew, and refuses connections, whenever its last client leaves: each xdotool.
+                "-noreset",
             ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
