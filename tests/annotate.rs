@@ -193,6 +193,27 @@ fn delete_removes_the_selected_box_and_the_smallest_is_selected() {
 }
 
 #[test]
+fn a_click_within_one_frame_selects() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [2.0, 2.0], [44.0, 30.0]);
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    let pos = at(&window, [40.0, 5.0]);
+    window.hover_at(pos);
+    window.step();
+    for pressed in [true, false] {
+        window.input_mut().events.push(Event::PointerButton {
+            pos,
+            button: PointerButton::Primary,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+    }
+    settle(&mut window);
+    key(&mut window, Key::Delete);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+}
+
+#[test]
 fn keys_lead_through_the_queue() {
     let (_root, mut window) = annotate();
     let first = image(&window).id;

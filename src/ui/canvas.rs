@@ -199,7 +199,7 @@ impl Canvas {
             );
         }
         // Last, so that what was under the hand is still drawn in the frame that makes it an edit.
-        self.release(ui, cx, image, view);
+        self.release(&response, cx, image, view);
     }
 
     /// Zoom and pan, then the transform of this frame.
@@ -319,14 +319,21 @@ impl Canvas {
     }
 
     /// What the button leaves behind when it is released: one edit, or a selection.
-    fn release(&mut self, ui: &Ui, cx: &mut Context<'_>, image: &Image, view: View) {
-        if ui.input(|i| i.pointer.primary_down()) {
+    fn release(&mut self, response: &Response, cx: &mut Context<'_>, image: &Image, view: View) {
+        if response.ctx.input(|i| i.pointer.primary_down()) {
             return;
         }
+        let project = cx.project;
         let Some(draft) = self.draft.take() else {
+            // A click so short that it fell into one frame.
+            if let Some(at) = response.interact_pointer_pos()
+                && self.tool != Tool::Pan
+                && response.clicked_by(PointerButton::Primary)
+            {
+                self.selected = smallest_under(at, project, image, view);
+            }
             return;
         };
-        let project = cx.project;
         let rect = draft.rect(project, image).filter(|rect| {
             let is_moved = matches!(draft.target, Target::Move(_));
             is_moved || view.box_to_screen(*rect).size().min_elem() >= MIN_SIDE
