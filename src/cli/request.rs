@@ -50,17 +50,22 @@ impl TryFrom<Arguments> for Request {
     type Error = anyhow::Error;
 
     fn try_from(arguments: Arguments) -> Result<Self> {
+        let is_project = |path: &PathBuf| path.extension().is_some_and(|e| e == "care");
         let Some(command) = arguments.command else {
-            return Ok(Self::Window(
-                arguments.project.map_or(Start::Page, Start::Project),
-            ));
+            let Some(project) = arguments.project else {
+                return Ok(Self::Window(Start::Page));
+            };
+            ensure!(
+                is_project(&project),
+                "{} is neither a command nor a project, NAME.care; see care --help",
+                project.display()
+            );
+            return Ok(Self::Window(Start::Project(project)));
         };
         Ok(match command {
             Command::New { project } => {
                 ensure!(
-                    project
-                        .extension()
-                        .is_some_and(|extension| extension == "care"),
+                    is_project(&project),
                     "{} does not end in .care, as a project's folder does",
                     project.display()
                 );
