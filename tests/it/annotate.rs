@@ -1,15 +1,11 @@
 //! Room 2, used as a person uses it: boxes drawn, moved, resized and deleted with the pointer, the queue by key.
 
-#![allow(clippy::unwrap_used, reason = "a helper panics as its test does")]
-
-mod common;
-
+use crate::common::{settle, tiny_project, window};
 use care_data::{Image, ImageSize, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
 use care_studio::state::Problem;
 use care_studio::ui::view::View;
-use common::{settle, tiny_project, window};
 use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};

@@ -1,17 +1,13 @@
 //! The plug is pulled: the real program on a display of its own, killed while a box is being drawn.
 
-#![allow(clippy::unwrap_used, reason = "a helper panics as its test does")]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::tiny_project;
 use care_data::{BoundingBox, ImageSize, Project};
 use care_studio::ui::view::View;
-use common::tiny_project;
 use egui::{Pos2, Rect, pos2};
 
 /// Between the queue, the inspector, the toolbar and the status bar of a window of 1440 x 900.

@@ -1,8 +1,5 @@
 //! What the window's tests share: a tiny project, and the real window round it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 

@@ -1,19 +1,15 @@
 //! The room Train, used as a person uses it: a real run on a tiny project.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::common::{settle, tiny_project, window};
 use care_data::{Annotation, BoundingBox, Edit, Part, Project, RunState};
 use care_learn::event::Change;
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
 use care_studio::training::TrainingRun;
-use common::{settle, tiny_project, window};
 use egui::{Key, Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};

@@ -1,11 +1,8 @@
 //! The room Compare, over a run made up by hand: what it says, and what a click and a key do.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 
+use crate::common::{settle, window};
 use care_data::import::{Import, NewImage};
 use care_data::{
     BoundingBox, ContentHash, Edit, Image, ImageSize, Orientation, Part, Project, RunId, RunState,
@@ -17,7 +14,6 @@ use care_learn::{AttentionMap, ModelRole, RunConfig};
 use care_studio::app::App;
 use care_studio::command::Room;
 use care_studio::training::{Phase, TrainingRun};
-use common::{settle, window};
 use egui::Key;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;

@@ -1,12 +1,8 @@
 //! The start page and room 1, used as a person uses them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{settle, tiny_folder, tiny_project, window};
 use care_studio::app::App;
 use care_studio::command::Room;
-use common::{settle, tiny_folder, tiny_project, window};
 use egui::Key;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;

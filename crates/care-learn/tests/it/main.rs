@@ -1,0 +1,4 @@
+//! The crate from outside, in one executable: libtorch is linked once.
+
+mod project;
+mod training;

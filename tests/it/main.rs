@@ -1,0 +1,11 @@
+//! The application's integration tests, in one executable: libtorch is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod annotate;
+mod cli;
+mod common;
+mod compare;
+mod images_room;
+mod kill;
+mod train;
