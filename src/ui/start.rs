@@ -7,7 +7,7 @@ use egui::{
     StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
-use care_data::ImageId;
+use care_data::{ImageId, synthetic};
 use jiff::Zoned;
 
 use super::paths::{drop_text, path_field};
@@ -31,7 +31,7 @@ const ZONE_CONTENTS: f32 = 206.0;
 /// What each room shows of the demo.
 const DEMO_ROOMS: [(Room, &str); 4] = [
     (Room::Images, "four classes, one of them rare"),
-    (Room::Annotate, "draw the four boxes still missing"),
+    (Room::Annotate, "draw the boxes still missing"),
     (Room::Train, "CARE beside its control"),
     (Room::Compare, "before, control and CARE"),
 ];
@@ -248,7 +248,10 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
     );
     ui.add_space(4.0);
     ui.label(
-        RichText::new("904 synthetic images, a rare class, and a ruler that misleads the model.")
+        RichText::new(format!(
+            "{} synthetic images, a rare class, and a ruler that misleads the model.",
+            synthetic::NUM_IMAGES
+        ))
             .line_height(Some(20.0)),
     );
     ui.add_space(12.0);

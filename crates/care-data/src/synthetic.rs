@@ -25,6 +25,18 @@ use crate::split::SplitSpec;
 /// The class that the demo marks as rare.
 pub const RARE_CLASS: &str = "dermatofibroma";
 
+/// All parts together.
+pub const NUM_IMAGES: usize = {
+    let mut sum = 0;
+    let mut class = 0;
+    while class < CLASSES.len() {
+        let look = &CLASSES[class];
+        sum += look.train.0 + look.validation.0 + look.test.0;
+        class += 1;
+    }
+    sum
+};
+
 /// Width and height of every image, in pixels.
 pub const SIDE: u32 = 256;
 
@@ -188,7 +200,7 @@ struct Order {
     ruler: bool,
 }
 
-/// Writes the demo's 904 images under `dir`, a folder a class, and says what is on them, true boxes included.
+/// Writes the demo's [`NUM_IMAGES`] images under `dir`, a folder a class, and says what is on them, true boxes included.
 /// The same seed gives the same images.
 ///
 /// # Errors
