@@ -1,7 +1,7 @@
 //! What an import adds to a project: which images are new, what they are called there, and where they stand.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::import::{Import, NewImage};
@@ -24,9 +24,12 @@ pub(crate) struct Arrivals {
     pub taken_in: TakenIn,
 }
 
-/// An image that the project does not have yet, and its path as the project writes it.
+/// An image that the project does not have yet.
 struct Fresh {
+    /// As the project writes it.
     path: String,
+    /// The patient or lesion; a name of its own where nothing is known.
+    group: String,
     image: NewImage,
 }
 
@@ -38,9 +41,14 @@ impl Arrivals {
             mut not_read,
             split,
         } = import;
-        let found_count = found.len();
-        let mut moved = HashMap::new();
-        let fresh = new_to(state, dir, found, &mut moved, &mut not_read);
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|image| (relative(dir, &image.path), image))
+            .collect();
+        let mut already_there = found.len();
+        let moved = moved(state, dir, &found);
+        let (fresh, changed) = new_to(state, found, &moved, &mut not_read);
+        already_there -= fresh.len() + changed;
         let classes = new_classes(&fresh, &state.classes);
         let images = new_images(&fresh, state, &classes, split);
         let rects = fresh.iter().zip(&images).flat_map(|(fresh, image)| {
@@ -60,7 +68,7 @@ impl Arrivals {
             });
         let taken_in = TakenIn {
             added: images.len(),
-            already_there: found_count - images.len(),
+            already_there,
         };
         Self {
             boxes: boxes.collect(),
@@ -74,46 +82,95 @@ impl Arrivals {
     }
 }
 
-/// The images that the project has not, neither under their path nor by their content. One that it has by its content
-/// alone has been moved, or is a copy.
-fn new_to(
-    state: &State,
-    dir: &Path,
-    found: Vec<NewImage>,
-    moved: &mut HashMap<ImageId, String>,
-    not_read: &mut Vec<NotRead>,
-) -> Vec<Fresh> {
-    let mut by_path: HashMap<&str, &Image> = HashMap::new();
-    let mut by_hash: HashMap<ContentHash, Vec<&Image>> = HashMap::new();
-    for image in &state.images {
-        by_path.insert(&image.path, image);
-        by_hash.entry(image.hash).or_default().push(image);
-    }
-    let mut fresh: Vec<Fresh> = Vec::new();
-    let mut fresh_by_hash: HashMap<ContentHash, usize> = HashMap::new();
-    for mut image in found {
-        let path = relative(dir, &image.path);
-        if by_path.contains_key(path.as_str()) {
+/// The images of the project whose files lie elsewhere now, by their content, and where: the new paths are free, or
+/// become free as their images move too.
+fn moved(state: &State, dir: &Path, found: &[(String, NewImage)]) -> HashMap<ImageId, String> {
+    let at_path = by_path(state);
+    let by_hash = by_hash(state);
+    let content: HashMap<&str, ContentHash> = found
+        .iter()
+        .map(|(path, image)| (path.as_str(), image.hash))
+        .collect();
+    // Where it was not looked, that a file is there is taken as a sign that it is the same.
+    let is_gone = |image: &Image| match content.get(image.path.as_str()) {
+        Some(hash) => *hash != image.hash,
+        None => !path_of(dir, image).exists(),
+    };
+    let mut moved: HashMap<ImageId, String> = HashMap::new();
+    let (held, free): (Vec<_>, Vec<_>) = found
+        .iter()
+        .partition(|(path, _)| at_path.contains_key(path.as_str()));
+    for (path, NewImage { hash, .. }) in free.into_iter().chain(held) {
+        let twins = by_hash.get(hash).map_or(&[][..], Vec::as_slice);
+        if twins.iter().any(|twin| twin.path == *path) {
             continue;
         }
-        if let Some(twins) = by_hash.get(&image.hash) {
-            let is_gone =
-                |twin: &&&Image| !moved.contains_key(&twin.id) && !path_of(dir, twin).exists();
-            match twins.iter().find(is_gone) {
-                Some(twin) => {
-                    moved.insert(twin.id, path);
-                }
-                None => not_read.extend(twins.first().and_then(|twin| {
-                    let class = &state.class(twin.class)?.name;
-                    (*class != image.class)
-                        .then(|| contradiction(image.path, &twin.path, "class", class))
-                })),
+        let lost = |twin: &&&Image| !moved.contains_key(&twin.id) && is_gone(twin);
+        if let Some(id) = twins.iter().find(lost).map(|twin| twin.id) {
+            moved.insert(id, path.clone());
+        }
+    }
+    // Two images cannot share a path: who would come where another stays, stays too, and so on.
+    loop {
+        let away: HashSet<ImageId> = moved.keys().copied().collect();
+        moved.retain(|_, path| {
+            at_path
+                .get(path.as_str())
+                .is_none_or(|holder| away.contains(&holder.id))
+        });
+        if moved.len() == away.len() {
+            return moved;
+        }
+    }
+}
+
+/// The images that the project has not, neither under their path nor by their content, and how many files have another
+/// content than the project knows under their path.
+fn new_to(
+    state: &State,
+    found: Vec<(String, NewImage)>,
+    moved: &HashMap<ImageId, String>,
+    not_read: &mut Vec<NotRead>,
+) -> (Vec<Fresh>, usize) {
+    let at_path = by_path(state);
+    let by_hash = by_hash(state);
+    let groups: HashSet<&str> = state.images.iter().map(|i| i.group.as_str()).collect();
+    let moved_here: HashSet<&str> = moved.values().map(String::as_str).collect();
+    let mut changed = 0;
+    let mut fresh: Vec<Fresh> = Vec::new();
+    let mut fresh_by_hash: HashMap<ContentHash, usize> = HashMap::new();
+    for (path, image) in found {
+        if moved_here.contains(path.as_str()) {
+            continue;
+        }
+        match at_path.get(path.as_str()) {
+            Some(holder) if holder.hash == image.hash => continue,
+            Some(holder) if !moved.contains_key(&holder.id) => {
+                changed += 1;
+                not_read.push(NotRead {
+                    path: image.path,
+                    why: "Its content has changed since it was imported; the project keeps what it knew of it."
+                        .to_owned(),
+                    advice: "Bring the old file back, or import the new one under another name."
+                        .to_owned(),
+                });
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(twin) = by_hash.get(&image.hash).and_then(|twins| twins.first()) {
+            // A copy.
+            if let Some(class) = state.class(twin.class)
+                && class.name != image.class
+            {
+                let at = moved.get(&twin.id).unwrap_or(&twin.path);
+                not_read.push(contradiction(image.path, at, "class", &class.name));
             }
             continue;
         }
         // Data sets do hold a picture twice. Both are taken in, but as one patient's: else one could train and the other test.
-        if let Some(twin) = fresh_by_hash.get(&image.hash).and_then(|&at| fresh.get(at)) {
-            let group = twin.image.group.as_ref().unwrap_or(&twin.path);
+        let group = if let Some(twin) = fresh_by_hash.get(&image.hash).and_then(|&at| fresh.get(at))
+        {
             if twin.image.class != image.class {
                 not_read.push(contradiction(
                     image.path,
@@ -124,16 +181,37 @@ fn new_to(
                 continue;
             }
             if twin.image.group != image.group {
-                not_read.push(contradiction(image.path, &twin.path, "group", group));
+                not_read.push(contradiction(image.path, &twin.path, "group", &twin.group));
                 continue;
             }
-            image.group = Some(group.clone());
+            twin.group.clone()
         } else {
             fresh_by_hash.insert(image.hash, fresh.len());
-        }
-        fresh.push(Fresh { path, image });
+            image.group.clone().unwrap_or_else(|| {
+                // An image that moved away keeps the name of its group.
+                let mut name = path.clone();
+                while groups.contains(name.as_str()) {
+                    name.push('+');
+                }
+                name
+            })
+        };
+        fresh.push(Fresh { path, group, image });
     }
-    fresh
+    (fresh, changed)
+}
+
+fn by_path(state: &State) -> HashMap<&str, &Image> {
+    let images = state.images.iter();
+    images.map(|image| (image.path.as_str(), image)).collect()
+}
+
+fn by_hash(state: &State) -> HashMap<ContentHash, Vec<&Image>> {
+    let mut images: HashMap<ContentHash, Vec<&Image>> = HashMap::new();
+    for image in &state.images {
+        images.entry(image.hash).or_default().push(image);
+    }
+    images
 }
 
 fn contradiction(path: PathBuf, twin: &str, what: &str, value: &str) -> NotRead {
@@ -192,10 +270,9 @@ fn new_images(
         })
     });
     let items: Vec<_> = known
-        .chain(fresh.iter().map(|Fresh { path, image }| Item {
+        .chain(fresh.iter().map(|Fresh { group, image, .. }| Item {
             class: &image.class,
-            // Of a group of its own where nothing is known.
-            group: image.group.as_ref().unwrap_or(path),
+            group,
             part: image.part,
         }))
         .collect();
@@ -206,7 +283,7 @@ fn new_images(
         .iter()
         .zip(parts)
         .zip(first..)
-        .filter_map(|((Fresh { path, image }, part), id)| {
+        .filter_map(|((Fresh { path, group, image }, part), id)| {
             Some(Image {
                 id: ImageId(id),
                 path: path.clone(),
@@ -214,7 +291,7 @@ fn new_images(
                 size: image.size,
                 orientation: image.orientation,
                 class: *ids.get(image.class.as_str())?,
-                group: image.group.as_ref().unwrap_or(path).clone(),
+                group: group.clone(),
                 part,
                 done: false,
             })

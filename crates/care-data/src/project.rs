@@ -33,7 +33,7 @@ pub struct Project {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TakenIn {
     pub added: usize,
-    /// Same path or same content as another image.
+    /// Same content as another image, wherever that lies now.
     pub already_there: usize,
 }
 
@@ -323,8 +323,9 @@ impl Project {
     }
 
     /// Makes an import part of the project, in one transaction. Images that are there already stay as they are, also
-    /// their boxes; one that was moved since is found again by its content. New classes come in the order of their
-    /// number of images, the largest first.
+    /// their boxes; one that was moved since is found again by its content, and a file whose content has changed is
+    /// listed in [`not_read`](Self::not_read). New classes come in the order of their number of images, the largest
+    /// first.
     ///
     /// # Errors
     /// Where it cannot be written; then nothing changed.
@@ -349,7 +350,7 @@ impl Project {
         Ok(taken_in)
     }
 
-    /// What the last import could not read.
+    /// What the last import could not read, or could not take in.
     #[must_use]
     pub fn not_read(&self) -> &[NotRead] {
         &self.not_read

@@ -232,6 +232,13 @@ impl Store {
                     .prepare_cached("INSERT INTO class (id, name, color, rare) VALUES (?, ?, ?, ?)")?
                     .execute(params![class.id.0, class.name, class.color, class.rare])?;
             }
+            // Images may change places, and no two share a path even for a moment. None holds a NUL.
+            for id in import.moved.keys() {
+                transaction.execute(
+                    "UPDATE image SET path = ? WHERE id = ?",
+                    params![format!("\0{id}"), id.0],
+                )?;
+            }
             for (id, path) in &import.moved {
                 transaction.execute("UPDATE image SET path = ? WHERE id = ?", params![path, id.0])?;
             }

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use care_data::import::{Import, NewImage, Options};
 use care_data::{
-    Annotation, BoundingBox, ClassId, ContentHash, Edit, ImageId, ImageSize, Metric, Orientation,
-    Project, ProjectError, RunState, SplitSpec,
+    Annotation, BoundingBox, ClassId, ContentHash, Edit, Image, ImageId, ImageSize, Metric,
+    Orientation, Project, ProjectError, RunState, SplitSpec, TakenIn,
 };
 use rusqlite::Connection;
 
-use crate::{folder_of_classes, import, save, small_project};
+use crate::{folder_of_classes, import, picture, reasons, save, small_project};
 
 fn database(dir: &Path) -> Connection {
     Connection::open(dir.join("project.sqlite")).unwrap()
@@ -96,6 +96,142 @@ fn an_import_is_taken_in_once() {
         (project.images(), project.not_read()),
         (&*images, &*not_read)
     );
+}
+
+/// A second import after `change`: the project, each image's file name (with a question mark where another picture or
+/// none is there), and what was taken in. Every image keeps its row and its box.
+fn again_after(change: &dyn Fn(&Path)) -> (Project, Vec<String>, TakenIn) {
+    let (root, mut project) = small_project();
+    let images = root.path().join("images");
+    for (image, rect) in project.images().to_vec().iter().zip(1..) {
+        let rect = BoundingBox::new(0.0, 0.0, f64::from(rect), 1.0).unwrap();
+        let annotation = Annotation {
+            id: project.next_box_id(),
+            image: image.id,
+            rect,
+        };
+        project.apply(Edit::AddBox { annotation }).unwrap();
+    }
+    let before = project.images().to_vec();
+    change(&images);
+    let taken_in = project
+        .take_in(import(&images, &Options::default()).unwrap())
+        .unwrap();
+    for (image, old) in project.images().iter().zip(&before) {
+        let moved = Image {
+            path: image.path.clone(),
+            ..old.clone()
+        };
+        assert_eq!(*image, moved, "nothing but the path changes");
+        assert_eq!(project.boxes(image.id).len(), 1);
+    }
+    let dir = project.dir().to_owned();
+    let images = project.images().to_vec();
+    drop(project);
+    let project = Project::open(&dir).unwrap();
+    assert_eq!(project.images(), images, "what is held is what is on disk");
+    let shown = images.iter().map(|image| {
+        let known = std::fs::read(project.path_of(image))
+            .is_ok_and(|bytes| ContentHash::of(&bytes) == image.hash);
+        format!("{}{}", image.name(), if known { "" } else { "?" })
+    });
+    let shown = shown.collect();
+    (project, shown, taken_in)
+}
+
+#[test]
+fn an_image_is_known_by_its_content() {
+    let rename = |images: &Path, from: &str, to: &str| {
+        let at = |name: &str| images.join(format!("common/{name}.png"));
+        std::fs::rename(at(from), at(to)).unwrap();
+    };
+    let content_changed =
+        "Its content has changed since it was imported; the project keeps what it knew of it.";
+    let cases: [(&str, &dyn Fn(&Path), &str, [usize; 2], Vec<(&str, &str)>); 8] = [
+        ("nothing", &|_| (), "a b c d e f", [0, 6], vec![]),
+        (
+            "shifted",
+            &|images| {
+                rename(images, "b", "z");
+                rename(images, "a", "b");
+            },
+            "b z c d e f",
+            [0, 6],
+            vec![],
+        ),
+        (
+            "swapped",
+            &|images| {
+                rename(images, "a", "z");
+                rename(images, "b", "a");
+                rename(images, "z", "b");
+            },
+            "b a c d e f",
+            [0, 6],
+            vec![],
+        ),
+        (
+            "a new one where another moved away",
+            &|images| {
+                rename(images, "a", "z");
+                save(&images.join("common/a.png"), 99);
+            },
+            "z b c d e f a",
+            [1, 6],
+            vec![],
+        ),
+        (
+            "replaced in place",
+            &|images| {
+                picture(40, 30, 99)
+                    .save(images.join("common/a.png"))
+                    .unwrap()
+            },
+            "a? b c d e f",
+            [0, 5],
+            vec![("a.png", content_changed)],
+        ),
+        (
+            "replaced by one that is still there too",
+            &|images| {
+                std::fs::copy(images.join("common/b.png"), images.join("common/a.png")).unwrap();
+            },
+            "a? b c d e f",
+            [0, 5],
+            vec![("a.png", content_changed)],
+        ),
+        (
+            "moved where one was that is gone",
+            &|images| rename(images, "a", "b"),
+            "a? b? c d e f",
+            [0, 4],
+            vec![("b.png", content_changed)],
+        ),
+        (
+            "and a copy of it beside it",
+            &|images| {
+                std::fs::copy(images.join("common/a.png"), images.join("common/z.png")).unwrap();
+                rename(images, "a", "b");
+            },
+            "z b? c d e f",
+            [0, 5],
+            vec![("b.png", content_changed)],
+        ),
+    ];
+    for (what, change, expected, counts, not_read) in cases {
+        let (project, shown, taken_in) = again_after(change);
+        assert_eq!(shown.join(" "), expected, "{what}");
+        assert_eq!([taken_in.added, taken_in.already_there], counts, "{what}");
+        let not_read: Vec<_> = not_read
+            .into_iter()
+            .map(|(name, why)| (name.to_owned(), why))
+            .collect();
+        assert_eq!(reasons(project.not_read()), not_read, "{what}");
+        let mut groups: Vec<_> = project.images().iter().map(|image| &image.group).collect();
+        groups.sort();
+        groups.dedup();
+        assert_eq!(groups.len(), project.images().len(), "{what}");
+    }
 }
 
 #[test]
