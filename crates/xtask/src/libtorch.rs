@@ -1,8 +1,8 @@
 //! Puts libtorch under `third_party/libtorch`, from the wheels of PyTorch and of NVIDIA on PyPI.
 //!
-//! pip fetches them, so that a user's own index, proxy and credentials hold. Finished wheels are kept in
-//! `third_party/wheels` and can be put there by hand. Wheels and the unpacked folder appear by renaming, whole or not
-//! at all, so that this may be interrupted anywhere.
+//! They are fetched as pip would, so that a user's own index, proxy and credentials hold, and kept in
+//! `third_party/wheels`, where they can be put by hand too. Wheels and the unpacked folder appear by renaming, whole or
+//! not at all, so that this may be interrupted anywhere; the next time a wheel is fetched on from where it ended.
 
 use std::env;
 use std::fs::TryLockError;
@@ -101,6 +101,11 @@ const CUDA_WHEELS: &[Wheel] = &[
         "4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4"),
 ];
 
+/// Fetches a wheel into a file, going on where the file ends.
+const FETCH: &str = include_str!("fetch.py");
+/// Its exit status where pip's inside is not as it expects.
+const OTHER_PIP: i32 = 3;
+
 /// What pip has to be told so as to pick these wheels whatever Python it runs on.
 const PIP_TARGET: &str = "--no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 \
      --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 \
@@ -192,14 +197,15 @@ pub fn ensure_installed(workspace: &Path, set: WheelSet) -> Result<()> {
     );
     Installer {
         third_party: workspace.join("third_party"),
-        python: "python3",
+        python: Box::new(|| Command::new("python3")),
     }
     .ensure_installed(&set.wheels(), set)
 }
 
 struct Installer {
     third_party: PathBuf,
-    python: &'static str,
+    /// Starts a Python that has pip.
+    python: Box<dyn Fn() -> Command>,
 }
 
 impl Installer {
@@ -265,58 +271,51 @@ impl Installer {
 
     /// Whether the wheel folder holds the very file.
     fn is_intact(&self, wheel: &Wheel) -> Result<bool> {
-        let path = self.wheel_folder().join(wheel.file_name());
-        let mut file = match File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            file => file?,
-        };
-        let mut digest = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => digest.update(&buffer[..n]),
-            }
-        }
-        let intact = format!("{:x}", digest.finalize()) == wheel.sha256;
-        if !intact {
-            eprintln!(
-                "{} is damaged: its SHA-256 is not the one expected.",
-                path.display()
-            );
-        }
-        Ok(intact)
+        has_hash(&self.wheel_folder().join(wheel.file_name()), wheel.sha256)
     }
 
+    /// Fetches a wheel, once more from its beginning where what came is damaged.
     fn download(&self, wheel: &Wheel) -> Result<()> {
+        let name = wheel.file_name();
+        let part = self.wheel_folder().join(format!("{name}.part"));
+        for _ in 0..2 {
+            let status = (self.python)()
+                .args(["-c", FETCH])
+                .arg(&part)
+                .args([&name, &wheel.requirement()])
+                .args(PIP_TARGET.split(' '))
+                .status()
+                .context("python3 could not be started")?;
+            if status.code() == Some(OTHER_PIP) {
+                self.download_by_pip(wheel, &part)?;
+            } else {
+                ensure!(status.success(), "{name} could not be fetched");
+            }
+            if has_hash(&part, wheel.sha256)? {
+                return Ok(fs::rename(&part, self.wheel_folder().join(&name))?);
+            }
+            fs::remove_file(&part)?;
+        }
+        bail!("twice, another file than the one expected came under the name {name}");
+    }
+
+    /// Fetches a wheel in one go, by any pip.
+    fn download_by_pip(&self, wheel: &Wheel, into: &Path) -> Result<()> {
         let incoming = self.wheel_folder().join(".incoming");
         remove_folder(&incoming)?;
-        fs::create_dir_all(&incoming)?;
-        let requirements = incoming.join("requirements.txt");
-        fs::write(
-            &requirements,
-            format!("{} --hash=sha256:{}\n", wheel.requirement(), wheel.sha256),
-        )?;
-        let status = Command::new(self.python)
-            .args(["-m", "pip", "download", "--require-hashes"])
-            .args(PIP_TARGET.split(' '))
-            .arg("--dest")
+        let status = (self.python)()
+            .args(["-m", "pip", "download", "--dest"])
             .arg(&incoming)
-            .arg("--requirement")
-            .arg(&requirements)
-            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-            // From pip 25.1 on, a connection that breaks off is taken up where it ended; older ones ignore this.
-            .env("PIP_RESUME_RETRIES", "10")
+            .args(PIP_TARGET.split(' '))
+            .arg(wheel.requirement())
             .status()
-            .with_context(|| format!("{} could not be started", self.python))?;
+            .context("python3 could not be started")?;
         ensure!(
             status.success(),
-            "{} -m pip could not fetch {}",
-            self.python,
+            "python3 -m pip could not fetch {}",
             wheel.requirement()
         );
-        let name = wheel.file_name();
-        fs::rename(incoming.join(&name), self.wheel_folder().join(&name))?;
+        fs::rename(incoming.join(wheel.file_name()), into)?;
         remove_folder(&incoming)
     }
 
@@ -362,6 +361,30 @@ impl Installer {
     }
 }
 
+/// Whether a file is there and has this SHA-256.
+fn has_hash(path: &Path, sha256: &str) -> Result<bool> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => digest.update(&buffer[..n]),
+        }
+    }
+    let intact = format!("{:x}", digest.finalize()) == sha256;
+    if !intact {
+        eprintln!(
+            "{} is damaged: its SHA-256 is not the one expected.",
+            path.display()
+        );
+    }
+    Ok(intact)
+}
+
 fn unpack_wheel(wheel: &Path, set: WheelSet, into: &Path) -> Result<()> {
     let mut archive = ZipArchive::new(File::open(wheel)?)?;
     for index in 0..archive.len() {
@@ -393,7 +416,9 @@ fn remove_folder(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
 
     use zip::ZipWriter;
     use zip::write::FileOptions;
@@ -418,8 +443,101 @@ mod tests {
     fn installer_in(folder: &Path) -> Installer {
         Installer {
             third_party: folder.join("third party"),
-            python: "no-such-python",
+            python: Box::new(|| Command::new("no-such-python")),
         }
+    }
+
+    /// What a server does when it is asked for the wheel.
+    #[derive(Clone, Copy, Debug)]
+    enum Answer {
+        /// As asked for, whole or from some byte on.
+        Right,
+        /// Half of what is left, and then the connection ends.
+        Half,
+        /// All of it, whatever was asked for.
+        NoRange,
+        /// Other bytes, as many.
+        Wrong,
+        Missing,
+    }
+
+    /// A package index on this machine that holds one wheel. Answers one request after another, the last answer again and
+    /// again, and says from which byte on the wheel was asked for.
+    fn index(name: String, wheel: Vec<u8>, answers: Vec<Answer>) -> (String, Receiver<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/simple/", listener.local_addr().unwrap());
+        let (asked, received) = channel();
+        std::thread::spawn(move || {
+            let mut answers = answers.into_iter();
+            let mut last = Answer::Right;
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let request = lines.next().unwrap().unwrap();
+                let range = lines
+                    .map_while(|line| line.ok().filter(|line| !line.is_empty()))
+                    .filter_map(|line| {
+                        let line = line.to_lowercase();
+                        line.strip_prefix("range: bytes=")?
+                            .strip_suffix('-')?
+                            .parse::<usize>()
+                            .ok()
+                    })
+                    .last();
+                let (status, headers, body, length);
+                if request.contains("/simple/") {
+                    let page = format!("<a href=\"/files/{name}\">{name}</a>").into_bytes();
+                    length = page.len();
+                    (status, headers, body) = ("200 OK", "Content-Type: text/html".into(), page);
+                } else {
+                    last = answers.next().unwrap_or(last);
+                    asked.send(range.unwrap_or(0)).unwrap();
+                    let from = match (last, range) {
+                        (Answer::NoRange, _) | (_, None) => 0,
+                        (_, Some(from)) => from,
+                    };
+                    let rest = wheel.get(from..).unwrap_or_default();
+                    headers = match wheel.len() {
+                        n if from < n => format!("Content-Range: bytes {from}-{}/{n}", n - 1),
+                        n => format!("Content-Range: bytes */{n}"),
+                    };
+                    length = rest.len();
+                    (status, body) = match last {
+                        Answer::Missing => ("404 Not Found", Vec::new()),
+                        _ if from >= wheel.len() => ("416 Range Not Satisfiable", Vec::new()),
+                        Answer::Half => ("206 Partial Content", rest[..length / 2].to_vec()),
+                        Answer::Wrong => ("206 Partial Content", vec![0; length]),
+                        _ if from == 0 => ("200 OK", rest.to_vec()),
+                        _ => ("206 Partial Content", rest.to_vec()),
+                    };
+                }
+                let head = format!(
+                    "HTTP/1.1 {status}\r\n{headers}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                );
+                // Whoever asked may have gone.
+                let _ = stream.write_all(head.as_bytes());
+                let _ = stream.write_all(&body);
+            }
+        });
+        (url, received)
+    }
+
+    /// pip as it comes, of which this machine's settings are kept away.
+    fn pip_with(settings: &[(&'static str, String)]) -> Box<dyn Fn() -> Command> {
+        let settings = settings.to_vec();
+        Box::new(move || {
+            let mut command = Command::new("python3");
+            for (name, _) in env::vars_os() {
+                if name.to_string_lossy().starts_with("PIP_") {
+                    command.env_remove(name);
+                }
+            }
+            command
+                .env("PIP_CONFIG_FILE", "/dev/null")
+                .env("NO_PROXY", "127.0.0.1")
+                .envs(settings.iter().cloned());
+            command
+        })
     }
 
     #[test]
@@ -539,6 +657,119 @@ mod tests {
         }
         fs::remove_dir_all(installer.wheel_folder()).unwrap();
         installer.ensure_installed(&wheels, WheelSet::Cpu).unwrap();
+    }
+
+    #[test]
+    fn an_interrupted_wheel_is_fetched_on_and_a_damaged_one_anew() {
+        use Answer::*;
+        let bytes: Vec<u8> = (0..1_000_000_u32)
+            .map(|i| (i.wrapping_mul(i) >> 8) as u8)
+            .collect();
+        let wheel = Wheel::new("big", "1", "py3-none-any", 1, sha256_of(&bytes));
+        let damaged = vec![7; 400_000];
+        let all = bytes.len();
+        // What an earlier set-up left, what the index answers, from which bytes on it is asked, and whether it ends well.
+        let cases: [(&[u8], &[Answer], &[usize], bool); 5] = [
+            (
+                &bytes[..400_000],
+                &[Half, Half, NoRange],
+                &[400_000, 700_000, 850_000],
+                true,
+            ),
+            (&bytes, &[Right], &[all], true),
+            (&damaged, &[Right], &[400_000, 0], true),
+            (
+                &[&*bytes, &*bytes].concat(),
+                &[Wrong],
+                &[2 * all, 0, 0],
+                false,
+            ),
+            (&[], &[Missing], &[0], false),
+        ];
+        std::thread::scope(|scope| {
+            for (left, answers, expected, ends_well) in cases {
+                let (bytes, wheel) = (&bytes, &wheel);
+                scope.spawn(move || {
+                    let folder = tempfile::tempdir().unwrap();
+                    let (url, asked) = index(wheel.file_name(), bytes.clone(), answers.to_vec());
+                    let installer = Installer {
+                        python: pip_with(&[("PIP_INDEX_URL", url)]),
+                        ..installer_in(folder.path())
+                    };
+                    let file = installer.wheel_folder().join(wheel.file_name());
+                    let part = installer.wheel_folder().join(wheel.file_name() + ".part");
+                    fs::create_dir_all(installer.wheel_folder()).unwrap();
+                    fs::write(&part, left).unwrap();
+
+                    let result = installer.fetch(&[wheel]);
+
+                    assert_eq!(result.is_ok(), ends_well, "{answers:?}: {result:?}");
+                    assert_eq!(
+                        asked.try_iter().collect::<Vec<_>>(),
+                        expected,
+                        "{answers:?}"
+                    );
+                    if ends_well {
+                        assert!(fs::read(&file).unwrap() == *bytes && !part.exists());
+                    } else {
+                        assert!(!file.exists());
+                        assert!(result.unwrap_err().to_string().contains(&wheel.file_name()));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_folder_of_wheels_serves_as_well_as_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = Wheel::new("big", "1", "py3-none-any", 1, sha256_of(b"bytes"));
+        fs::write(folder.path().join(wheel.file_name()), "bytes").unwrap();
+        let installer = Installer {
+            python: pip_with(&[
+                ("PIP_NO_INDEX", "1".to_owned()),
+                ("PIP_FIND_LINKS", folder.path().display().to_string()),
+            ]),
+            ..installer_in(folder.path())
+        };
+        fs::create_dir_all(installer.wheel_folder()).unwrap();
+        installer.fetch(&[&wheel]).unwrap();
+        let fetched = installer.wheel_folder().join(wheel.file_name());
+        assert_eq!(fs::read(fetched).unwrap(), b"bytes");
+    }
+
+    #[test]
+    fn a_pip_that_is_made_otherwise_is_left_to_do_it_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, text) in [
+            ("METADATA", "Metadata-Version: 2.1\nName: big\nVersion: 1\n"),
+            ("WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"),
+        ] {
+            zip.start_file(format!("big-1.dist-info/{name}"), FileOptions::default())
+                .unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        let wheel = Wheel::new("big", "1", "py3-none-any", 1, sha256_of(&bytes));
+        fs::write(folder.path().join(wheel.file_name()), &bytes).unwrap();
+        let links = folder.path().display().to_string();
+        let installer = Installer {
+            python: Box::new(move || {
+                let mut shell = Command::new("sh");
+                shell
+                    .args(["-c", "[ $1 = -c ] && exit 3; exec python3 \"$@\"", "sh"])
+                    .env("PIP_NO_INDEX", "1")
+                    .env("PIP_FIND_LINKS", &links);
+                shell
+            }),
+            ..installer_in(folder.path())
+        };
+        fs::create_dir_all(installer.wheel_folder()).unwrap();
+        installer.fetch(&[&wheel]).unwrap();
+        let there = fs::read_dir(installer.wheel_folder()).unwrap();
+        let there: Vec<_> = there.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(there, [&*wheel.file_name()]);
     }
 
     #[test]

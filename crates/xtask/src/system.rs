@@ -1,10 +1,10 @@
-//! What the operating system has to bring: packages, and a display for the tests.
+//! What the operating system has to bring.
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -23,7 +23,7 @@ pub const FOR_THE_WINDOW: &[&str] = &[
     "libxkbcommon0",
     "libxrandr2",
 ];
-pub const FOR_THE_TESTS: &[&str] = &["mesa-vulkan-drivers", "xdotool", "xvfb"];
+pub const FOR_THE_TESTS: &[&str] = &["xdotool", "xvfb"];
 
 /// Installs the packages that are missing where this process may, and otherwise prints the line that does.
 ///
@@ -100,77 +100,14 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Whether there is an X11 or a Wayland display to open a window on.
+/// Whether there is anything to open a window on. The application, of which this is no part, asks the same.
 pub fn has_display() -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"]
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// An X server without a screen, gone when dropped.
-pub struct VirtualDisplay {
-    server: Child,
-    name: String,
-}
-
-impl VirtualDisplay {
-    /// Starts Xvfb on a free display; `None` where Xvfb is not installed.
-    ///
-    /// # Errors
-    /// If Xvfb ends without a display.
-    pub fn start() -> Result<Option<Self>> {
-        let server = Command::new("Xvfb")
-            .args([
-                "-displayfd",
-                "1",
-                "-screen",
-                "0",
-                "1920x1080x24",
-                "-nolisten",
-                "tcp",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut display = match server {
-            Ok(server) => Self {
-                server,
-                name: String::new(),
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context("Xvfb could not be started"),
-        };
-        let mut number = String::new();
-        if let Some(output) = display.server.stdout.take() {
-            BufReader::new(output).read_line(&mut number)?;
-        }
-        ensure!(
-            !number.trim().is_empty(),
-            "Xvfb ended without opening a display"
-        );
-        display.name = format!(":{}", number.trim());
-        Ok(Some(display))
-    }
-
-    /// As in the variable DISPLAY.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for VirtualDisplay {
-    fn drop(&mut self) {
-        // Neither can fail in a way that matters: at worst the server has already ended.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use super::*;
 
     #[test]
@@ -178,17 +115,5 @@ mod tests {
         let dpkg = "installed g++\nnot-installed xvfb\nconfig-files xdotool\n";
         let missing = missing_from(&["g++", "xvfb", "xdotool", "libgl1"], dpkg);
         assert_eq!(missing, ["xvfb", "xdotool", "libgl1"]);
-    }
-
-    #[test]
-    fn a_virtual_display_answers_until_it_is_dropped() {
-        // Where Xvfb is not installed there is nothing to try.
-        let Some(display) = VirtualDisplay::start().unwrap() else {
-            return;
-        };
-        let socket = format!("/tmp/.X11-unix/X{}", &display.name()[1..]);
-        assert!(UnixStream::connect(&socket).is_ok());
-        drop(display);
-        assert!(UnixStream::connect(&socket).is_err());
     }
 }
