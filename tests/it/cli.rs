@@ -222,7 +222,7 @@ fn a_short_run_ends_with_its_table_and_files() {
         ));
     }
     let set = [
-        "input_size=32",
+        "input_size=56",
         "stage1_epochs=1",
         "stage2_epochs=1",
         "images_per_class=2",

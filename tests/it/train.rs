@@ -116,7 +116,7 @@ fn a_run_is_seen_steered_and_stopped() {
     let (_root, dir) = project_with_boxes();
     let mut window = window(Some(&dir));
     let config = RunConfig {
-        input_size: 32,
+        input_size: 56,
         stage1_epochs: 1,
         stage2_epochs: 500,
         ..RunConfig::demo()
@@ -205,7 +205,7 @@ fn a_finished_run_is_shown_again_when_the_project_is_opened() {
     {
         let mut window = window(Some(&dir));
         let config = RunConfig {
-            input_size: 32,
+            input_size: 56,
             stage1_epochs: 1,
             stage2_epochs: 1,
             ..RunConfig::demo()

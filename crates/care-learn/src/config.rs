@@ -45,6 +45,35 @@ pub enum BackboneKind {
     Resnet18,
 }
 
+/// Cells along a side of the last map below which it is too coarse to say where a network looks; the paper's has 7.
+const LEAST_MAP_SIDE: u32 = 7;
+
+impl BackboneKind {
+    /// Pixels of the input to a cell of the last map, along a side.
+    #[must_use]
+    pub const fn stride(self) -> u32 {
+        match self {
+            Self::SmallResnet => 8,
+            Self::Resnet18 => 32,
+        }
+    }
+
+    /// The smallest side of the input in pixels whose last map has 7 x 7 cells.
+    #[must_use]
+    pub const fn smallest_input(self) -> u32 {
+        LEAST_MAP_SIDE * self.stride()
+    }
+
+    /// As in the settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SmallResnet => "small-resnet",
+            Self::Resnet18 => "resnet18",
+        }
+    }
+}
+
 /// How an activation map becomes F in 0..=1 (method.md, Grad-CAM).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -137,6 +166,14 @@ pub enum ConfigError {
         low: f64,
         high: f64,
     },
+    #[error(
+        "input_size = {input_size} is too small for {}: its last map would say too little of where it looks. \
+         Take input_size={} or more", .backbone.name(), .backbone.smallest_input()
+    )]
+    InputTooSmall {
+        input_size: u32,
+        backbone: BackboneKind,
+    },
     #[error("\"{0}\" is not a setting: write it as name=value, for example alpha=0.5")]
     NotASetting(String),
     #[error("the settings cannot be read: {0}")]
@@ -149,7 +186,7 @@ impl RunConfig {
     pub fn demo() -> Self {
         Self {
             stage1_epochs: 3,
-            stage2_epochs: 6,
+            stage2_epochs: 10,
             learning_rate: 2e-3,
             classes_per_batch: 4,
             images_per_class: 4,
@@ -157,11 +194,29 @@ impl RunConfig {
         }
     }
 
+    /// Cells along a side of the last map.
+    #[must_use]
+    pub const fn map_side(&self) -> u32 {
+        self.input_size.div_ceil(self.backbone.stride())
+    }
+
     /// # Errors
-    /// Where a number lies outside its range.
+    /// Where a number lies outside its range, or the input is too small for the network.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_ranges()?;
+        if self.input_size < self.backbone.smallest_input() {
+            return Err(ConfigError::InputTooSmall {
+                input_size: self.input_size,
+                backbone: self.backbone,
+            });
+        }
+        Ok(())
+    }
+
+    /// Each number by itself.
+    fn check_ranges(&self) -> Result<(), ConfigError> {
         self.live.check()?;
-        in_range("input_size", f64::from(self.input_size), 32.0..=1024.0)?;
+        in_range("input_size", f64::from(self.input_size), 1.0..=1024.0)?;
         in_range(
             "stage1_epochs",
             f64::from(self.stage1_epochs),
@@ -186,7 +241,8 @@ impl RunConfig {
         )
     }
 
-    /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out.
+    /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out. Whether
+    /// the settings fit together is for [`Self::check`] to say, once all of them are changed.
     ///
     /// # Errors
     /// Where there is no such setting, or its value is of another kind or out of range.
@@ -212,7 +268,7 @@ impl RunConfig {
         let config: Self = table
             .try_into()
             .map_err(|e: toml::de::Error| ConfigError::Toml(e.message().to_owned()))?;
-        config.check()?;
+        config.check_ranges()?;
         Ok(config)
     }
 }
@@ -285,8 +341,42 @@ mod tests {
             "stage1_epochs=0",
             "seed=-1",
             "backbone=vgg",
+            "input_size=2000",
         ] {
             assert!(config.with(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_last_map_has_at_least_seven_cells_a_side() {
+        assert_eq!(RunConfig::default().check(), Ok(()));
+        assert_eq!(RunConfig::demo().check(), Ok(()));
+        for (backbone, input_size, map_side) in [
+            (BackboneKind::SmallResnet, 55, None),
+            (BackboneKind::SmallResnet, 56, Some(7)),
+            (BackboneKind::SmallResnet, 100, Some(13)),
+            (BackboneKind::Resnet18, 96, None),
+            (BackboneKind::Resnet18, 223, None),
+            (BackboneKind::Resnet18, 224, Some(7)),
+        ] {
+            let config = RunConfig {
+                backbone,
+                input_size,
+                ..RunConfig::default()
+            };
+            let side = config.check().map(|()| config.map_side());
+            assert_eq!(side.ok(), map_side, "{backbone:?} {input_size}");
+        }
+        // One setting after the other, as they stand on a command line.
+        let resnet18 = RunConfig::default()
+            .with("backbone=resnet18")
+            .expect("backbone");
+        let error = resnet18.check().expect_err("too small").to_string();
+        assert!(
+            error.contains("input_size=224") && error.contains("resnet18"),
+            "{error}"
+        );
+        let larger = resnet18.with("input_size=224").expect("input_size");
+        assert_eq!(larger.check(), Ok(()));
     }
 }

@@ -16,7 +16,7 @@ use care_learn::worker::Worker;
 use care_learn::{LiveParams, RunConfig, Task, TrainerCommand};
 use tch::Device;
 
-const SIDE: u32 = 32;
+const SIDE: u32 = 56;
 
 /// Two classes, told apart by the colour of a square; the second is rare and boxed.
 fn tiny_task(dir: &Path) -> Task {
@@ -296,7 +296,7 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
         assert!(folder.weights(role).is_file());
         let seen = folder.test_attention(role).expect("test");
         assert_eq!(seen.len(), 8);
-        assert!(seen.iter().all(|i| i.map.values.len() == 16
+        assert!(seen.iter().all(|i| i.map.values.len() == 49
             && (i.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5));
         assert_eq!(seen.iter().filter(|i| i.energy.is_some()).count(), 4);
     }
