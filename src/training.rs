@@ -4,10 +4,11 @@ use care_data::{ImageId, Project, RunId, RunState};
 use care_learn::event::{
     Change, EpochMetrics, ImageAttention, Losses, RecordedChange, Results, StepMetrics,
 };
+use care_learn::film::thin;
 use care_learn::run_folder::{RunFolder, RunFolderError};
 use care_learn::{FilmFrame, LiveParams, ModelRole, Outcome, RunConfig, TrainerEvent};
 
-/// Film frames kept in memory for each model; beyond that every second one is dropped, the newest stays.
+/// Film frames kept in memory for each model.
 const MAX_FRAMES: usize = 512;
 
 /// The settings that a project's first run is offered with.
@@ -229,14 +230,7 @@ impl TrainingRun {
     fn add_frame(&mut self, frame: FilmFrame) {
         let role = frame.role;
         self.film.push(frame);
-        if self.film.iter().filter(|f| f.role == role).count() > MAX_FRAMES {
-            let mut place = 0usize;
-            self.film.retain(|f| {
-                let keep = f.role != role || place.is_multiple_of(2);
-                place += usize::from(f.role == role);
-                keep
-            });
-        }
+        thin(&mut self.film, role, MAX_FRAMES);
     }
 
     /// The newest map of a model at or before `epoch`, or the newest of all where `epoch` is none.

@@ -7,32 +7,60 @@ use care_data::ImageId;
 use crate::event::{FilmFrame, ModelRole};
 use crate::run_folder::Film;
 
-/// Frames of one model beyond which every second one goes.
+/// Frames of one model beyond which every second one of them goes.
 const MAX_FRAMES: usize = 240;
-/// Time between refreshes, at first.
+/// Least time between refreshes.
 const REFRESH: Duration = Duration::from_secs(2);
-/// A refresh takes at most one in so many parts of the time.
+/// Refreshes take at most one part in so many of the time.
 const SHARE: u32 = 20;
+
+/// Leaves out every second frame of the model `role` where it has more than `limit`, and says whether it did. The
+/// model's first and newest frames stay, and so do all frames of the other models.
+pub fn thin(frames: &mut Vec<FilmFrame>, role: ModelRole, limit: usize) -> bool {
+    let count = frames.iter().filter(|frame| frame.role == role).count();
+    if count <= limit {
+        return false;
+    }
+    let mut place = 0;
+    frames.retain(|frame| {
+        if frame.role != role {
+            return true;
+        }
+        place += 1;
+        place % 2 == 1 || place == count
+    });
+    true
+}
 
 /// Collects frames and says when the next is due.
 #[derive(Debug)]
 pub(crate) struct FilmRecorder {
     film: Film,
-    /// One refresh in so many is kept.
-    stride: usize,
-    refreshes: usize,
+    /// In the order of [`ModelRole::ALL`].
+    pace: [Pace; ModelRole::ALL.len()],
     next: Instant,
+}
+
+/// Which refreshes of one model are kept.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    refreshes: usize,
+    /// One in so many.
+    stride: usize,
 }
 
 impl FilmRecorder {
     pub(crate) fn new(watch: Vec<ImageId>) -> Self {
+        let pace = Pace {
+            refreshes: 0,
+            stride: 1,
+        };
         Self {
             film: Film {
                 watch,
                 frames: Vec::new(),
             },
-            stride: 1,
-            refreshes: 0,
+            pace: [pace; ModelRole::ALL.len()],
             next: Instant::now(),
         }
     }
@@ -46,38 +74,19 @@ impl FilmRecorder {
     }
 
     /// Takes the frames of one refresh, one a model, which took `cost` to compute. A stage's first and last are
-    /// `always` kept.
+    /// `always` kept, and stay: they are their models' first and newest.
     pub(crate) fn push(&mut self, frames: &[FilmFrame], cost: Duration, always: bool) {
-        if always || self.refreshes.is_multiple_of(self.stride) {
-            self.film.frames.extend_from_slice(frames);
-        }
-        self.refreshes += 1;
-        if ModelRole::ALL
-            .iter()
-            .any(|role| self.of(*role) > MAX_FRAMES)
-        {
-            self.thin();
+        for frame in frames {
+            let pace = &mut self.pace[frame.role as usize];
+            if always || pace.refreshes.is_multiple_of(pace.stride) {
+                self.film.frames.push(frame.clone());
+                if thin(&mut self.film.frames, frame.role, MAX_FRAMES) {
+                    pace.stride *= 2;
+                }
+            }
+            pace.refreshes += 1;
         }
         self.next = Instant::now() + REFRESH.max(cost * SHARE);
-    }
-
-    fn of(&self, role: ModelRole) -> usize {
-        self.film
-            .frames
-            .iter()
-            .filter(|frame| frame.role == role)
-            .count()
-    }
-
-    /// Leaves out every second frame of each model, and from now on takes half as many. The first one stays.
-    fn thin(&mut self) {
-        let mut seen = [0usize; ModelRole::ALL.len()];
-        self.film.frames.retain(|frame| {
-            let seen = &mut seen[frame.role as usize];
-            *seen += 1;
-            *seen % 2 == 1
-        });
-        self.stride *= 2;
     }
 }
 
@@ -85,33 +94,76 @@ impl FilmRecorder {
 mod tests {
     use super::*;
 
-    #[test]
-    fn is_bounded_and_keeps_its_span() {
-        let mut recorder = FilmRecorder::new(vec![]);
-        for step in 0..5000 {
-            let frame = |role| FilmFrame {
-                role,
-                step,
-                epoch: 0.0,
-                images: vec![],
-            };
-            recorder.push(
-                &[frame(ModelRole::Control), frame(ModelRole::Care)],
-                Duration::ZERO,
-                false,
-            );
+    fn frame(role: ModelRole, step: u32) -> FilmFrame {
+        FilmFrame {
+            role,
+            step,
+            epoch: 0.0,
+            images: vec![],
         }
-        let steps: Vec<u32> = recorder
-            .film
-            .frames
+    }
+
+    fn steps(frames: &[FilmFrame], role: ModelRole) -> Vec<u32> {
+        frames
             .iter()
-            .filter(|f| f.role == ModelRole::Care)
+            .filter(|f| f.role == role)
             .map(|f| f.step)
-            .collect();
-        assert!((MAX_FRAMES / 2..=MAX_FRAMES).contains(&steps.len()));
-        assert_eq!(steps[0], 0);
-        assert!(steps.is_sorted() && steps.last().is_some_and(|last| *last > 4900));
-        let gaps: Vec<u32> = steps.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.iter().all(|gap| *gap == gaps[0]), "evenly spaced");
+            .collect()
+    }
+
+    /// Stage 1 with one model and few or many refreshes, stage 2 with two and many or few.
+    #[test]
+    fn each_model_is_bounded_by_itself_and_keeps_its_first_and_last() {
+        for (first, second) in [(3, 5001), (240, 700), (241, 0), (5001, 4)] {
+            let mut recorder = FilmRecorder::new(vec![]);
+            let mut push = |roles: &[ModelRole], steps: std::ops::RangeInclusive<u32>| {
+                for step in steps.clone() {
+                    let frames: Vec<_> = roles.iter().map(|role| frame(*role, step)).collect();
+                    let always = step == *steps.start() || step == *steps.end();
+                    recorder.push(&frames, Duration::ZERO, always);
+                }
+            };
+            push(&[ModelRole::Before], 0..=first);
+            push(
+                &[ModelRole::Control, ModelRole::Care],
+                first..=first + second,
+            );
+            for (role, from, last) in [
+                (ModelRole::Before, 0, first),
+                (ModelRole::Control, first, first + second),
+                (ModelRole::Care, first, first + second),
+            ] {
+                let kept = steps(&recorder.film.frames, role);
+                let all = (last - from) as usize + 1;
+                let least = all.min(MAX_FRAMES / 2);
+                assert!(
+                    (least..=MAX_FRAMES).contains(&kept.len()),
+                    "{} of {all}",
+                    kept.len()
+                );
+                assert_eq!((kept[0], kept[kept.len() - 1]), (from, last), "{role:?}");
+                // Evenly spaced, but for the last one.
+                let gaps: Vec<u32> = kept.windows(2).map(|pair| pair[1] - pair[0]).collect();
+                let even = &gaps[..gaps.len().saturating_sub(1)];
+                assert!(even.iter().all(|gap| *gap == even[0]), "{role:?} {gaps:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn thinning_one_model_leaves_the_others() {
+        use ModelRole::{Before, Care, Control};
+        let mut frames: Vec<FilmFrame> = (0..3).map(|step| frame(Before, step)).collect();
+        for step in 3..9 {
+            frames.extend([frame(Control, step), frame(Care, step)]);
+        }
+        frames.push(frame(Care, 9));
+        assert!(!thin(&mut frames, Control, 6));
+        assert!(thin(&mut frames, Care, 6));
+        assert!(thin(&mut frames, Control, 5));
+        assert_eq!(steps(&frames, Before), [0, 1, 2]);
+        assert_eq!(steps(&frames, Control), [3, 5, 7, 8]);
+        assert_eq!(steps(&frames, Care), [3, 5, 7, 9]);
+        assert!(frames.is_sorted_by_key(|f| f.step));
     }
 }

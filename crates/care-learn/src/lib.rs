@@ -9,7 +9,7 @@ pub mod dataset;
 pub mod device;
 mod evaluation;
 pub mod event;
-mod film;
+pub mod film;
 pub mod grad_cam;
 pub mod metrics;
 pub mod run_folder;
