@@ -93,11 +93,11 @@ impl RunFolder {
     }
 
     /// # Errors
-    /// As [`Self::config`].
+    /// As [`Self::config`]. A last line cut off by a power cut is left out.
     pub fn epochs(&self) -> Result<Vec<EpochMetrics>, RunFolderError> {
         let path = self.dir.join("epochs.csv");
-        let mut reader = csv::Reader::from_path(&path).map_err(|e| read_error(&path, e))?;
-        reader
+        let text = whole_lines(&path)?;
+        csv::Reader::from_reader(text.as_bytes())
             .deserialize()
             .map(|row| row.map_err(|e| read_error(&path, e)))
             .collect()
@@ -107,9 +107,7 @@ impl RunFolder {
     /// As [`Self::config`]. A last line cut off by a power cut is left out.
     pub fn changes(&self) -> Result<Vec<RecordedChange>, RunFolderError> {
         let path = self.dir.join("changes.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
+        whole_lines(&path)?
             .lines()
             .map(|line| serde_json::from_str(line).map_err(|e| read_error(&path, e)))
             .collect()
@@ -161,6 +159,14 @@ fn weights_name(role: ModelRole) -> &'static str {
         ModelRole::Control => "control.safetensors",
         ModelRole::Care => "care.safetensors",
     }
+}
+
+/// A file without a last line that has no end: the power was cut while it was written.
+fn whole_lines(path: &Path) -> Result<String, RunFolderError> {
+    let mut bytes = std::fs::read(path).map_err(|e| read_error(path, e))?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes.truncate(end.map_or(0, |end| end + 1));
+    String::from_utf8(bytes).map_err(|e| read_error(path, e))
 }
 
 fn read_error(path: &Path, why: impl ToString) -> RunFolderError {
@@ -577,4 +583,66 @@ fn integers(file: &SafeTensors, name: &str) -> Result<Vec<i64>, String> {
     let view = view(file, name, Dtype::I64)?;
     let (values, _) = view.data().as_chunks::<8>();
     Ok(values.iter().map(|b| i64::from_le_bytes(*b)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LiveParams;
+    use crate::event::Change;
+
+    /// Cut at every byte of the last line, as a power cut may leave it.
+    #[test]
+    fn a_torn_last_line_is_left_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut writer = RunWriter::create(dir.path(), &RunConfig::default()).expect("creates");
+        let epoch = |epoch| EpochMetrics {
+            role: ModelRole::Care,
+            epoch,
+            stage: 2,
+            classification: 0.5,
+            attention: None,
+            watched_energy: Some(0.25),
+            rare_recall: None,
+            num_rare: 0,
+            mca: Some(0.75),
+            num_validation: 4,
+        };
+        let change = |step| RecordedChange {
+            epoch: 0.5,
+            step,
+            change: Change::Live {
+                from: LiveParams::default(),
+                to: LiveParams::default(),
+            },
+        };
+        for i in 1..=2 {
+            writer.epoch(&epoch(i)).expect("writes");
+            writer.change(&change(i)).expect("writes");
+        }
+        let folder = RunFolder::open(dir.path()).expect("opens");
+        assert_eq!(folder.epochs().expect("reads"), [epoch(1), epoch(2)]);
+        let read = |name: &str| std::fs::read(dir.path().join(name)).expect("reads");
+        let last_line = |bytes: &[u8]| {
+            let line = bytes.split_inclusive(|b| *b == b'\n').next_back();
+            bytes.len() - line.expect("a line").len()
+        };
+        let (epochs, changes) = (read("epochs.csv"), read("changes.jsonl"));
+        for end in last_line(&epochs)..epochs.len() {
+            std::fs::write(dir.path().join("epochs.csv"), &epochs[..end]).expect("writes");
+            assert_eq!(folder.epochs().expect("reads"), [epoch(1)], "{end}");
+        }
+        for end in last_line(&changes)..changes.len() {
+            std::fs::write(dir.path().join("changes.jsonl"), &changes[..end]).expect("writes");
+            assert_eq!(folder.changes().expect("reads"), [change(1)], "{end}");
+        }
+        // Nothing but a part of the header; and a line damaged elsewhere is no torn one.
+        std::fs::write(dir.path().join("epochs.csv"), &epochs[..5]).expect("writes");
+        assert_eq!(folder.epochs().expect("reads"), []);
+        let mut damaged = epochs.clone();
+        let header = epochs.iter().position(|b| *b == b'\n').expect("a header");
+        damaged[header + 1..header + 4].copy_from_slice(b"xyz");
+        std::fs::write(dir.path().join("epochs.csv"), damaged).expect("writes");
+        assert!(folder.epochs().is_err());
+    }
 }
