@@ -448,9 +448,15 @@ pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
         let named = recalls
             .map(|(class, estimate)| (format!("recall {}", class.name), *estimate))
             .chain([
+                ("rare recall".to_owned(), summary.rare_recall),
                 ("mca".to_owned(), summary.mca),
                 ("energy in the box".to_owned(), summary.energy),
                 ("pointing hit".to_owned(), summary.pointing_hit),
+                ("energy in the box, all classes".to_owned(), summary.energy_all),
+                (
+                    "pointing hit, all classes".to_owned(),
+                    summary.pointing_hit_all,
+                ),
             ]);
         metrics.extend(named.filter_map(|(name, estimate)| {
             let estimate = estimate?;

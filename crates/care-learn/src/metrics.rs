@@ -35,6 +35,20 @@ pub struct Summary {
     pub energy: Option<Estimate>,
     /// Share of those whose map has its maximum in a box.
     pub pointing_hit: Option<Estimate>,
+    /// As `energy`, over the test images with boxes of all classes.
+    pub energy_all: Option<Estimate>,
+    /// As `pointing_hit`, over the test images with boxes of all classes.
+    pub pointing_hit_all: Option<Estimate>,
+}
+
+/// How a model classifies, without intervals: what is followed while it trains.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Recall over all images of rare classes; none where there are none.
+    pub rare_recall: Option<f64>,
+    pub num_rare: usize,
+    /// Mean of the classes' recalls; none without images.
+    pub mca: Option<f64>,
 }
 
 /// McNemar's exact test of two models on the same images.
@@ -97,62 +111,104 @@ pub fn argmax(values: &[f32]) -> usize {
 /// Scores one model. `labels` and `images` are in the same order; `rare` is in class order.
 #[must_use]
 pub fn summarise(labels: &[usize], images: &[ImageAttention], rare: &[bool], seed: u64) -> Summary {
+    let predicted: Vec<usize> = images.iter().map(|i| argmax(&i.probabilities)).collect();
     let mut confusion = vec![vec![0u32; rare.len()]; rare.len()];
-    let mut by_class = vec![Vec::new(); rare.len()];
-    let mut of_rare = Vec::new();
-    let mut energies = Vec::new();
-    let mut hits = Vec::new();
-    for (&label, image) in labels.iter().zip(images) {
-        let predicted = argmax(&image.probabilities);
-        let right = f64::from(u8::from(predicted == label));
-        confusion[label][predicted] += 1;
-        by_class[label].push(right);
-        if rare[label] {
-            of_rare.push(right);
-            energies.extend(image.energy.map(f64::from));
-            hits.extend(image.hit.map(|hit| f64::from(u8::from(hit))));
-        }
+    for (label, predicted) in labels.iter().zip(&predicted) {
+        confusion[*label][*predicted] += 1;
     }
+    let rights = Rights::new(labels, &predicted, rare.len());
     let one = |values: &[f64]| estimate(&[values], seed);
-    let classes: Vec<&[f64]> = by_class
-        .iter()
-        .map(Vec::as_slice)
-        .filter(|c| !c.is_empty())
-        .collect();
+    let over = |value: fn(&ImageAttention) -> Option<f64>, rare_only: bool| {
+        let values: Vec<f64> = labels
+            .iter()
+            .zip(images)
+            .filter(|(label, _)| rare[**label] || !rare_only)
+            .filter_map(|(_, image)| value(image))
+            .collect();
+        one(&values)
+    };
+    let energy = |image: &ImageAttention| image.energy.map(f64::from);
+    let hit = |image: &ImageAttention| image.hit.map(|hit| f64::from(u8::from(hit)));
     Summary {
-        recalls: by_class.iter().map(|class| one(class)).collect(),
-        rare_recall: one(&of_rare),
-        mca: estimate(&classes, seed),
+        recalls: rights.by_class.iter().map(|class| one(class)).collect(),
+        rare_recall: one(&rights.of_rare(rare)),
+        mca: estimate(&rights.classes(), seed),
         confusion,
-        energy: one(&energies),
-        pointing_hit: one(&hits),
+        energy: over(energy, true),
+        pointing_hit: over(hit, true),
+        energy_all: over(energy, false),
+        pointing_hit_all: over(hit, false),
     }
+}
+
+/// Scores predictions. `labels` and `predicted` are in the same order; `rare` is in class order.
+#[must_use]
+pub fn score(labels: &[usize], predicted: &[usize], rare: &[bool]) -> Score {
+    let rights = Rights::new(labels, predicted, rare.len());
+    let of_rare = rights.of_rare(rare);
+    Score {
+        rare_recall: mean_of_means(&[&of_rare]),
+        num_rare: of_rare.len(),
+        mca: mean_of_means(&rights.classes()),
+    }
+}
+
+/// For each class, whether each of its images was predicted right: 1 or 0.
+struct Rights {
+    by_class: Vec<Vec<f64>>,
+}
+
+impl Rights {
+    fn new(labels: &[usize], predicted: &[usize], num_classes: usize) -> Self {
+        let mut by_class = vec![Vec::new(); num_classes];
+        for (label, predicted) in labels.iter().zip(predicted) {
+            by_class[*label].push(f64::from(u8::from(label == predicted)));
+        }
+        Self { by_class }
+    }
+
+    /// All images of rare classes together.
+    fn of_rare(&self, rare: &[bool]) -> Vec<f64> {
+        let classes = self.by_class.iter().zip(rare);
+        classes
+            .filter(|(_, rare)| **rare)
+            .flat_map(|(class, _)| class.iter().copied())
+            .collect()
+    }
+
+    /// Each class that has images.
+    fn classes(&self) -> Vec<&[f64]> {
+        let classes = self.by_class.iter().map(Vec::as_slice);
+        classes.filter(|class| !class.is_empty()).collect()
+    }
+}
+
+/// None where a group, or everything, is empty.
+fn mean_of_means(groups: &[&[f64]]) -> Option<f64> {
+    if groups.is_empty() || groups.iter().any(|group| group.is_empty()) {
+        return None;
+    }
+    let mean = |group: &&[f64]| group.iter().sum::<f64>() / group.len() as f64;
+    Some(groups.iter().map(mean).sum::<f64>() / groups.len() as f64)
 }
 
 /// The mean of the groups' means, with the percentiles of the same over groups resampled each by itself. None where
 /// a group, or everything, is empty.
 #[must_use]
 pub fn estimate(groups: &[&[f64]], seed: u64) -> Option<Estimate> {
-    if groups.is_empty() || groups.iter().any(|group| group.is_empty()) {
-        return None;
-    }
-    let mean = |values: &mut dyn Iterator<Item = f64>, n: usize| values.sum::<f64>() / n as f64;
-    let over_groups = |of: &mut dyn FnMut(&[f64]) -> f64| {
-        groups.iter().map(|group| of(group)).sum::<f64>() / groups.len() as f64
-    };
+    let value = mean_of_means(groups)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut resampled_mean = |group: &&[f64]| {
+        let draws = (0..group.len()).map(|_| group[rng.random_range(0..group.len())]);
+        draws.sum::<f64>() / group.len() as f64
+    };
     let mut resampled: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            over_groups(&mut |group| {
-                let mut draws = (0..group.len()).map(|_| group[rng.random_range(0..group.len())]);
-                mean(&mut draws, group.len())
-            })
-        })
+        .map(|_| groups.iter().map(&mut resampled_mean).sum::<f64>() / groups.len() as f64)
         .collect();
     resampled.sort_unstable_by(f64::total_cmp);
     let percentile = |share: f64| resampled[(share * (RESAMPLES - 1) as f64).round() as usize];
     Some(Estimate {
-        value: over_groups(&mut |group| mean(&mut group.iter().copied(), group.len())),
+        value,
         n: u32::try_from(groups.iter().map(|g| g.len()).sum::<usize>()).unwrap_or(u32::MAX),
         low: percentile(0.025),
         high: percentile(0.975),
@@ -224,9 +280,32 @@ mod tests {
         assert_eq!((recall(1).value, recall(1).n), (0.5, 2));
         assert_eq!(summary.rare_recall.map(|r| r.value), Some(0.5));
         assert_eq!(summary.mca.map(|m| (m.value, m.n)), Some((0.625, 6)));
-        // Only the rare image's boxes count.
-        assert_eq!(summary.energy.map(|e| (e.value, e.n)), Some((0.5, 2)));
-        assert_eq!(summary.pointing_hit.map(|e| e.value), Some(0.5));
+        // Boxes of the rare class by itself, and of all classes.
+        let value_and_n = |e: Option<Estimate>| e.map(|e| ((e.value * 1e6).round() / 1e6, e.n));
+        for (estimate, expected) in [
+            (summary.energy, (0.5, 2)),
+            (summary.pointing_hit, (0.5, 2)),
+            (summary.energy_all, (0.366_667, 3)),
+            (summary.pointing_hit_all, (0.333_333, 3)),
+        ] {
+            assert_eq!(value_and_n(estimate), Some(expected));
+        }
+        // The same without intervals.
+        let predicted: Vec<usize> = images.iter().map(|i| argmax(&i.probabilities)).collect();
+        let score = score(&labels, &predicted, &[false, true]);
+        assert_eq!(score.rare_recall, summary.rare_recall.map(|r| r.value));
+        assert_eq!((score.num_rare, score.mca), (2, Some(0.625)));
+    }
+
+    #[test]
+    fn results_of_before_the_figures_over_all_classes_are_read() {
+        let summary = summarise(&[0], &[image(&[0.6, 0.4], Some(0.5))], &[false, true], 0);
+        let mut json = serde_json::to_value(&summary).expect("serialises");
+        let fields = json.as_object_mut().expect("an object");
+        assert!(fields.remove("energy_all").is_some());
+        assert!(fields.remove("pointing_hit_all").is_some());
+        let read: Summary = serde_json::from_value(json).expect("reads");
+        assert_eq!((read.energy_all, read.mca), (None, summary.mca));
     }
 
     #[test]
@@ -238,6 +317,8 @@ mod tests {
                 && summary.energy.is_none()
         );
         assert_eq!(summary.mca.map(|m| m.value), Some(1.0));
+        let none = score(&[], &[], &[false, true]);
+        assert_eq!((none.rare_recall, none.num_rare, none.mca), (None, 0, None));
     }
 
     #[test]
