@@ -38,7 +38,7 @@ pub fn doctor(as_json: bool) -> Result<()> {
         to_do.push(advice);
         why
     });
-    let free_memory_mib = free_memory_mib();
+    let free_memory_mib = device::available_memory().map(|bytes| bytes >> 20);
     if free_memory_mib.is_some_and(|mib| mib < 2048) {
         to_do.push("Close other programs: training wants 2 GiB of free memory.".to_owned());
     }
@@ -126,18 +126,4 @@ fn renderer(gl: &eframe::glow::Context) -> String {
             gl.get_parameter_string(VERSION)
         )
     }
-}
-
-/// Memory that can be had without swapping, in MiB; where the system says (Linux).
-fn free_memory_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib / 1024)
 }

@@ -147,6 +147,20 @@ pub fn pick_device(asked: Option<&str>) -> Result<Device, DeviceError> {
     choose(asked, load_cuda())
 }
 
+/// Bytes of memory that can be had without swapping; none where the system does not say (Linux does).
+#[must_use]
+pub fn available_memory() -> Option<u64> {
+    available_in(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// See proc_meminfo(5).
+fn available_in(meminfo: &str) -> Option<u64> {
+    let mut lines = meminfo.lines();
+    let value = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 fn choose(asked: Option<&str>, cuda: &CudaStatus) -> Result<Device, DeviceError> {
     let gpus = match cuda {
         CudaStatus::Ready { gpus } => *gpus,
@@ -309,6 +323,19 @@ mod tests {
             no_gpu(13_010, 13_000).to_string(),
             "the NVIDIA driver offers no GPU"
         );
+    }
+
+    #[test]
+    fn the_memory_that_is_available_is_read() {
+        let meminfo =
+            "MemTotal:       24650000 kB\nMemFree:           12345 kB\nMemAvailable:    2048 kB\n";
+        for (text, bytes) in [
+            (meminfo, Some(2 << 20)),
+            ("MemTotal: 1 kB\n", None),
+            ("MemAvailable: much\n", None),
+        ] {
+            assert_eq!(available_in(text), bytes, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part, Project};
 
 use crate::config::RunConfig;
+use crate::device::available_memory;
 
 /// One image to train or test on.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,8 +160,32 @@ pub enum Problem {
         "The test part has no image of a rare class, so its recall cannot be measured. Add images of it."
     )]
     NoRareTestImages,
+    #[error(
+        "At this input size the {images} images take {} GiB of memory, and {} GiB are free. Choose a smaller input size, or close other programs.",
+        gib(*needed), gib(*available)
+    )]
+    Memory {
+        images: usize,
+        /// Bytes, as `available`.
+        needed: u64,
+        available: u64,
+    },
     #[error("{0}.")]
     Config(#[from] crate::config::ConfigError),
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 30))
+}
+
+/// All images are kept as the network reads them, three bytes a pixel.
+fn memory_problem(images: usize, input_size: u32, available: u64) -> Option<Problem> {
+    let needed = images as u64 * u64::from(input_size).pow(2) * 3;
+    (needed > available).then_some(Problem::Memory {
+        images,
+        needed,
+        available,
+    })
 }
 
 impl Problem {
@@ -247,6 +272,35 @@ pub fn check(task: &Task) -> Vec<Problem> {
     } else if task.classes.iter().any(|c| c.rare) && !test.any(|s| task.classes[s.label].rare) {
         problems.push(Problem::NoRareTestImages);
     }
+    problems.extend(available_memory().and_then(|available| {
+        memory_problem(task.samples.len(), task.config.input_size, available)
+    }));
     problems.sort_by_key(|problem| !problem.blocks());
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_do_not_fit_into_memory_are_a_caution() {
+        const GIB: u64 = 1 << 30;
+        for (images, input_size, available, fits) in [
+            (584, 96, GIB / 32, true),
+            (10_000, 224, GIB, false),
+            (10_000, 224, 2 * GIB, true),
+            (1_000_000, 224, 64 * GIB, false),
+        ] {
+            let problem = memory_problem(images, input_size, available);
+            assert_eq!(problem.is_none(), fits, "{images} {input_size} {available}");
+        }
+        let problem = memory_problem(10_000, 224, GIB).expect("too many");
+        assert!(!problem.blocks());
+        let text = problem.to_string();
+        assert!(
+            text.contains("10000 images take 1.4 GiB") && text.contains("1.0 GiB are free"),
+            "{text}"
+        );
+    }
 }
