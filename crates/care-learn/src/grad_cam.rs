@@ -139,6 +139,8 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::backbone::Network;
+    use crate::config::BackboneKind;
 
     const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 
@@ -238,6 +240,47 @@ mod tests {
             assert!(close(&closed, &closed_seen, 1e-9) && close(&auto, &auto_seen, 1e-9));
             for (a, b) in closed_gradients.iter().zip(&auto_gradients) {
                 assert!(close(a, b, 1e-5), "{cam:?}");
+            }
+        }
+    }
+
+    /// A real network that keeps to itself what its head is.
+    struct Silent<'a>(&'a dyn Backbone);
+
+    impl Backbone for Silent<'_> {
+        fn features(&self, images: &Tensor, train: bool) -> Tensor {
+            self.0.features(images, train)
+        }
+
+        fn head(&self, activations: &Tensor, train: bool) -> Tensor {
+            self.0.head(activations, train)
+        }
+
+        fn pooled_linear(&self) -> Option<&Tensor> {
+            None
+        }
+    }
+
+    #[test]
+    fn closed_form_and_autograd_agree_on_the_real_networks() {
+        for kind in [BackboneKind::SmallResnet, BackboneKind::Resnet18] {
+            let network = Network::new(kind, 5, 1, Device::Cpu);
+            let backbone = network.backbone();
+            let side = i64::from(kind.smallest_input());
+            let images = numbers(&[3, 3, side, side], 0.3).to_kind(Kind::Float);
+            let labels = Tensor::from_slice(&[4i64, 0, 2]);
+            for normalisation in [Normalisation::Max, Normalisation::MinMax] {
+                let cam = GradCam {
+                    normalisation,
+                    ..GradCam::default()
+                };
+                let (closed, logits) = cam.evaluate(backbone, &images, &labels);
+                let (auto, auto_logits) = cam.evaluate(&Silent(backbone), &images, &labels);
+                assert_eq!((closed.kind(), closed.size()), (Kind::Float, vec![3, 7, 7]));
+                assert!(close(&closed, &auto, 1e-5), "{kind:?} {normalisation:?}");
+                assert!(close(&logits, &auto_logits, 1e-5), "{kind:?}");
+                // Flat maps would agree about nothing.
+                assert!(closed.max().double_value(&[]) > 0.9, "{kind:?}");
             }
         }
     }
