@@ -204,7 +204,8 @@ impl TrainingRun {
                     change,
                 });
             }
-            TrainerEvent::Evaluating { role } => self.phase = Phase::Evaluating(role),
+            TrainerEvent::Evaluating { role, .. } => self.phase = Phase::Evaluating(role),
+            TrainerEvent::Weights { .. } => {}
             TrainerEvent::Ended(outcome) => {
                 let state = outcome.state();
                 self.phase = match outcome {

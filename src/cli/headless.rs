@@ -33,7 +33,16 @@ impl Host for Console {
                 step.images_per_second,
                 format::duration(step.seconds_left)
             )),
-            TrainerEvent::Evaluating { role } => self.0.show(&format!("testing {}", role.name())),
+            TrainerEvent::Evaluating { role, done, total } => self
+                .0
+                .show(&format!("testing {}: {done} of {total} images", role.name())),
+            TrainerEvent::Weights { new_classifier } => {
+                if new_classifier {
+                    self.0.say(
+                        "note: the weights are for other classes; the classifier layer is new",
+                    );
+                }
+            }
             TrainerEvent::Epoch(_)
             | TrainerEvent::Film(_)
             | TrainerEvent::Changed { .. }

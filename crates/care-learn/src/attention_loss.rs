@@ -82,7 +82,7 @@ fn taps(from: usize, to: usize) -> Vec<[(usize, f64); 2]> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raster {
     size: ImageSize,
-    /// Half-open: first and last-but-one column, first and last-but-one row.
+    /// Half-open: the first column and the one past the last, the first row and the one past the last.
     boxes: Vec<[u32; 4]>,
 }
 

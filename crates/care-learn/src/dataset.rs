@@ -1,13 +1,16 @@
 //! Images as the network reads them: decoded once, kept as u8 at network size.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use care_data::{ImageSize, NotRead, decode};
 use tch::{Device, Kind, Tensor};
+
+use crate::panics::caught;
 
 /// ImageNet's mean and standard deviation of each channel, in 0..=1: what pretrained weights expect.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -29,8 +32,8 @@ struct Shared {
     size: ImageSize,
     /// Per image, RGB row by row, or why it could not be decoded.
     slots: Vec<OnceLock<Result<Vec<u8>, NotRead>>>,
-    order: Vec<usize>,
-    next: AtomicUsize,
+    /// The images that no thread has begun with.
+    left: Mutex<VecDeque<usize>>,
     /// How many slots are filled.
     done: Mutex<usize>,
     filled: Condvar,
@@ -44,14 +47,13 @@ impl Dataset {
     /// Where the system gives no thread.
     pub fn load(paths: Vec<PathBuf>, first: &[usize], size: ImageSize) -> std::io::Result<Self> {
         let mut seen = vec![false; paths.len()];
-        let mut order: Vec<usize> = first.iter().copied().chain(0..paths.len()).collect();
-        order.retain(|i| !std::mem::replace(&mut seen[*i], true));
+        let mut left: VecDeque<usize> = first.iter().copied().chain(0..paths.len()).collect();
+        left.retain(|i| !std::mem::replace(&mut seen[*i], true));
         let shared = Arc::new(Shared {
             slots: paths.iter().map(|_| OnceLock::new()).collect(),
             paths,
             size,
-            order,
-            next: AtomicUsize::new(0),
+            left: Mutex::new(left),
             done: Mutex::new(0),
             filled: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -60,7 +62,7 @@ impl Dataset {
             shared,
             threads: Vec::new(),
         };
-        // With more than two cores one is left to the window.
+        // With more than two cores one is left to whatever else is being done.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let num_threads = if cores > 2 { cores - 1 } else { 2 };
         for i in 0..num_threads {
@@ -76,18 +78,13 @@ impl Dataset {
     /// How many images are decoded, or were found unreadable, and how many there are.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        (
-            *self
-                .shared
-                .done
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-            self.shared.slots.len(),
-        )
+        (*lock(&self.shared.done), self.shared.slots.len())
     }
 
-    /// Waits until these images are decoded. `go_on` is called every 50 ms; false ends the wait, and so the result.
+    /// Waits until these images are decoded, which now come before all others. `go_on` is called every 50 ms; false
+    /// ends the wait, and so the result.
     pub fn wait_for(&self, images: &[usize], mut go_on: impl FnMut() -> bool) -> bool {
+        self.shared.put_first(images);
         let mut waiting = images
             .iter()
             .filter(|i| self.shared.slots[**i].get().is_none())
@@ -96,11 +93,7 @@ impl Dataset {
             if !go_on() {
                 return false;
             }
-            let done = self
-                .shared
-                .done
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let done = lock(&self.shared.done);
             // The lock is held when a slot is filled, so none can be between the look and the wait.
             if waiting
                 .peek()
@@ -168,13 +161,24 @@ impl Drop for Dataset {
 }
 
 impl Shared {
+    /// Has these images decoded before the others, in the order in which they stand.
+    fn put_first(&self, images: &[usize]) {
+        let mut left = lock(&self.left);
+        if left.is_empty() {
+            return;
+        }
+        let mut wanted = vec![false; self.slots.len()];
+        images.iter().for_each(|image| wanted[*image] = true);
+        left.make_contiguous().sort_by_key(|image| !wanted[*image]);
+    }
+
     fn decode_until_done(&self) {
         while !self.stop.load(Ordering::Relaxed) {
-            let Some(&image) = self.order.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            let Some(image) = lock(&self.left).pop_front() else {
                 return;
             };
             let decoded = self.decode(image);
-            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut done = lock(&self.done);
             // Each slot is filled once, by the thread that drew it.
             let _ = self.slots[image].set(decoded);
             *done += 1;
@@ -190,7 +194,7 @@ impl Shared {
             advice: advice.to_owned(),
         };
         // A decoder that panics on a malformed file must not leave the trainer waiting for it.
-        std::panic::catch_unwind(|| decode::decode_resized(path, self.size))
+        caught(|| decode::decode_resized(path, self.size))
             .map_err(|_| {
                 not_read(
                     "The decoder failed on this file.".to_owned(),
@@ -199,5 +203,62 @@ impl Shared {
             })?
             .map(|image| image.into_raw())
             .map_err(|e| not_read(e.to_string(), e.advice()))
+    }
+}
+
+/// A thread that panicked left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_decoded_first() {
+        let shared = Shared {
+            paths: vec![PathBuf::new(); 8],
+            size: ImageSize::new(1, 1),
+            slots: (0..8).map(|_| OnceLock::new()).collect(),
+            // 2 and 6 are begun with.
+            left: Mutex::new([0, 4, 1, 5, 3, 7].into()),
+            done: Mutex::new(0),
+            filled: Condvar::new(),
+            stop: AtomicBool::new(false),
+        };
+        for (wanted, order) in [
+            (&[][..], [0, 4, 1, 5, 3, 7]),
+            (&[2, 3, 5], [5, 3, 0, 4, 1, 7]),
+            (&[7], [7, 5, 3, 0, 4, 1]),
+        ] {
+            shared.put_first(wanted);
+            assert_eq!(*lock(&shared.left), order, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn every_image_is_decoded_once_whatever_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let paths: Vec<PathBuf> = (0..12u8)
+            .map(|i| {
+                let path = dir.path().join(format!("{i}.png"));
+                let image = image::RgbImage::from_pixel(4, 4, image::Rgb([i, 0, 255]));
+                image.save(&path).expect("saves");
+                path
+            })
+            .collect();
+        let data = Dataset::load(paths, &[3, 3, 1], ImageSize::new(4, 4)).expect("threads");
+        for images in [&[11, 0][..], &[5], &(0..12).collect::<Vec<_>>()] {
+            assert!(data.wait_for(images, || true));
+            assert!(images.iter().all(|image| data.is_readable(*image)));
+        }
+        assert_eq!(data.progress(), (12, 12));
+        // Each image in its own slot: the red of image i is i.
+        let batch = data.batch(&(0..12).collect::<Vec<_>>(), Device::Cpu);
+        let red = batch.select(1, 0).amax([1, 2].as_slice(), false) * f64::from(STD[0] * 255.0)
+            + f64::from(MEAN[0] * 255.0);
+        let expected = Tensor::arange(12, (Kind::Float, Device::Cpu));
+        assert!((red - expected).abs().max().double_value(&[]) < 1e-3);
     }
 }

@@ -70,18 +70,18 @@ impl Viewer {
     }
 
     /// Attention for the own label, probabilities and scores of readable `images`, in order. `go_on` is asked before
-    /// every batch; none where it said no.
+    /// every batch, and told how many images are seen by then; none where it said no.
     pub(crate) fn look(
         &self,
         network: &Network,
         data: &Dataset,
         targets: &[Target],
         images: &[usize],
-        mut go_on: impl FnMut() -> bool,
+        mut go_on: impl FnMut(usize) -> bool,
     ) -> Option<Vec<ImageAttention>> {
         let mut seen = Vec::with_capacity(images.len());
         for chunk in images.chunks(BATCH) {
-            if !go_on() {
+            if !go_on(seen.len()) {
                 return None;
             }
             let labels: Vec<usize> = chunk.iter().map(|i| targets[*i].label).collect();

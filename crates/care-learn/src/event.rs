@@ -208,6 +208,11 @@ pub enum TrainerEvent {
     Loaded {
         not_read: Vec<NotRead>,
     },
+    /// The pretrained weights of the settings were taken, but where `new_classifier` not for the classifier layer: the
+    /// file has none, or one for another number of classes. Before everything else, where there are such weights.
+    Weights {
+        new_classifier: bool,
+    },
     /// The first come while images are still being decoded. May be dropped when the listener is slow; the run's own
     /// file is complete.
     Step(StepMetrics),
@@ -218,9 +223,11 @@ pub enum TrainerEvent {
         step: u32,
         change: Change,
     },
-    /// The test part is being scored.
+    /// The test part is being scored: `done` of `total` images by this model.
     Evaluating {
         role: ModelRole,
+        done: usize,
+        total: usize,
     },
     Ended(Outcome),
 }

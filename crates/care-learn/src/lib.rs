@@ -12,6 +12,7 @@ pub mod event;
 pub mod film;
 pub mod grad_cam;
 pub mod metrics;
+mod panics;
 pub mod run_folder;
 pub mod sampler;
 pub mod task;

@@ -1,6 +1,5 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use care_data::{BoundingBox, ImageId, ImageSize, NotRead, Part};
@@ -8,7 +7,7 @@ use tch::nn::{self, OptimizerConfig};
 use tch::{Kind, Tensor};
 
 use crate::attention_loss::{GridMasks, MaskBatch, attention_terms, total};
-use crate::backbone::{Network, WeightsError};
+use crate::backbone::{Loaded, Network, WeightsError};
 use crate::config::LiveParams;
 use crate::dataset::Dataset;
 use crate::device::{DeviceError, pick_device};
@@ -19,14 +18,18 @@ use crate::event::{
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
-use crate::metrics::{argmax, mcnemar_exact, summarise};
-use crate::run_folder::{RunFolderError, RunWriter};
+use crate::metrics::{argmax, mcnemar_exact, score, summarise};
+use crate::panics::{Panic, caught, torch_reason};
+use crate::run_folder::{RunFolder, RunFolderError, RunWriter};
 use crate::sampler::Sampler;
 use crate::task::{Problem, Sample, Task, check};
 
-/// A checkpoint at the end of an epoch, for whatever may happen to the machine; the ends of stages have their own.
+/// Time between checkpoints, for whatever may happen to the machine; the ends of stages have their own.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
-const LOADING_EVERY: Duration = Duration::from_millis(100);
+/// Checkpoints take at most one part in so many of the time.
+const SAVE_SHARE: u32 = 20;
+/// Time between reports of how far something is that is counted in images.
+const COUNT_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_TICK: Duration = Duration::from_millis(20);
 /// Steps over which the pace is averaged.
 const PACE_OVER: u32 = 50;
@@ -38,9 +41,11 @@ pub trait Host {
     fn report(&mut self, event: TrainerEvent);
     /// The commands that arrived since the last call, in order. Never blocks.
     fn commands(&mut self) -> Vec<TrainerCommand>;
+    /// Called often, also while nothing is reported: what was held back can be passed on. Never blocks.
+    fn tick(&mut self) {}
     /// Looked at before every step and between decoded images.
     fn stop_requested(&self) -> bool;
-    /// Nobody waits for the results any more: a stopped run is not scored.
+    /// Nobody waits for the results any more: the run is not scored. Looked at between batches of the test part.
     fn abandoned(&self) -> bool {
         false
     }
@@ -56,7 +61,7 @@ enum TrainError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Device(#[from] DeviceError),
-    #[error("libtorch: {0}")]
+    #[error("{}", torch_failed(&torch_reason(&.0.to_string())))]
     Torch(#[from] tch::TchError),
     #[error("the system gives no more threads: {0}. Close other programs, then train again.")]
     Threads(std::io::Error),
@@ -77,14 +82,18 @@ enum TrainError {
 /// Trains, scores and records one run; the outcome is also reported as the last event,
 /// [`TrainerEvent::Ended`]. Errors and libtorch's panics become [`Outcome::Failed`].
 pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
+    train_and_save(task, host, SAVE_EVERY)
+}
+
+fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Outcome {
     // What a panic leaves half done lies in the session and goes with it.
-    let outcome = match catch_unwind(AssertUnwindSafe(|| {
-        let (session, network) = Session::new(task, host)?;
+    let outcome = match caught(|| {
+        let (session, network) = Session::new(task, host, save_every)?;
         session.run(network)
-    })) {
+    }) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::Failed(capitalised(&error.to_string())),
-        Err(panic) => Outcome::Failed(panic_message(panic.as_ref())),
+        Err(panic) => Outcome::Failed(capitalised(&panic_message(&panic, task))),
     };
     host.report(TrainerEvent::Ended(outcome.clone()));
     outcome
@@ -97,17 +106,31 @@ fn capitalised(sentence: &str) -> String {
     })
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    let text = text.lines().next().unwrap_or_default();
-    format!(
-        "libtorch failed: {text}. Close other programs or choose a smaller input or batch, then train again; \
-         the weights of the last checkpoint are in the run's folder."
-    )
+fn panic_message(panic: &Panic, task: &Task) -> String {
+    let mut text = match panic {
+        Panic::Torch(reason) => torch_failed(reason),
+        Panic::Fault(what) => format!("training failed by a fault of this program: {what}."),
+    };
+    let saved = |folder: RunFolder| {
+        ModelRole::ALL
+            .iter()
+            .any(|role| folder.weights(*role).is_file())
+    };
+    if RunFolder::open(&task.folder).is_ok_and(saved) {
+        text += " The weights of the last checkpoint are in ";
+        text += &task.folder.display().to_string();
+        text.push('.');
+    }
+    text
+}
+
+fn torch_failed(reason: &str) -> String {
+    let advice = if reason.to_lowercase().contains("memory") {
+        "Close other programs or choose a smaller input or batch, then train again."
+    } else {
+        "Train again, with other settings if it happens once more."
+    };
+    format!("libtorch failed: {reason}. {advice}")
 }
 
 /// Whether to go on.
@@ -245,14 +268,20 @@ struct Session<'a> {
     epochs_done: u32,
     loading: Loading,
     pace: Pace,
-    /// When weights were last saved: step and time.
-    saved: Option<(u32, Instant)>,
+    /// The step whose weights were saved last, and when to save again.
+    saved: Option<u32>,
+    save_at: Instant,
+    save_every: Duration,
     started: Instant,
 }
 
 impl<'a> Session<'a> {
     /// With the network that stage 1 begins with.
-    fn new(task: &'a Task, host: &'a mut dyn Host) -> Result<(Self, Network), TrainError> {
+    fn new(
+        task: &'a Task,
+        host: &'a mut dyn Host,
+        save_every: Duration,
+    ) -> Result<(Self, Network), TrainError> {
         if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
             return Err(problem.into());
         }
@@ -260,7 +289,7 @@ impl<'a> Session<'a> {
         let writer = RunWriter::create(&task.folder, config)?;
         // First of all that is asked of libtorch, because it looks for CUDA once.
         let device = pick_device(None)?;
-        leave_the_window_a_core();
+        leave_a_core();
 
         let members = (0..task.classes.len())
             .map(|label| {
@@ -292,15 +321,17 @@ impl<'a> Session<'a> {
         let mut ahead = sampler.clone();
         let mut first = watch.clone();
         first.extend((0..per_epoch).flat_map(|_| ahead.next_batch()));
-        first.extend(in_part(&task.samples, Part::Train));
+        // The first epoch ends with the validation part; what is left of training is for later ones.
         first.extend(in_part(&task.samples, Part::Validation));
+        first.extend(in_part(&task.samples, Part::Train));
         let paths = task.samples.iter().map(|s| s.path.clone()).collect();
         let input = ImageSize::new(config.input_size, config.input_size);
         let data = Dataset::load(paths, &first, input).map_err(TrainError::Threads)?;
 
         let mut network = Network::new(config.backbone, task.classes.len(), config.seed, device);
         if let Some(path) = &config.weights {
-            network.load(path)?;
+            let Loaded { new_classifier } = network.load(path)?;
+            host.report(TrainerEvent::Weights { new_classifier });
         }
         let viewer = Viewer::new(config, &network, device);
         let session = Self {
@@ -328,6 +359,8 @@ impl<'a> Session<'a> {
             loading: Loading::default(),
             pace: Pace::new(),
             saved: None,
+            save_at: Instant::now() + save_every,
+            save_every,
             started: Instant::now(),
         };
         Ok((session, network))
@@ -361,7 +394,7 @@ impl<'a> Session<'a> {
         let flow = self.stage(2, &mut pair, config.stage2_epochs)?;
         self.save(&pair)?;
         before.append(&mut pair);
-        let results = self.evaluate(&before)?;
+        let results = self.evaluate(&before, flow)?;
         Ok(match (flow, results) {
             (Flow::Done, Some(results)) => Outcome::Finished(results),
             (_, results) => Outcome::Stopped(results),
@@ -433,6 +466,9 @@ impl<'a> Session<'a> {
             } else if self.film.is_due() {
                 self.refresh_film(learners, false);
             }
+            if Instant::now() >= self.save_at {
+                self.save(learners)?;
+            }
         }
         Ok(Flow::Done)
     }
@@ -454,37 +490,50 @@ impl<'a> Session<'a> {
         (left_in_first + 2 * left_in_second) as f32 * self.pace.seconds_per_pass()
     }
 
-    /// Commands, a pause, a wish to stop, the state of loading.
+    /// Commands, a pause, a wish to stop, the state of loading. Of several commands for the same thing, as a drag on a
+    /// slider sends them, only the last has an effect and is recorded.
     fn attend_to_host(&mut self) -> Result<Flow, TrainError> {
         let mut paused = false;
-        loop {
+        let mut live = self.live;
+        let mut boxes: Vec<(ImageId, Vec<BoundingBox>)> = Vec::new();
+        let flow = loop {
             for command in self.host.commands() {
                 match command {
                     TrainerCommand::Pause => paused = true,
                     TrainerCommand::Resume => paused = false,
-                    TrainerCommand::Live(to) => self.set_live(to)?,
-                    TrainerCommand::Boxes { image, boxes } => self.set_boxes(image, boxes)?,
+                    TrainerCommand::Live(to) if to.check().is_ok() => live = to,
+                    TrainerCommand::Live(_) => {}
+                    TrainerCommand::Boxes { image, boxes: new } => {
+                        boxes.retain(|(other, _)| *other != image);
+                        boxes.push((image, new));
+                    }
                 }
             }
             if self.host.stop_requested() {
-                return Ok(Flow::Stopped);
+                break Flow::Stopped;
             }
             if !paused {
-                break;
+                break Flow::Done;
             }
             std::thread::sleep(PAUSE_TICK);
             self.pace.rest();
+        };
+        // Also where the run stops: boxes of test images score it.
+        for (image, boxes) in boxes {
+            self.set_boxes(image, boxes)?;
         }
-        self.loading.report(self.host, &self.data);
-        Ok(Flow::Done)
+        if flow == Flow::Done {
+            self.set_live(live)?;
+            self.loading.report(self.host, &self.data);
+        }
+        Ok(flow)
     }
 
     fn set_live(&mut self, to: LiveParams) -> Result<(), TrainError> {
-        let from = self.live;
-        if to == from || to.check().is_err() {
+        let from = std::mem::replace(&mut self.live, to);
+        if to == from {
             return Ok(());
         }
-        self.live = to;
         self.record(Change::Live { from, to })
     }
 
@@ -492,6 +541,9 @@ impl<'a> Session<'a> {
         let Some(at) = self.samples.iter().position(|s| s.image == image) else {
             return Ok(());
         };
+        if self.samples[at].boxes == boxes {
+            return Ok(());
+        }
         self.samples[at].boxes.clone_from(&boxes);
         self.targets[at] = self.viewer.target(&self.samples[at]);
         self.sampler.bring_forward(at);
@@ -528,7 +580,7 @@ impl<'a> Session<'a> {
         } = self;
         data.wait_for(images, || {
             loading.report(*host, data);
-            !host.stop_requested()
+            go_on(*host)
         })
     }
 
@@ -586,20 +638,27 @@ impl<'a> Session<'a> {
             return vec![None; learners.len()];
         }
         let begun = Instant::now();
+        let (step, epoch) = (self.step, self.epoch());
+        let Self {
+            viewer,
+            data,
+            targets,
+            watch,
+            host,
+            ..
+        } = self;
         let frames: Vec<FilmFrame> = learners
             .iter()
             .filter_map(|learner| {
+                let images = viewer.look(&learner.network, data, targets, watch, |_| {
+                    host.tick();
+                    true
+                })?;
                 Some(FilmFrame {
                     role: learner.role,
-                    step: self.step,
-                    epoch: self.epoch(),
-                    images: self.viewer.look(
-                        &learner.network,
-                        &self.data,
-                        &self.targets,
-                        &self.watch,
-                        || true,
-                    )?,
+                    step,
+                    epoch,
+                    images,
                 })
             })
             .collect();
@@ -625,16 +684,14 @@ impl<'a> Session<'a> {
         validation.retain(|image| self.data.is_readable(*image));
         let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
         for (learner, watched_energy) in learners.iter_mut().zip(energies) {
-            let host = &self.host;
+            let host = &mut *self.host;
             let predicted = self
                 .viewer
-                .predict(&learner.network, &self.data, &validation, || {
-                    !host.stop_requested()
-                });
+                .predict(&learner.network, &self.data, &validation, || go_on(host));
             let Some(predicted) = predicted else {
                 return Ok(Flow::Stopped);
             };
-            let score = Validation::of(&labels, &predicted, &self.task.rare());
+            let score = score(&labels, &predicted, &self.task.rare());
             let metrics = EpochMetrics {
                 role: learner.role,
                 epoch: self.epochs_done,
@@ -642,30 +699,28 @@ impl<'a> Session<'a> {
                 classification: learner.epoch.classification(),
                 attention: learner.epoch.attention(),
                 watched_energy,
-                rare_recall: score.rare_recall,
-                num_rare: score.num_rare,
-                mca: score.mca,
+                rare_recall: score.rare_recall.map(|recall| recall as f32),
+                num_rare: score.num_rare as u32,
+                mca: score.mca.map(|mca| mca as f32),
                 num_validation: labels.len() as u32,
             };
             learner.epoch = EpochSums::default();
             self.writer.epoch(&metrics)?;
             self.host.report(TrainerEvent::Epoch(metrics));
         }
-        let saved_lately = self.saved.is_some_and(|(_, at)| at.elapsed() < SAVE_EVERY);
-        if !last && !saved_lately {
-            self.save(learners)?;
-        }
         Ok(Flow::Done)
     }
 
     /// The weights of these models and the film, as they are now.
     fn save(&mut self, learners: &[Learner]) -> Result<(), TrainError> {
+        let begun = Instant::now();
         for learner in learners {
             self.writer
                 .weights(learner.role, &learner.network.to_safetensors()?)?;
         }
         self.writer.film(self.film.film())?;
-        self.saved = Some((self.step, Instant::now()));
+        self.saved = Some(self.step);
+        self.save_at = Instant::now() + self.save_every.max(begun.elapsed() * SAVE_SHARE);
         Ok(())
     }
 
@@ -673,7 +728,7 @@ impl<'a> Session<'a> {
     fn name_checkpoint(&self, model: ModelRole) -> String {
         match self.saved {
             None => "No weights were saved before.".to_owned(),
-            Some((step, _)) => {
+            Some(step) => {
                 // In stage 2 before its first checkpoint there is only stage 1's.
                 let role = if step > self.stage_steps[0] || model == ModelRole::Before {
                     model
@@ -690,17 +745,26 @@ impl<'a> Session<'a> {
     }
 
     /// Scores the models on the test part; none where nobody waits for it any more.
-    fn evaluate(&mut self, learners: &[Learner]) -> Result<Option<Results>, TrainError> {
+    fn evaluate(
+        &mut self,
+        learners: &[Learner],
+        flow: Flow,
+    ) -> Result<Option<Results>, TrainError> {
         let mut test: Vec<usize> = in_part(&self.samples, Part::Test).collect();
-        let all: Vec<usize> = (0..self.samples.len()).collect();
+        // Whoever stopped the run does not want to wait for images that it no longer needs.
+        let needed = match flow {
+            Flow::Done => (0..self.samples.len()).collect(),
+            Flow::Stopped => test.clone(),
+        };
         let Self {
             data,
             host,
             loading,
             ..
         } = self;
-        let waited = data.wait_for(&all, || {
+        let waited = data.wait_for(&needed, || {
             loading.report(*host, data);
+            host.tick();
             !host.abandoned()
         });
         if !waited {
@@ -712,16 +776,23 @@ impl<'a> Session<'a> {
         let rare = self.task.rare();
         let mut seen: Vec<(ModelRole, Vec<ImageAttention>)> = Vec::with_capacity(learners.len());
         for learner in learners {
-            self.host
-                .report(TrainerEvent::Evaluating { role: learner.role });
-            let host = &mut self.host;
+            let host = &mut *self.host;
+            let mut reported_at: Option<Instant> = None;
+            let go_on = |done| {
+                if reported_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+                    host.report(TrainerEvent::Evaluating {
+                        role: learner.role,
+                        done,
+                        total: test.len(),
+                    });
+                    reported_at = Some(Instant::now());
+                }
+                host.tick();
+                !host.abandoned()
+            };
             let images =
                 self.viewer
-                    .look(&learner.network, &self.data, &self.targets, &test, || {
-                        // Late commands change nothing any more; asking for them lets a waiting listener be woken.
-                        host.commands();
-                        !host.abandoned()
-                    });
+                    .look(&learner.network, &self.data, &self.targets, &test, go_on);
             match images {
                 Some(images) => seen.push((learner.role, images)),
                 None => return Ok(None),
@@ -780,7 +851,7 @@ impl Loading {
         if self.finished
             || self
                 .reported_at
-                .is_none_or(|at| at.elapsed() >= LOADING_EVERY)
+                .is_none_or(|at| at.elapsed() >= COUNT_EVERY)
         {
             host.report(TrainerEvent::Loading { done, total });
             self.reported_at = Some(Instant::now());
@@ -853,39 +924,16 @@ impl Plateau {
     }
 }
 
-/// A model's score on the validation part.
-struct Validation {
-    rare_recall: Option<f32>,
-    num_rare: u32,
-    mca: Option<f32>,
-}
-
-impl Validation {
-    fn of(labels: &[usize], predicted: &[usize], rare: &[bool]) -> Self {
-        let mut counts = vec![(0u32, 0u32); rare.len()];
-        for (label, predicted) in labels.iter().zip(predicted) {
-            counts[*label].0 += 1;
-            counts[*label].1 += u32::from(label == predicted);
-        }
-        let share = |(n, right): (u32, u32)| (n > 0).then(|| right as f32 / n as f32);
-        let of_rare = counts
-            .iter()
-            .zip(rare)
-            .filter(|(_, rare)| **rare)
-            .fold((0, 0), |(n, right), ((m, r), _)| (n + m, right + r));
-        let recalls: Vec<f32> = counts.iter().copied().filter_map(share).collect();
-        Self {
-            rare_recall: share(of_rare),
-            num_rare: of_rare.0,
-            mca: (!recalls.is_empty()).then(|| recalls.iter().sum::<f32>() / recalls.len() as f32),
-        }
-    }
-}
-
 /// The learning rate of a stage's step: a cosine from `start` to nearly nothing.
 fn cosine(start: f64, step: u32, num_steps: u32) -> f64 {
     let share = f64::from(step) / f64::from(num_steps);
     start * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+}
+
+/// Lets the host breathe, and asks whether it wants to go on.
+fn go_on(host: &mut dyn Host) -> bool {
+    host.tick();
+    !host.stop_requested()
 }
 
 fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
@@ -896,9 +944,125 @@ fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
         .map(|(i, _)| i)
 }
 
-fn leave_the_window_a_core() {
+/// To whatever else is being done: the window, or other programs where there is none. The number of threads decides in
+/// which order libtorch adds, so it is the same with and without a window, and so is what a seed gives.
+fn leave_a_core() {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     if cores > 2 {
         tch::set_num_threads(cores as i32 - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use care_data::ClassId;
+
+    use super::*;
+    use crate::config::RunConfig;
+    use crate::task::TaskClass;
+
+    /// Eight plain images of each of two classes, in batches of four: an epoch is four steps.
+    fn plain_task(dir: &Path) -> Task {
+        let samples = (0..16u8).map(|i| {
+            let path = dir.join(format!("{i}.png"));
+            let image = image::RgbImage::from_pixel(8, 8, image::Rgb([i * 15, 90, 30]));
+            image.save(&path).expect("saves");
+            Sample {
+                image: ImageId(i.into()),
+                path,
+                size: ImageSize::new(8, 8),
+                label: usize::from(i / 8),
+                part: Part::Train,
+                boxes: vec![BoundingBox::new(1.0, 1.0, 4.0, 4.0).expect("a box")],
+            }
+        });
+        Task {
+            config: RunConfig {
+                input_size: 56,
+                images_per_class: 2,
+                ..RunConfig::default()
+            },
+            classes: [false, true]
+                .into_iter()
+                .map(|rare| TaskClass {
+                    id: ClassId(i64::from(rare)),
+                    name: rare.to_string(),
+                    rare,
+                })
+                .collect(),
+            samples: samples.collect(),
+            watch: vec![],
+            folder: dir.join("run"),
+        }
+    }
+
+    /// Stops after the third step, before an epoch has ended, and notes which steps found weights on the disk.
+    struct Looking {
+        weights: PathBuf,
+        found: Vec<bool>,
+    }
+
+    impl Host for Looking {
+        fn report(&mut self, event: TrainerEvent) {
+            if matches!(event, TrainerEvent::Step(_)) {
+                self.found.push(self.weights.is_file());
+            }
+        }
+
+        fn commands(&mut self) -> Vec<TrainerCommand> {
+            vec![]
+        }
+
+        fn stop_requested(&self) -> bool {
+            self.found.len() == 3
+        }
+    }
+
+    #[test]
+    fn weights_are_saved_within_an_epoch_when_it_is_time() {
+        for (save_every, found) in [
+            (Duration::ZERO, [false, true, true]),
+            (Duration::from_secs(600), [false; 3]),
+        ] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let task = plain_task(dir.path());
+            let mut host = Looking {
+                weights: task.folder.join("before.safetensors"),
+                found: vec![],
+            };
+            let outcome = train_and_save(&task, &mut host, save_every);
+            assert_eq!(outcome, Outcome::Stopped(None));
+            assert_eq!(host.found, found, "{save_every:?}");
+            assert!(host.weights.is_file(), "stopping saves");
+        }
+    }
+
+    #[test]
+    fn libtorchs_failure_is_said_with_what_helps() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let task = plain_task(dir.path());
+        for (panic, says) in [
+            (
+                Panic::Torch("CUDA out of memory".to_owned()),
+                "smaller input",
+            ),
+            (Panic::Torch("a shape".to_owned()), "other settings"),
+            (
+                Panic::Fault("index (here.rs:1:2)".to_owned()),
+                "here.rs:1:2",
+            ),
+        ] {
+            let text = panic_message(&panic, &task);
+            assert!(
+                text.contains(says) && !text.contains("checkpoint"),
+                "{text}"
+            );
+        }
+        std::fs::create_dir_all(&task.folder).expect("a folder");
+        std::fs::write(task.folder.join("before.safetensors"), b"").expect("writes");
+        let text = panic_message(&Panic::Torch("a shape".to_owned()), &task);
+        assert!(text.contains("checkpoint"), "{text}");
     }
 }

@@ -38,6 +38,16 @@ impl Worker {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(task: Task, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let run = move |host: &mut ChannelHost| {
+            train(&task, host);
+        };
+        Self::run(run, wake)
+    }
+
+    fn run(
+        run: impl FnOnce(&mut ChannelHost) + Send + 'static,
+        wake: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (event_sender, events) = bounded(CAPACITY);
         let (commands, command_receiver) = unbounded();
         let flags = Arc::new(Flags::default());
@@ -54,7 +64,7 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
-                train(&task, &mut host);
+                run(&mut host);
                 host.waker.flush();
             })?;
         Ok(Self {
@@ -76,9 +86,12 @@ impl Worker {
         let _ = self.commands.send(command);
     }
 
-    /// Ends the run after the step that is being computed; what is there is kept and scored.
+    /// Ends the run after the step that is being computed; what is there is kept and scored. Asked a second time, the
+    /// scoring is left out or broken off too.
     pub fn stop(&self) {
-        self.flags.stop.store(true, Ordering::Relaxed);
+        if self.flags.stop.swap(true, Ordering::Relaxed) {
+            self.flags.abandon.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -129,24 +142,30 @@ struct ChannelHost {
 
 impl Host for ChannelHost {
     fn report(&mut self, event: TrainerEvent) {
-        self.waker.pending = true;
         match self.events.try_send(event) {
             Ok(())
             | Err(TrySendError::Disconnected(_))
-            | Err(TrySendError::Full(TrainerEvent::Step(_))) => {
-                self.waker.poll();
-            }
+            | Err(TrySendError::Full(TrainerEvent::Step(_))) => {}
             Err(TrySendError::Full(event)) => {
+                // Somebody has to come and make room.
+                self.waker.pending = true;
                 self.waker.flush();
                 // An error means that nobody listens any more.
                 let _ = self.events.send(event);
             }
         }
+        // Only now: a wake before the event is there does not count for it.
+        self.waker.pending = true;
+        self.waker.poll();
     }
 
     fn commands(&mut self) -> Vec<TrainerCommand> {
         self.waker.poll();
         self.commands.try_iter().collect()
+    }
+
+    fn tick(&mut self) {
+        self.waker.poll();
     }
 
     fn stop_requested(&self) -> bool {
@@ -155,5 +174,89 @@ impl Host for ChannelHost {
 
     fn abandoned(&self) -> bool {
         self.flags.abandon.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn until(what: &str, is: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn event(done: usize) -> TrainerEvent {
+        TrainerEvent::Loading { done, total: 0 }
+    }
+
+    /// A worker that reports `count` events that may not be dropped, then ticks until it is stopped. With how many it
+    /// has reported, and how often it woke.
+    fn reporting(count: usize) -> (Worker, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+        let (reported, wakes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (told, woken) = (Arc::clone(&reported), Arc::clone(&wakes));
+        let run = move |host: &mut ChannelHost| {
+            for done in 0..count {
+                host.report(event(done));
+                told.fetch_add(1, Ordering::SeqCst);
+            }
+            while !host.stop_requested() {
+                host.tick();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let wake = move || {
+            woken.fetch_add(1, Ordering::SeqCst);
+        };
+        (Worker::run(run, wake).expect("a thread"), reported, wakes)
+    }
+
+    fn waiting(worker: &Worker) -> usize {
+        worker.events.as_ref().map_or(0, Receiver::len)
+    }
+
+    #[test]
+    fn a_worker_dropped_unread_does_not_hang() {
+        let (worker, reported, _) = reporting(CAPACITY + 10);
+        until("the channel is full", || waiting(&worker) == CAPACITY);
+        // Long enough for one more, were there room.
+        std::thread::sleep(2 * WAKE_EVERY);
+        assert_eq!(reported.load(Ordering::SeqCst), CAPACITY, "it waits");
+        let begun = Instant::now();
+        drop(worker);
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert_eq!(reported.load(Ordering::SeqCst), CAPACITY + 10);
+    }
+
+    #[test]
+    fn an_event_that_waited_for_room_is_woken_for() {
+        let (worker, reported, wakes) = reporting(CAPACITY + 1);
+        until("the channel is full", || waiting(&worker) == CAPACITY);
+        // By then it has woken for the full channel, and waits for room.
+        std::thread::sleep(3 * WAKE_EVERY);
+        let before = wakes.load(Ordering::SeqCst);
+        assert_eq!(worker.events().take(CAPACITY).count(), CAPACITY);
+        until("all are reported", || {
+            reported.load(Ordering::SeqCst) == CAPACITY + 1
+        });
+        until("it wakes for the last one", || {
+            wakes.load(Ordering::SeqCst) > before
+        });
+        assert_eq!(worker.events().collect::<Vec<_>>(), [event(CAPACITY)]);
+    }
+
+    #[test]
+    fn asked_twice_to_stop_it_abandons() {
+        let (worker, ..) = reporting(0);
+        let abandoned = || worker.flags.abandon.load(Ordering::Relaxed);
+        worker.stop();
+        assert!(!abandoned());
+        worker.stop();
+        assert!(abandoned());
     }
 }

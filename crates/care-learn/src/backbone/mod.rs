@@ -16,6 +16,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::BackboneKind;
+use crate::panics::torch_reason;
 
 /// A network split at its target layer, the last convolutional feature map before pooling.
 pub trait Backbone {
@@ -48,7 +49,7 @@ pub enum WeightsError {
     },
     #[error("the weights cannot be packed: {0}")]
     Pack(#[from] SafeTensorError),
-    #[error(transparent)]
+    #[error("libtorch failed: {}", torch_reason(&.0.to_string()))]
     Torch(#[from] tch::TchError),
 }
 
@@ -274,6 +275,7 @@ fn channels_last(store: &VarStore) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RunConfig;
 
     fn images() -> Tensor {
         Tensor::from_slice(
@@ -308,6 +310,16 @@ mod tests {
         ] {
             let network = Network::new(kind, 1000, 0, Device::Cpu);
             assert_eq!(network.grid(side), grid, "{kind:?}");
+            // The settings know the map's side without the network.
+            for input_size in [kind.smallest_input(), side + 4] {
+                let config = RunConfig {
+                    backbone: kind,
+                    input_size,
+                    ..RunConfig::default()
+                };
+                let side = config.map_side() as usize;
+                assert_eq!(network.grid(input_size), [side; 2], "{kind:?} {input_size}");
+            }
             assert_eq!(logits(&network).size(), [2, 1000]);
             if let (Some(variables), Some(parameters)) = (variables, parameters) {
                 let store = network.store();

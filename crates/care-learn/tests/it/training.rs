@@ -1,21 +1,28 @@
 //! A whole run on a tiny task, from outside: images on disk in, a run's folder out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part};
+use care_learn::attention_loss::{GridMasks, Raster, Upsampling};
 use care_learn::backbone::Network;
-use care_learn::config::BackboneKind;
-use care_learn::event::{Change, ModelRole, Outcome, TrainerEvent};
+use care_learn::config::{BackboneKind, Outside};
+use care_learn::dataset::Dataset;
+use care_learn::event::{
+    AttentionLosses, AttentionMap, Change, ModelRole, Outcome, StepMetrics, TrainerEvent,
+};
+use care_learn::grad_cam::{GradCam, label_tensor};
 use care_learn::run_folder::RunFolder;
+use care_learn::sampler::Sampler;
 use care_learn::task::{Problem, Sample, TaskClass, check};
 use care_learn::trainer::{Host, train};
 use care_learn::worker::Worker;
 use care_learn::{LiveParams, RunConfig, Task, TrainerCommand};
-use tch::Device;
+use tch::{Device, Tensor};
 
+/// The smallest that the small network takes: its map is 7 x 7.
 const SIDE: u32 = 56;
 
 /// Two classes, told apart by the colour of a square; the second is rare and boxed.
@@ -25,7 +32,7 @@ fn tiny_task(dir: &Path) -> Task {
     for (label, (part, count)) in (0..2).flat_map(|label| parts.map(|part| (label, part))) {
         for i in 0..count {
             let number = samples.len() as u32;
-            let at = 4 + (number * 5) % 16;
+            let at = 4 + (number * 5) % 40;
             let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
                 let inside = (at..at + 8).contains(&x) && (at..at + 8).contains(&y);
                 match (inside, label) {
@@ -93,7 +100,7 @@ struct Scripted<F: FnMut(&TrainerEvent) -> Reaction> {
 
 enum Reaction {
     Nothing,
-    Send(TrainerCommand),
+    Send(Vec<TrainerCommand>),
     Stop,
     Abandon,
 }
@@ -102,7 +109,7 @@ impl<F: FnMut(&TrainerEvent) -> Reaction> Host for Scripted<F> {
     fn report(&mut self, event: TrainerEvent) {
         match (self.react)(&event) {
             Reaction::Nothing => {}
-            Reaction::Send(command) => self.waiting.push(command),
+            Reaction::Send(commands) => self.waiting.extend(commands),
             Reaction::Stop => self.stop = true,
             Reaction::Abandon => (self.stop, self.abandoned) = (true, true),
         }
@@ -142,6 +149,102 @@ fn at_step(event: &TrainerEvent, wanted: u32) -> bool {
     matches!(event, TrainerEvent::Step(step) if step.step == wanted)
 }
 
+fn steps_of(events: &[TrainerEvent]) -> Vec<&StepMetrics> {
+    events
+        .iter()
+        .filter_map(|e| match e {
+            TrainerEvent::Step(step) => Some(step),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A batch as the trainer draws it, seen by a network in training mode.
+struct Replay {
+    /// L_c.
+    classification: f32,
+    batch: Vec<usize>,
+    /// F of each image of the batch.
+    maps: Vec<AttentionMap>,
+}
+
+fn replay(task: &Task, network: &Network, step: u32) -> Replay {
+    let members = (0..task.classes.len())
+        .map(|label| {
+            let samples = task.samples.iter().enumerate();
+            samples
+                .filter(|(_, s)| s.part == Part::Train && s.label == label)
+                .map(|(i, _)| i)
+                .collect()
+        })
+        .collect();
+    let config = &task.config;
+    let mut sampler = Sampler::new(
+        members,
+        config.classes_per_batch,
+        config.images_per_class,
+        config.seed,
+    );
+    let batch = (0..step)
+        .map(|_| sampler.next_batch())
+        .last()
+        .expect("a step");
+    let paths = task.samples.iter().map(|s| s.path.clone()).collect();
+    let data = Dataset::load(paths, &batch, ImageSize::new(SIDE, SIDE)).expect("threads");
+    assert!(data.wait_for(&batch, || true));
+    let labels: Vec<usize> = batch.iter().map(|i| task.samples[*i].label).collect();
+    let labels = label_tensor(&labels, Device::Cpu);
+    let (f, l_c) = tch::no_grad(|| {
+        let backbone = network.backbone();
+        let activations = backbone.features(&data.batch(&batch, Device::Cpu), true);
+        let logits = backbone.head(&activations, true);
+        let f = GradCam::default().attention(backbone, &activations, &logits, &labels);
+        (f, logits.cross_entropy_for_logits(&labels))
+    });
+    let map = |f: Tensor| AttentionMap {
+        height: 7,
+        width: 7,
+        values: Vec::try_from(f.flatten(0, -1)).expect("numbers"),
+    };
+    Replay {
+        classification: l_c.double_value(&[]) as f32,
+        maps: f.unbind(0).into_iter().map(map).collect(),
+        batch,
+    }
+}
+
+impl Replay {
+    /// The masks and the map of each image that has boxes.
+    fn boxed<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = (GridMasks, &'a AttentionMap)> {
+        let input = ImageSize::new(SIDE, SIDE);
+        let upsampling = Upsampling::new(7, 7, input);
+        self.batch
+            .iter()
+            .zip(&self.maps)
+            .filter_map(move |(image, map)| {
+                let sample = &task.samples[*image];
+                let raster = Raster::new(&sample.boxes, sample.size, input);
+                Some((GridMasks::new(&raster, Outside::Uniform, &upsampling)?, map))
+            })
+    }
+
+    /// The terms of each image with boxes by itself, without tensors, and their means.
+    fn attention(&self, task: &Task, live: &LiveParams) -> AttentionLosses {
+        let each: Vec<AttentionLosses> = self
+            .boxed(task)
+            .map(|(masks, map)| masks.losses(map, live))
+            .collect();
+        let mean = |term: fn(&AttentionLosses) -> f32| {
+            each.iter().map(term).sum::<f32>() / each.len() as f32
+        };
+        AttentionLosses {
+            l_in: mean(|l| l.l_in),
+            l_out: mean(|l| l.l_out),
+            l_a: mean(|l| l.l_a),
+        }
+    }
+}
+
 #[test]
 fn a_run_from_start_to_end_with_changes_on_the_way() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -155,12 +258,12 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
     let drawn = vec![BoundingBox::new(1.0, 2.0, 9.0, 10.0).expect("a box")];
     let (outcome, events) = run(&task, |event| {
         if at_step(event, 1) {
-            Reaction::Send(TrainerCommand::Live(live))
+            Reaction::Send(vec![TrainerCommand::Live(live)])
         } else if at_step(event, 5) {
-            Reaction::Send(TrainerCommand::Boxes {
+            Reaction::Send(vec![TrainerCommand::Boxes {
                 image,
                 boxes: drawn.clone(),
-            })
+            }])
         } else {
             Reaction::Nothing
         }
@@ -179,20 +282,23 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
     for (_, summary) in &results.summaries {
         assert_eq!(summary.confusion.iter().flatten().sum::<u32>(), 8);
         assert_eq!(summary.energy.map(|e| e.n), Some(4));
+        assert_eq!(summary.energy_all.map(|e| e.n), Some(4));
     }
     assert_eq!(results.rare_difference.map(|d| d.n), Some(4));
 
-    // 16 images in batches of 8: 2 steps an epoch, 4 epochs.
-    let steps: Vec<_> = events
+    // Every model is tested from its first image on.
+    let tested: Vec<_> = events
         .iter()
-        .filter_map(|e| {
-            if let TrainerEvent::Step(s) = e {
-                Some(s)
-            } else {
-                None
-            }
+        .filter_map(|e| match e {
+            TrainerEvent::Evaluating { role, done, total } => Some((*role, *done, *total)),
+            _ => None,
         })
+        .filter(|(_, done, _)| *done == 0)
         .collect();
+    assert_eq!(tested, ModelRole::ALL.map(|role| (role, 0, 8)));
+
+    // 16 images in batches of 8: 2 steps an epoch, 4 epochs.
+    let steps = steps_of(&events);
     assert_eq!(
         steps
             .iter()
@@ -332,47 +438,44 @@ fn the_seed_decides_the_run() {
         let mut task = tiny_task(dir.path());
         task.config.seed = seed;
         let (_, events) = run(&task, |_| Reaction::Nothing);
-        let losses: Vec<_> = events
-            .into_iter()
-            .filter_map(|e| {
-                if let TrainerEvent::Step(s) = e {
-                    Some(s.losses)
-                } else {
-                    None
-                }
-            })
-            .collect();
-        losses
+        let losses = steps_of(&events).into_iter().map(|step| &step.losses);
+        losses.cloned().collect::<Vec<_>>()
     };
     let first = losses(3);
     assert_eq!(first, losses(3));
     assert_ne!(first, losses(4));
 }
 
+/// What a run that was stopped after `step` left behind.
+fn stopped_after(step: u32, dir: &Path) -> (Task, RunFolder, Outcome) {
+    let task = tiny_task(dir);
+    let (outcome, events) = run(&task, |event| {
+        if at_step(event, step) {
+            Reaction::Stop
+        } else {
+            Reaction::Nothing
+        }
+    });
+    assert!(
+        !events.iter().any(|e| at_step(e, step + 1)),
+        "stopped within a step"
+    );
+    let folder = RunFolder::open(&task.folder).expect("opens");
+    (task, folder, outcome)
+}
+
 #[test]
-fn stopping_keeps_the_weights_of_the_step() {
+fn a_stopped_run_is_scored_where_there_is_something_to_compare() {
     for (step, kept, scored) in [
         (1, &[ModelRole::Before][..], false),
         (6, &ModelRole::ALL, true),
     ] {
         let dir = tempfile::tempdir().expect("a folder");
-        let task = tiny_task(dir.path());
-        let (outcome, events) = run(&task, |event| {
-            if at_step(event, step) {
-                Reaction::Stop
-            } else {
-                Reaction::Nothing
-            }
-        });
+        let (_, folder, outcome) = stopped_after(step, dir.path());
         assert!(
             matches!(&outcome, Outcome::Stopped(results) if results.is_some() == scored),
             "{outcome:?}"
         );
-        assert!(
-            !events.iter().any(|e| at_step(e, step + 1)),
-            "stopped within a step"
-        );
-        let folder = RunFolder::open(&task.folder).expect("opens");
         let there = ModelRole::ALL
             .into_iter()
             .filter(|role| folder.weights(*role).is_file())
@@ -380,20 +483,347 @@ fn stopping_keeps_the_weights_of_the_step() {
         assert_eq!(there, kept);
         assert!(folder.film().is_ok());
     }
+}
+
+/// The weights of a run stopped after a step give the losses of the next step of a run that goes on.
+#[test]
+fn stopping_keeps_the_weights_of_the_step() {
     let dir = tempfile::tempdir().expect("a folder");
-    let task = tiny_task(dir.path());
-    let (outcome, _) = run(&task, |event| {
-        if at_step(event, 6) {
-            Reaction::Abandon
+    let (_, events) = run(&tiny_task(dir.path()), |_| Reaction::Nothing);
+    let whole = steps_of(&events);
+    for (step, roles) in [
+        (1, &[ModelRole::Before][..]),
+        (6, &[ModelRole::Control, ModelRole::Care]),
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (task, folder, _) = stopped_after(step, dir.path());
+        for role in roles {
+            let mut network = Network::new(BackboneKind::SmallResnet, 2, 9, Device::Cpu);
+            network.load(&folder.weights(*role)).expect("loads");
+            let seen = replay(&task, &network, step + 1);
+            let l_a = seen.attention(&task, &task.config.live).l_a;
+            let of = |step: u32| {
+                let losses = &whole[step as usize - 1].losses;
+                let (_, losses) = losses.iter().find(|(r, _)| r == role).expect("the model");
+                (losses.classification, losses.attention.expect("boxes").l_a)
+            };
+            let (l_c, next_l_a) = of(step + 1);
+            assert!(
+                (seen.classification - l_c).abs() < 1e-4,
+                "{role:?} after {step}: {} {l_c}",
+                seen.classification
+            );
+            assert!((l_a - next_l_a).abs() < 1e-4, "{role:?} after {step}");
+            // A step matters.
+            assert!((of(step).0 - l_c).abs() > 1e-3);
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_scores_of_an_abandoned_run() {
+    type When = fn(&TrainerEvent) -> bool;
+    let cases: [(&str, When); 2] = [
+        ("training", |e| at_step(e, 6)),
+        ("testing", |e| matches!(e, TrainerEvent::Evaluating { .. })),
+    ];
+    for (name, when) in cases {
+        let dir = tempfile::tempdir().expect("a folder");
+        let task = tiny_task(dir.path());
+        let (outcome, events) = run(&task, |event| {
+            if when(event) {
+                Reaction::Abandon
+            } else {
+                Reaction::Nothing
+            }
+        });
+        assert_eq!(outcome, Outcome::Stopped(None), "{name}");
+        let tested = events
+            .iter()
+            .filter(|e| matches!(e, TrainerEvent::Evaluating { .. }));
+        assert!(tested.count() <= 1, "{name}");
+        let folder = RunFolder::open(&task.folder).expect("opens");
+        assert!(
+            ModelRole::ALL
+                .iter()
+                .all(|role| folder.weights(*role).is_file())
+        );
+    }
+}
+
+/// Equations 2 to 4 of a batch in which only some images have boxes, images of either class, against each image by
+/// itself; tau lies between the images, so that it has to be applied to each.
+#[test]
+fn the_attention_loss_is_the_mean_over_the_batchs_images_with_boxes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut task = tiny_task(dir.path());
+    let mut trained = task.samples.iter_mut().filter(|s| s.part == Part::Train);
+    let boxes: Vec<_> = (0..8).map(|i| f64::from(5 * i)).collect();
+    for (i, sample) in trained.by_ref().take(16).enumerate() {
+        let at = boxes[i % 8];
+        sample.boxes = if i % 2 == 0 {
+            vec![BoundingBox::new(at, 40.0 - at, at + 14.0, 52.0 - at).expect("a box")]
+        } else {
+            vec![]
+        };
+    }
+    assert!(trained.next().is_none());
+    let network = Network::new(BackboneKind::SmallResnet, 2, task.config.seed, Device::Cpu);
+    let seen = replay(&task, &network, 1);
+    let mut inside: Vec<f64> = seen
+        .boxed(&task)
+        .map(|(masks, map)| masks.mean_inside(map))
+        .collect();
+    inside.sort_by(f64::total_cmp);
+    assert!((2..8).contains(&inside.len()), "{inside:?}");
+    let (low, high) = (inside[0], inside[inside.len() - 1]);
+    assert!(high - low > 0.01, "{inside:?}");
+    task.config.live.tau = (low + high) / 2.0;
+
+    let (_, events) = run(&task, |event| {
+        if at_step(event, 1) {
+            Reaction::Stop
         } else {
             Reaction::Nothing
         }
     });
+    let (_, losses) = steps_of(&events)[0].losses[0];
+    let expected = seen.attention(&task, &task.config.live);
+    let found = losses.attention.expect("boxes");
+    for (name, found, expected) in [
+        ("l_c", losses.classification, seen.classification),
+        ("l_in", found.l_in, expected.l_in),
+        ("l_out", found.l_out, expected.l_out),
+        ("l_a", found.l_a, expected.l_a),
+    ] {
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{name}: {found} {expected}"
+        );
+    }
+}
+
+#[test]
+fn alpha_lambda_and_tau_take_effect_at_the_next_step() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    let after = LiveParams {
+        alpha: 0.9,
+        lambda: 0.1,
+        tau: 0.01,
+    };
+    let (_, events) = run(&task, |event| {
+        if at_step(event, 5) {
+            Reaction::Send(vec![TrainerCommand::Live(after)])
+        } else {
+            Reaction::Nothing
+        }
+    });
+    for step in steps_of(&events).iter().filter(|step| step.stage == 2) {
+        let live = if step.step <= 5 {
+            task.config.live
+        } else {
+            after
+        };
+        for (role, losses) in &step.losses {
+            let alpha = if *role == ModelRole::Care {
+                live.alpha as f32
+            } else {
+                0.0
+            };
+            let attention = losses.attention.expect("boxes");
+            let l_a = attention.l_in + live.lambda as f32 * attention.l_out;
+            let total = (1.0 - alpha) * losses.classification + alpha * l_a;
+            assert!((attention.l_a - l_a).abs() < 1e-5, "{step:?}");
+            assert!((losses.total - total).abs() < 1e-5, "{step:?}");
+            assert!(attention.l_in >= -live.tau as f32 - 1e-6, "{step:?}");
+            // The mean inside is beyond the new tau from the start, so that it shows.
+            assert!(step.step > 5 || attention.l_in < -0.02, "{step:?}");
+        }
+    }
+}
+
+#[test]
+fn a_box_drawn_while_training_enters_the_loss_of_the_next_step() {
+    let losses = |drawn: [f64; 4]| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let task = tiny_task(dir.path());
+        let (image, rect) = (
+            task.samples[0].image,
+            BoundingBox::try_from(drawn).expect("a box"),
+        );
+        let (_, events) = run(&task, |event| {
+            if at_step(event, 6) {
+                let boxes = vec![rect];
+                Reaction::Send(vec![TrainerCommand::Boxes { image, boxes }])
+            } else {
+                Reaction::Nothing
+            }
+        });
+        let losses = |step: &StepMetrics| {
+            let [(_, control), (_, care)] = step.losses[..] else {
+                panic!("two models")
+            };
+            [control, care]
+        };
+        let steps = steps_of(&events);
+        [steps[5], steps[6], steps[7]].map(losses)
+    };
+    let side = f64::from(SIDE);
+    let small = losses([0.0, 0.0, 8.0, 8.0]);
+    let whole = losses([0.0, 0.0, side, side]);
+    assert_eq!(small[0], whole[0], "before it was drawn");
+    for model in 0..2 {
+        // The same batch and weights; another target.
+        assert_eq!(
+            small[1][model].classification,
+            whole[1][model].classification
+        );
+        let l_out = |losses: [[care_learn::event::Losses; 2]; 3]| {
+            losses[1][model].attention.expect("boxes").l_out
+        };
+        assert!(l_out(small) > l_out(whole), "all of it is inside");
+    }
+    let [control, care] =
+        [0, 1].map(|model| (small[2][model].classification - whole[2][model].classification).abs());
+    assert_eq!(control, 0.0, "the control does not learn from boxes");
+    assert!(care > 0.0, "CARE has");
+}
+
+#[test]
+fn of_many_changes_between_two_steps_the_last_one_counts() {
+    let live = |alpha| {
+        TrainerCommand::Live(LiveParams {
+            alpha,
+            ..LiveParams::default()
+        })
+    };
+    let boxes = |image, xyxy: [f64; 4]| TrainerCommand::Boxes {
+        image,
+        boxes: vec![BoundingBox::try_from(xyxy).expect("a box")],
+    };
+    let record = |send: &dyn Fn(&Task) -> Vec<TrainerCommand>| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let task = tiny_task(dir.path());
+        let (_, events) = run(&task, |event| {
+            if at_step(event, 1) {
+                Reaction::Send(send(&task))
+            } else {
+                Reaction::Nothing
+            }
+        });
+        let folder = RunFolder::open(&task.folder).expect("opens");
+        let changes = folder.changes().expect("changes").into_iter();
+        let changes = changes.filter(|c| c.change != Change::StageTwo);
+        let losses = steps_of(&events).into_iter().map(|s| s.losses.clone());
+        (
+            changes.map(|c| (c.step, c.change)).collect::<Vec<_>>(),
+            losses.collect::<Vec<_>>(),
+        )
+    };
+    let image = ImageId(1);
+    let (changes, _) = record(&|_| {
+        vec![
+            live(0.1),
+            boxes(image, [1.0, 1.0, 9.0, 9.0]),
+            live(0.2),
+            boxes(image, [2.0, 2.0, 9.0, 9.0]),
+            live(0.3),
+            live(1.5),
+        ]
+    });
+    let last = LiveParams {
+        alpha: 0.3,
+        ..LiveParams::default()
+    };
     assert_eq!(
-        outcome,
-        Outcome::Stopped(None),
-        "nobody waits for the scores"
+        changes,
+        [
+            (
+                1,
+                Change::Boxes {
+                    image,
+                    boxes: vec![BoundingBox::new(2.0, 2.0, 9.0, 9.0).expect("a box")],
+                }
+            ),
+            (
+                1,
+                Change::Live {
+                    from: LiveParams::default(),
+                    to: last
+                }
+            ),
+        ]
     );
+    // What is known already changes nothing: not the record, not the order of the images.
+    let known = |task: &Task| {
+        let mut commands = vec![live(0.1), live(LiveParams::default().alpha)];
+        commands.extend(task.samples.iter().map(|s| TrainerCommand::Boxes {
+            image: s.image,
+            boxes: s.boxes.clone(),
+        }));
+        commands
+    };
+    let (changes, losses) = record(&known);
+    assert_eq!(changes, []);
+    assert_eq!(losses, record(&|_| vec![]).1);
+}
+
+/// The files are gone after the first look at them.
+#[test]
+fn later_epochs_decode_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    let (outcome, events) = run(&task, |event| {
+        if matches!(event, TrainerEvent::Loaded { .. }) {
+            for sample in &task.samples {
+                std::fs::remove_file(&sample.path).expect("removes");
+            }
+        }
+        Reaction::Nothing
+    });
+    let Outcome::Finished(results) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let confusion = &results.summaries[0].1.confusion;
+    assert_eq!(confusion.iter().flatten().sum::<u32>(), 8);
+    let loaded = events.iter().filter_map(|e| match e {
+        TrainerEvent::Loaded { not_read } => Some(not_read.len()),
+        _ => None,
+    });
+    assert_eq!(loaded.collect::<Vec<_>>(), [0]);
+    // Counted once each: an image that is decoded again would be counted again.
+    let counts = events.iter().filter_map(|e| match e {
+        TrainerEvent::Loading { done, total } => Some((*done, *total)),
+        _ => None,
+    });
+    assert_eq!(counts.max(), Some((28, 28)));
+}
+
+#[test]
+fn a_new_classifier_layer_is_said() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (classes, expected) in [(None, &[][..]), (Some(2), &[false]), (Some(5), &[true])] {
+        let mut task = tiny_task(dir.path());
+        task.config.weights = classes.map(|classes| {
+            let path = dir.path().join("pretrained.safetensors");
+            let network = Network::new(BackboneKind::SmallResnet, classes, 3, Device::Cpu);
+            std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+            path
+        });
+        let (_, events) = run(&task, |event| {
+            if at_step(event, 1) {
+                Reaction::Stop
+            } else {
+                Reaction::Nothing
+            }
+        });
+        let said = events.iter().filter_map(|e| match e {
+            TrainerEvent::Weights { new_classifier } => Some(*new_classifier),
+            _ => None,
+        });
+        assert_eq!(said.collect::<Vec<_>>(), expected, "{classes:?}");
+    }
 }
 
 #[test]
@@ -573,21 +1003,4 @@ fn the_worker_pauses_resumes_and_ends() {
     wait_for(&|e| matches!(e, TrainerEvent::Ended(Outcome::Stopped(_))));
     let most = begun.elapsed().as_secs_f32() * 30.0 + 2.0;
     assert!((wakes.load(Ordering::Relaxed) as f32) < most);
-}
-
-#[test]
-fn a_worker_dropped_unread_does_not_hang() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut task = tiny_task(dir.path());
-    // Two films and two epochs a step, enough to fill the channel with what may not be dropped.
-    task.config.stage1_epochs = 1000;
-    task.config.patience = 1000;
-    task.config.images_per_class = 8;
-    let woken = Arc::new(Mutex::new(0));
-    let counted = Arc::clone(&woken);
-    let worker = Worker::start(task, move || *counted.lock().expect("locks") += 1).expect("starts");
-    std::thread::sleep(Duration::from_secs(4));
-    let begun = Instant::now();
-    drop(worker);
-    assert!(begun.elapsed() < Duration::from_secs(2));
 }
