@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
@@ -72,12 +73,20 @@ pub struct Header {
 /// # Errors
 /// Where the bytes are no image that [`decode`] could read.
 pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
-    let (decoder, orientation) = decoder(bytes)?;
-    let (width, height) = decoder.dimensions();
-    Ok(Header {
-        size: orientation.shown(ImageSize::new(width, height)),
-        orientation,
+    guarded(|| {
+        let (decoder, orientation) = decoder(bytes)?;
+        let (width, height) = decoder.dimensions();
+        Ok(Header {
+            size: orientation.shown(ImageSize::new(width, height)),
+            orientation,
+        })
     })
+}
+
+/// A malformed file that makes a decoder panic is a damaged file, not the end of the thread that opened it.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(DecodeError::Damaged("its decoder failed".to_owned())))
 }
 
 /// Decodes a file: upright, 8-bit RGB. Of 16 bits the upper 8 are kept, grey is given to all three channels, and what
@@ -87,12 +96,14 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
 /// Where the file cannot be read or is no image within the limits.
 pub fn decode(path: &Path) -> Result<RgbImage, DecodeError> {
     let bytes = read_file(path)?;
-    let (decoder, orientation) = decoder(&bytes)?;
-    let mut image = DynamicImage::ImageRgb8(rgb8(DynamicImage::from_decoder(decoder)?));
-    if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
-        image.apply_orientation(orientation);
-    }
-    Ok(image.into_rgb8())
+    guarded(|| {
+        let (decoder, orientation) = decoder(&bytes)?;
+        let mut image = DynamicImage::ImageRgb8(rgb8(DynamicImage::from_decoder(decoder)?));
+        if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
+            image.apply_orientation(orientation);
+        }
+        Ok(image.into_rgb8())
+    })
 }
 
 /// Decodes a file and brings it to `size`, sides scaled separately, each pixel an area's average.
