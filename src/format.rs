@@ -81,6 +81,19 @@ pub fn not_read(file: &NotRead) -> String {
     format!("{}: {} {}", file.path.display(), file.why, file.advice)
 }
 
+/// A test below this is said to show a difference.
+pub const SIGNIFICANCE: f64 = 0.05;
+
+/// "p < 0.001", "p = 0.012", "p = 0.45".
+#[must_use]
+pub fn p_value(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p if p < 0.1 => format!("p = {p:.3}"),
+        p => format!("p = {p:.2}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +146,18 @@ mod tests {
         assert_eq!(signed(-0.17), "\u{2212}0.17");
         assert_eq!(signed(0.81), "+0.81");
         assert_eq!(plain(0.81), "0.81");
+    }
+
+    #[test]
+    fn probabilities_are_given_as_papers_do() {
+        for (p, expected) in [
+            (1e-9, "p < 0.001"),
+            (0.0123, "p = 0.012"),
+            (0.049, "p = 0.049"),
+            (0.45, "p = 0.45"),
+            (1.0, "p = 1.00"),
+        ] {
+            assert_eq!(p_value(p), expected);
+        }
     }
 }

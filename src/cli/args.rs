@@ -103,6 +103,9 @@ pub enum Command {
         /// Seed of the images and of the training
         #[arg(long, requires = "headless", default_value_t = 0)]
         seed: u64,
+        /// One setting of the run; may be given again
+        #[arg(long = "set", requires = "headless", value_name = "NAME=VALUE")]
+        set: Vec<String>,
         #[arg(long, requires = "headless")]
         json: bool,
     },

@@ -30,7 +30,8 @@ struct Measures {
     pointing_hit: Option<f64>,
 }
 
-pub fn headless(seed: u64, as_json: bool) -> Result<()> {
+pub fn headless(config: RunConfig, as_json: bool) -> Result<()> {
+    let seed = config.seed;
     let start = Instant::now();
     let folder = tempfile::Builder::new()
         .prefix("care-demo-")
@@ -48,14 +49,9 @@ pub fn headless(seed: u64, as_json: bool) -> Result<()> {
         &show,
         &AtomicBool::new(false),
     )?;
+    drop(progress);
     let mut project = crate::demo::create(&folder.path().join("demo.care"), import, 0)?;
-    let results = headless::run(
-        &mut project,
-        RunConfig {
-            seed,
-            ..RunConfig::demo()
-        },
-    )?;
+    let results = headless::run(&mut project, config)?;
     if !as_json {
         return headless::print_table(&project, &results);
     }

@@ -1,30 +1,57 @@
 //! A run without the window: the trainer on this thread, told of on standard error.
 
-use anyhow::{Result, bail};
-use care_data::{Project, RunState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use care_data::Project;
 use care_learn::event::{Outcome, Results};
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::trainer::{Host, train};
 use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
 
 use super::output::{self, Progress};
-use crate::dispatch::{WATCHED, metrics_of};
+use crate::dispatch::{WATCHED, metrics_of, record_end};
 use crate::format;
 
-struct Console(Progress);
+struct Console {
+    progress: Progress,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Console {
+    /// From here on the first interruption (Ctrl+C, or a scheduler's SIGTERM) stops the run and keeps its checkpoint; the
+    /// second ends the program.
+    fn new(progress: Progress) -> Result<Self> {
+        let interrupted = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            output::note("\nstopping; once more ends at once");
+        })
+        .context("interruptions cannot be listened for")?;
+        Ok(Self {
+            progress,
+            interrupted,
+        })
+    }
+}
 
 impl Host for Console {
     fn report(&mut self, event: TrainerEvent) {
         match event {
-            TrainerEvent::Loading { done, total } => {
-                self.0.show(&format!("reading images {done} of {total}"))
-            }
+            TrainerEvent::Loading { done, total } => self
+                .progress
+                .show(&format!("reading images {done} of {total}")),
             TrainerEvent::Loaded { not_read } => {
                 for file in &not_read {
-                    self.0.say(&format!("left out: {}", format::not_read(file)));
+                    self.progress
+                        .say(&format!("left out: {}", format::not_read(file)));
                 }
             }
-            TrainerEvent::Step(step) => self.0.show(&format!(
+            TrainerEvent::Step(step) => self.progress.show(&format!(
                 "stage {}, epoch {:.1}, step {} of {}, {:.0} images/s, {} left",
                 step.stage,
                 step.epoch,
@@ -33,12 +60,13 @@ impl Host for Console {
                 step.images_per_second,
                 format::duration(step.seconds_left)
             )),
-            TrainerEvent::Evaluating { role, done, total } => self
-                .0
-                .show(&format!("testing {}: {done} of {total} images", role.name())),
+            TrainerEvent::Evaluating { role, done, total } => self.progress.show(&format!(
+                "testing {}: {done} of {total} images",
+                role.name()
+            )),
             TrainerEvent::Weights { new_classifier } => {
                 if new_classifier {
-                    self.0.say(
+                    self.progress.say(
                         "note: the weights are for other classes; the classifier layer is new",
                     );
                 }
@@ -55,7 +83,7 @@ impl Host for Console {
     }
 
     fn stop_requested(&self) -> bool {
-        false
+        self.interrupted.load(Ordering::Relaxed)
     }
 }
 
@@ -71,29 +99,18 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     let watch = pick_watch_list(project, WATCHED);
     let (id, folder) = project.begin_run()?;
     let task = Task::from_project(project, config, folder, watch);
-    match train(&task, &mut Console(progress)) {
+    let outcome = train(&task, &mut Console::new(progress)?);
+    let note = record_end(project, id, &outcome)?;
+    match outcome {
         Outcome::Finished(results) => {
-            let note = format!("finished in {}", format::duration(results.seconds));
-            project.end_run(
-                id,
-                RunState::Finished,
-                &note,
-                &metrics_of(project, &results),
-            )?;
-            eprintln!("run {id} {note}: {}", task.folder.display());
+            output::note(&format!("run {id} {note}: {}", task.folder.display()));
             Ok(results)
         }
-        Outcome::Stopped(_) => {
-            project.end_run(id, RunState::Stopped, "stopped", &[])?;
-            bail!(
-                "the run was stopped; its checkpoint is in {}",
-                task.folder.display()
-            )
-        }
-        Outcome::Failed(why) => {
-            project.end_run(id, RunState::Failed, &why, &[])?;
-            bail!("{why}")
-        }
+        Outcome::Stopped(_) => bail!(
+            "the run was stopped; its checkpoint is in {}",
+            task.folder.display()
+        ),
+        Outcome::Failed(why) => bail!("{why}"),
     }
 }
 
@@ -141,12 +158,8 @@ pub fn print_table(project: &Project, results: &Results) -> Result<()> {
         &rows,
     )?;
     if let Some(test) = results.rare_difference {
-        let p = if test.p < 0.001 {
-            "p < 0.001".to_owned()
-        } else {
-            format!("p = {:.3}", test.p)
-        };
-        let verdict = if test.p < 0.05 {
+        let p = format::p_value(test.p);
+        let verdict = if test.p < format::SIGNIFICANCE {
             "differ"
         } else {
             "no detectable difference"

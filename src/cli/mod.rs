@@ -25,7 +25,7 @@ pub fn main() -> ExitCode {
     let request = match Request::try_from(args::Arguments::parse()) {
         Ok(request) => request,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::note(&format!("error: {error:#}"));
             return ExitCode::from(2);
         }
     };
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -47,7 +47,7 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::List { project, json } => project::list(&project, json),
         Request::Box(boxes) => project::boxes(&boxes),
         Request::Train(train) => train::train(&train),
-        Request::HeadlessDemo { seed, json } => demo::headless(seed, json),
+        Request::HeadlessDemo { config, json } => demo::headless(config, json),
         Request::Doctor { json } => doctor::doctor(json),
     }
 }

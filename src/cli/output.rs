@@ -53,8 +53,13 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// How far something has come, on standard error: one line that is written over on a terminal, a line now and
-/// then elsewhere.
+/// One line on standard error. Where nobody reads that any more, nobody misses it.
+pub fn note(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// How far something has come, on standard error: one line that is written over on a terminal and cleared at the end, a
+/// line now and then elsewhere.
 pub struct Progress {
     terminal: bool,
     last: std::cell::Cell<Option<std::time::Instant>>,
@@ -80,19 +85,31 @@ impl Progress {
         }
         self.last.set(Some(std::time::Instant::now()));
         if self.terminal {
-            eprint!("\r\x1b[2K{text}");
-            // Where standard error is gone there is nobody to show it to.
-            let _ = stderr().flush();
+            let mut stderr = stderr();
+            let _ = write!(stderr, "{CLEAR}{text}").and_then(|()| stderr.flush());
         } else {
-            eprintln!("{text}");
+            note(text);
         }
     }
 
     /// Ends the line and leaves `text` standing.
     pub fn say(&self, text: &str) {
+        self.clear();
+        note(text);
+    }
+
+    fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[2K");
+            let _ = write!(stderr(), "{CLEAR}");
         }
-        eprintln!("{text}");
+    }
+}
+
+/// Back to the start of the line, and away with what stands there.
+const CLEAR: &str = "\r\x1b[2K";
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

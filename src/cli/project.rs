@@ -1,5 +1,6 @@
 //! `new`, `import`, `list`, `box`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +24,11 @@ pub fn new(dir: &Path) -> Result<()> {
 }
 
 pub fn import(request: &Import) -> Result<()> {
-    let mut project = Project::open(&request.project)?;
+    let existing = request
+        .project
+        .exists()
+        .then(|| Project::open(&request.project))
+        .transpose()?;
     let progress = Mutex::new(Progress::new());
     let show = |done, total| {
         if let Ok(progress) = progress.lock() {
@@ -41,32 +46,37 @@ pub fn import(request: &Import) -> Result<()> {
             progress.say(&format!("not read: {}", format::not_read(file)));
         }
     }
+    drop(progress);
+    // Before anything is written: half of what was asked for is no answer to a slip of the pen.
+    let mut classes: BTreeSet<&str> = import.images.iter().map(|i| i.class.as_str()).collect();
+    classes.extend(
+        existing
+            .iter()
+            .flat_map(Project::classes)
+            .map(|class| class.name.as_str()),
+    );
+    for name in &request.rare {
+        ensure!(
+            classes.contains(name.as_str()),
+            "there is no class \"{name}\" to mark as rare; the classes are {}",
+            Vec::from_iter(classes).join(", ")
+        );
+    }
+    let mut project = match existing {
+        Some(project) => project,
+        None => Project::create(&request.project)?,
+    };
     let not_read = import.not_read.len();
     let boxes: usize = import.images.iter().map(|image| image.boxes.len()).sum();
     let taken = project.take_in(import)?;
-    for name in &request.rare {
-        let class = project
-            .classes()
-            .iter()
-            .find(|class| class.name == *name)
-            .with_context(|| {
-                let names: Vec<_> = project
-                    .classes()
-                    .iter()
-                    .map(|class| class.name.as_str())
-                    .collect();
-                format!(
-                    "there is no class \"{name}\" to mark as rare; the classes are {}",
-                    names.join(", ")
-                )
-            })?;
-        if !class.rare {
-            let edit = Edit::SetRare {
-                class: class.id,
-                rare: true,
-            };
-            project.apply(edit)?;
-        }
+    let marked: Vec<_> = project
+        .classes()
+        .iter()
+        .filter(|class| !class.rare && request.rare.contains(&class.name))
+        .map(|class| class.id)
+        .collect();
+    for class in marked {
+        project.apply(Edit::SetRare { class, rare: true })?;
     }
     line(&format!(
         "{} added, {} already there, {boxes} boxes in the table, {not_read} not read",
@@ -184,10 +194,13 @@ pub fn boxes(request: &Boxes) -> Result<()> {
             .iter()
             .any(|annotation| annotation.id == *id);
         ensure!(known, "{} has no box {id}", image.name());
-        project.apply(Edit::RemoveBox { id: *id })?;
     }
-    for rect in &request.add {
-        let rect = rect.clamped(image.size).with_context(|| {
+    let added: Vec<_> = request
+        .add
+        .iter()
+        .map(|rect| rect.clamped(image.size))
+        .collect::<Result<_, _>>()
+        .with_context(|| {
             format!(
                 "{} is {} \u{d7} {} pixels",
                 image.name(),
@@ -195,6 +208,10 @@ pub fn boxes(request: &Boxes) -> Result<()> {
                 image.size.height
             )
         })?;
+    for id in &request.remove {
+        project.apply(Edit::RemoveBox { id: *id })?;
+    }
+    for rect in added {
         let annotation = Annotation {
             id: project.next_box_id(),
             image: image.id,

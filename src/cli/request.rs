@@ -19,7 +19,7 @@ pub enum Request {
     List { project: PathBuf, json: bool },
     Box(Boxes),
     Train(Train),
-    HeadlessDemo { seed: u64, json: bool },
+    HeadlessDemo { config: RunConfig, json: bool },
     Doctor { json: bool },
 }
 
@@ -42,7 +42,10 @@ pub struct Boxes {
 #[derive(Debug, PartialEq)]
 pub struct Train {
     pub project: PathBuf,
-    pub config: RunConfig,
+    /// From `--config`; the project's own first settings where none was given.
+    pub config: Option<RunConfig>,
+    /// `name=value`, each checked on its own.
+    pub set: Vec<String>,
     pub json: bool,
 }
 
@@ -51,6 +54,14 @@ impl TryFrom<Arguments> for Request {
 
     fn try_from(arguments: Arguments) -> Result<Self> {
         let is_project = |path: &PathBuf| path.extension().is_some_and(|e| e == "care");
+        let check_project = |path: &PathBuf| {
+            ensure!(
+                is_project(path),
+                "{} does not end in .care, as a project's folder does",
+                path.display()
+            );
+            Ok(())
+        };
         let Some(command) = arguments.command else {
             let Some(project) = arguments.project else {
                 return Ok(Self::Window(Start::Page));
@@ -64,11 +75,7 @@ impl TryFrom<Arguments> for Request {
         };
         Ok(match command {
             Command::New { project } => {
-                ensure!(
-                    is_project(&project),
-                    "{} does not end in .care, as a project's folder does",
-                    project.display()
-                );
+                check_project(&project)?;
                 Self::New { project }
             }
             Command::Import {
@@ -82,6 +89,7 @@ impl TryFrom<Arguments> for Request {
                 validation,
                 seed,
             } => {
+                check_project(&project)?;
                 for (name, share) in [("--test", test), ("--validation", validation)] {
                     ensure!(
                         (0.0..1.0).contains(&share),
@@ -134,38 +142,54 @@ impl TryFrom<Arguments> for Request {
                 set,
                 json,
             } => {
-                let config = match config {
-                    Some(file) => {
+                let config = config
+                    .map(|file| {
                         let text = std::fs::read_to_string(&file)
                             .with_context(|| format!("{} cannot be read", file.display()))?;
                         toml::from_str(&text)
-                            .with_context(|| format!("{} cannot be used", file.display()))?
-                    }
-                    None => RunConfig::default(),
-                };
-                config.check()?;
-                let config = set.iter().try_fold(config, |config, assignment| {
-                    config
-                        .with(assignment)
-                        .with_context(|| format!("--set {assignment}"))
-                })?;
+                            .with_context(|| format!("{} cannot be used", file.display()))
+                    })
+                    .transpose()?;
+                with_settings(config.clone().unwrap_or_default(), &set)?;
                 Self::Train(Train {
                     project,
                     config,
+                    set,
                     json,
                 })
             }
             Command::Demo {
                 headless: true,
                 seed,
+                set,
                 json,
-            } => Self::HeadlessDemo { seed, json },
+            } => {
+                let config = RunConfig {
+                    seed,
+                    ..RunConfig::demo()
+                };
+                Self::HeadlessDemo {
+                    config: with_settings(config, &set)?,
+                    json,
+                }
+            }
             Command::Demo {
                 headless: false, ..
             } => Self::Window(Start::Demo),
             Command::Doctor { json } => Self::Doctor { json },
         })
     }
+}
+
+/// These settings with each `name=value` in turn.
+pub fn with_settings(config: RunConfig, set: &[String]) -> Result<RunConfig> {
+    let config = set.iter().try_fold(config, |config, assignment| {
+        config
+            .with(assignment)
+            .with_context(|| format!("--set {assignment}"))
+    })?;
+    config.check()?;
+    Ok(config)
 }
 
 fn parse_box(text: &str) -> Result<BoundingBox> {
@@ -198,19 +222,19 @@ mod tests {
             Request::Window(Start::Project("a.care".into()))
         );
         assert_eq!(parse("care demo").unwrap(), Request::Window(Start::Demo));
-        assert_eq!(
-            parse("care demo --headless --seed 3 --json").unwrap(),
-            Request::HeadlessDemo {
-                seed: 3,
-                json: true
-            }
-        );
+        let Request::HeadlessDemo { config, json: true } =
+            parse("care demo --headless --seed 3 --set alpha=0.25 --json").unwrap()
+        else {
+            panic!("not a demo in JSON")
+        };
+        assert_eq!((config.seed, config.live.alpha), (3, 0.25));
         let Request::Train(train) =
             parse("care train a.care --set alpha=0.25 --set seed=4").unwrap()
         else {
             panic!("not a training")
         };
-        assert_eq!((train.config.live.alpha, train.config.seed), (0.25, 4));
+        let config = with_settings(RunConfig::demo(), &train.set).unwrap();
+        assert_eq!((config.live.alpha, config.seed), (0.25, 4));
         let Request::Box(boxes) = parse("care box a.care x --add 1,2,3.5,4").unwrap() else {
             panic!("not a box")
         };
@@ -227,6 +251,7 @@ mod tests {
             "care train a.care --config /does/not/exist.toml",
             "care box a.care x --add 1,2,3",
             "care box a.care x --add 3,3,1,1",
+            "care import a b",
             "care import a.care b --test 1.5",
             "care import a.care b --per-class 0",
             "care import a.care b --boxes c.csv --no-boxes",

@@ -1,8 +1,10 @@
 //! The command line from outside: the real program in a temporary folder.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use care_data::{Annotation, BoundingBox, Edit, Project, RunState};
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -57,7 +59,6 @@ fn images(folder: &Path) {
 fn project_with_images() -> TempDir {
     let folder = tempfile::tempdir().expect("folder");
     images(folder.path());
-    done(&care(folder.path(), &["new", "p.care"]));
     done(&care(
         folder.path(),
         &["import", "p.care", "images", "--rare", "bright"],
@@ -189,7 +190,7 @@ fn mistakes_are_one_line_and_a_code() {
 #[test]
 fn a_project_in_use_is_left_alone_but_can_be_listed() {
     let folder = project_with_images();
-    let open = care_data::Project::open(&folder.path().join("p.care")).expect("opens");
+    let open = Project::open(&folder.path().join("p.care")).expect("opens");
     let line = failed(
         &care(
             folder.path(),
@@ -206,29 +207,186 @@ fn a_project_in_use_is_left_alone_but_can_be_listed() {
     ));
 }
 
+fn draw_boxes(folder: &Path) {
+    let mut project = Project::open(&folder.join("p.care")).expect("opens");
+    let images: Vec<_> = project.images().iter().map(|image| image.id).collect();
+    for image in images {
+        let annotation = Annotation {
+            id: project.next_box_id(),
+            image,
+            rect: BoundingBox::new(5.0, 5.0, 20.0, 20.0).expect("a box"),
+        };
+        project.apply(Edit::AddBox { annotation }).expect("drawn");
+    }
+}
+
+fn train_for(stage2_epochs: u32) -> Vec<&'static str> {
+    let long = if stage2_epochs > 1 {
+        "stage2_epochs=5000"
+    } else {
+        "stage2_epochs=1"
+    };
+    vec![
+        "train",
+        "p.care",
+        "--set",
+        "input_size=56",
+        "--set",
+        "stage1_epochs=1",
+        "--set",
+        long,
+        "--set",
+        "images_per_class=2",
+    ]
+}
+
 #[test]
-fn a_short_run_ends_with_its_table_and_files() {
+fn half_of_what_was_asked_for_is_not_done() {
     let folder = project_with_images();
-    for i in 0..12 {
-        done(&care(
+    let line = failed(
+        &care(
+            folder.path(),
+            &[
+                "import", "q.care", "images", "--rare", "bright", "--rare", "blue",
+            ],
+        ),
+        1,
+    );
+    assert!(line.contains("blue"), "{line}");
+    assert!(!folder.path().join("q.care").exists());
+
+    done(&care(
+        folder.path(),
+        &["box", "p.care", "bright 3", "--add", "1,2,30,20"],
+    ));
+    failed(
+        &care(
             folder.path(),
             &[
                 "box",
                 "p.care",
-                &format!("bright {i}"),
+                "bright 3",
+                "--remove",
+                "1",
                 "--add",
-                "5,5,20,20",
+                "90,90,99,99",
             ],
-        ));
+        ),
+        1,
+    );
+    let left = done(&care(folder.path(), &["box", "p.care", "bright 3"]));
+    assert_eq!(left, "1\t1,2,30,20\n");
+}
+
+#[test]
+fn nobody_reads_what_it_says() {
+    let folder = tempfile::tempdir().expect("folder");
+    images(folder.path());
+    std::fs::write(folder.path().join("images/bright/empty.png"), b"").expect("file");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_care"))
+        .args(["import", "p.care", "images"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stderr.take());
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(list(folder.path()).len(), 24);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let folder = tempfile::tempdir().expect("folder");
+    for command in ["new", "import", "list", "box", "train", "demo", "doctor"] {
+        let help = done(&care(folder.path(), &[command, "--help"]));
+        assert!(help.contains(&format!("Usage: care {command}")), "{help}");
     }
-    let set = [
-        "input_size=56",
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_checkpoint() {
+    let folder = project_with_images();
+    draw_boxes(folder.path());
+    let child = Command::new(env!("CARGO_BIN_EXE_care"))
+        .args(train_for(5000))
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let run = folder.path().join("p.care/runs/0001");
+    let begun = Instant::now();
+    // Its first epoch has been written down: it is in the middle of training.
+    while std::fs::read_to_string(run.join("epochs.csv")).map_or(0, |text| text.lines().count()) < 4
+    {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let interrupt = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.expect("kill runs").success());
+    let line = failed(&child.wait_with_output().expect("it ends"), 1);
+    assert!(line.contains("stopped"), "{line}");
+    assert!(run.join("care.safetensors").exists());
+    let project = Project::open(&folder.path().join("p.care")).expect("opens");
+    assert_eq!(project.runs()[0].state, RunState::Stopped);
+}
+
+#[test]
+fn the_demo_reports_its_measures() {
+    let folder = tempfile::tempdir().expect("folder");
+    let arguments = [
+        "demo",
+        "--headless",
+        "--json",
+        "--seed",
+        "7",
+        "--set",
         "stage1_epochs=1",
+        "--set",
         "stage2_epochs=1",
-        "images_per_class=2",
     ];
-    let mut arguments = vec!["train", "p.care", "--json"];
-    arguments.extend(set.iter().flat_map(|set| ["--set", set]));
+    let report: Value =
+        serde_json::from_str(&done(&care(folder.path(), &arguments))).expect("JSON");
+    assert_eq!(report["seed"], 7);
+    assert!(
+        report["seconds"]
+            .as_f64()
+            .is_some_and(|seconds| seconds > 0.0)
+    );
+    for model in ["stage1", "control", "care"] {
+        for measure in ["rare_recall", "mca", "energy_in_box", "pointing_hit"] {
+            let value = report[model][measure].as_f64();
+            assert!(
+                value.is_some_and(|value| (0.0..=1.0).contains(&value)),
+                "{model} {measure} in {report}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_short_run_ends_with_its_table_and_files() {
+    let folder = project_with_images();
+    draw_boxes(folder.path());
+    let mut arguments = train_for(1);
+    let table = done(&care(folder.path(), &arguments));
+    let header = table.lines().next().unwrap_or_default();
+    let columns: Vec<&str> = header.split_whitespace().collect();
+    assert_eq!(columns[4..], ["n", "before", "control", "CARE"], "{table}");
+    for row in ["recall bright", "mca", "energy in the box"] {
+        assert!(table.lines().any(|line| line.starts_with(row)), "{table}");
+    }
+    let config = std::fs::read_to_string(folder.path().join("p.care/runs/0001/config.toml"));
+    assert!(
+        config.expect("written").contains("learning_rate = 0.002"),
+        "as the window begins"
+    );
+
+    arguments.push("--json");
     let results: Value =
         serde_json::from_str(&done(&care(folder.path(), &arguments))).expect("JSON");
     assert_eq!(results["summaries"].as_array().map(Vec::len), Some(3));
@@ -240,7 +398,7 @@ fn a_short_run_ends_with_its_table_and_files() {
         "care.safetensors",
     ] {
         assert!(
-            folder.path().join("p.care/runs/0001").join(file).exists(),
+            folder.path().join("p.care/runs/0002").join(file).exists(),
             "{file} is missing"
         );
     }

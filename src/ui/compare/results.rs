@@ -16,8 +16,6 @@ use crate::ui::icons;
 use crate::ui::tokens::{self, Tokens, size};
 use crate::ui::widgets::{class_dot, elided};
 
-/// A test below this counts as a difference.
-const SIGNIFICANCE: f64 = 0.05;
 /// With fewer rare test images than this, the room warns.
 const FEW: u32 = 10;
 
@@ -135,17 +133,8 @@ fn difference_in_words(gain: f64, difference: McNemar) -> String {
         difference.second_only,
         difference.first_only,
         // Never broken over two lines.
-        p_value(difference.p).replace(' ', "\u{a0}")
+        format::p_value(difference.p).replace(' ', "\u{a0}")
     )
-}
-
-/// "p < 0.001", "p = 0.012", "p = 0.45".
-fn p_value(p: f64) -> String {
-    match p {
-        p if p < 0.001 => "p < 0.001".to_owned(),
-        p if p < 0.1 => format!("p = {p:.3}"),
-        p => format!("p = {p:.2}"),
-    }
 }
 
 /// What makes the figures worth less than they look.
@@ -190,7 +179,7 @@ enum Verdict {
 
 impl Verdict {
     fn of(difference: McNemar) -> Self {
-        match difference.p < SIGNIFICANCE {
+        match difference.p < format::SIGNIFICANCE {
             true if difference.second_only > difference.first_only => Self::Higher(difference.p),
             true => Self::Lower(difference.p),
             false => Self::NoDifference,
@@ -199,8 +188,8 @@ impl Verdict {
 
     fn text(self) -> String {
         match self {
-            Self::Higher(p) => format!("higher, {}", p_value(p)),
-            Self::Lower(p) => format!("lower, {}", p_value(p)),
+            Self::Higher(p) => format!("higher, {}", format::p_value(p)),
+            Self::Lower(p) => format!("lower, {}", format::p_value(p)),
             Self::NoDifference => "no detectable difference".to_owned(),
         }
     }
@@ -643,22 +632,9 @@ mod tests {
             let words = difference_in_words(gain, difference);
             assert!(words.starts_with(expected), "{words}");
             assert!(
-                words.replace('\u{a0}', " ").contains(&p_value(p)),
+                words.replace('\u{a0}', " ").contains(&format::p_value(p)),
                 "{words}"
             );
-        }
-    }
-
-    #[test]
-    fn probabilities_are_given_as_papers_do() {
-        for (p, expected) in [
-            (1e-9, "p < 0.001"),
-            (0.0123, "p = 0.012"),
-            (0.049, "p = 0.049"),
-            (0.45, "p = 0.45"),
-            (1.0, "p = 1.00"),
-        ] {
-            assert_eq!(p_value(p), expected);
         }
     }
 
