@@ -3,7 +3,7 @@
 use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
-use crate::dispatch::{dispatch, drain_trainer, finish_job, remember};
+use crate::dispatch::{dispatch, drain_trainer, finish_job, leave_run, remember, take_answer};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::textures::Textures;
@@ -12,7 +12,7 @@ use crate::ui::compare::CompareRoom;
 use crate::ui::images::ImagesRoom;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
-use crate::ui::{Context, job, keys, status, tokens, top_bar};
+use crate::ui::{Context, job, keys, leave, status, tokens, top_bar};
 
 #[derive(Default)]
 struct Rooms {
@@ -97,6 +97,11 @@ impl eframe::App for App {
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         remember(&mut self.state);
+        leave_run(&mut self.state);
+        for leaving in self.state.leaving.drain(..) {
+            // A trainer turns its own panics into an outcome.
+            let _ = leaving.join();
+        }
     }
 
     fn persist_egui_memory(&self) -> bool {
@@ -114,6 +119,11 @@ impl App {
         });
         finish_job(&mut self.state);
         drain_trainer(&mut self.state);
+        self.commands.extend(take_answer(&mut self.state));
+        if ctx.input(|input| input.viewport().close_requested()) && self.state.is_training() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.commands.send(Command::Quit);
+        }
         self.take_keys(ctx);
         self.carry_out(ctx);
         self.textures.begin_frame();
@@ -150,6 +160,9 @@ impl App {
                         textures,
                         commands,
                     };
+                    if state.room != Room::Annotate {
+                        rooms.annotate.leave();
+                    }
                     match state.room {
                         Room::Images => rooms.images.ui(ui, &mut cx),
                         Room::Annotate => rooms.annotate.ui(ui, &mut cx),
@@ -163,6 +176,9 @@ impl App {
         }
         if state.show_keys {
             keys::keys_sheet(&ctx, commands);
+        }
+        if let (Some(_), Some(run)) = (&state.asked, &state.run) {
+            leave::leave_sheet(&ctx, run.id, commands);
         }
         self.carry_out(&ctx);
     }

@@ -52,6 +52,10 @@ pub enum Command {
     ShowRun(RunId),
     DismissProblem,
     CancelJob,
+    /// Answers the question whether the run in training may be stopped for what was asked last.
+    Leave(bool),
+    /// Closes the window.
+    Quit,
 }
 
 /// A command without data: it has a name, and often a key.
@@ -226,7 +230,11 @@ impl Action {
             Self::Train => of("Train", "Train CARE beside its control", command(Key::T)),
             Self::Pause => of("Pause", "Pause after this step", None),
             Self::Resume => of("Resume", "Go on training", None),
-            Self::Stop => of("Stop", "Stop after this step; the checkpoint is kept", None),
+            Self::Stop => of(
+                "Stop",
+                "Stop after this step, or leave out the test; the checkpoint is kept",
+                None,
+            ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
             Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),
         }
@@ -269,7 +277,9 @@ impl Action {
         let Some(shortcut) = self.spec().shortcut else {
             return false;
         };
-        if shortcut.modifiers.is_none() && ctx.text_edit_focused() {
+        // While a text is being typed, plain keys are its letters, and undo and redo are its own.
+        let is_typing_key = shortcut.modifiers.is_none() || shortcut.logical_key == Key::Z;
+        if is_typing_key && ctx.text_edit_focused() {
             return false;
         }
         ctx.input_mut(|input| input.consume_shortcut(&shortcut))
@@ -290,6 +300,10 @@ pub struct Commands(Vec<Command>);
 impl Commands {
     pub fn send(&mut self, command: Command) {
         self.0.push(command);
+    }
+
+    pub fn extend(&mut self, commands: impl IntoIterator<Item = Command>) {
+        self.0.extend(commands);
     }
 
     pub fn act(&mut self, action: Action) {

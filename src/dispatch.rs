@@ -14,6 +14,7 @@ use care_learn::worker::Worker;
 use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
 use crate::command::{Action, Command, Room};
+use crate::dialog::FolderDialog;
 use crate::format;
 use crate::jobs::{self, Job, Kind};
 use crate::state::{Problem, State};
@@ -24,18 +25,18 @@ pub const WATCHED: usize = 8;
 
 /// Carries out one command.
 pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
-    // Whatever the user does next, the message of what went wrong before has been read.
-    if !matches!(
-        command,
-        Command::Select(_) | Command::SetLive(_) | Command::SetDraft(_)
-    ) {
+    if state.is_training() && leaves_project(&command, state) {
+        state.asked = Some(command);
+        return;
+    }
+    if tries_again(&command) {
         state.problem = None;
     }
     match command {
         Command::Action(action) => act(action, state, ctx),
         Command::Go(room) => state.room = room,
         Command::OpenProject(dir) => open_project(&dir, state),
-        Command::ReadFolder(from) => start_job(Kind::Read { from }, state, ctx),
+        Command::ReadFolder(from) => read_folder(from, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
         Command::Select(image) => state.selected = Some(image),
@@ -58,26 +59,55 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
                 state.last_event = "Reading was cancelled".into();
             }
         }
+        Command::Leave(stop) => {
+            if let Some(command) = state.asked.take().filter(|_| stop) {
+                leave_run(state);
+                dispatch(command, state, ctx);
+            }
+        }
+        Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+    }
+}
+
+/// Whether a command closes the open project.
+fn leaves_project(command: &Command, state: &State) -> bool {
+    let other = |dir: &Path| state.project.as_ref().is_none_or(|open| open.dir() != dir);
+    match command {
+        Command::Action(Action::CloseProject | Action::StartDemo) | Command::Quit => true,
+        Command::OpenProject(dir) => other(dir),
+        Command::OpenPath(path) => is_project(path) && other(path),
+        _ => false,
+    }
+}
+
+/// Whether a command is a fresh try, before which the message of what went wrong is put away. Others leave it to be read.
+fn tries_again(command: &Command) -> bool {
+    match command {
+        Command::Action(action) => matches!(
+            action,
+            Action::ChooseFolder
+                | Action::OpenProject
+                | Action::StartDemo
+                | Action::CloseProject
+                | Action::Train
+        ),
+        Command::OpenProject(_)
+        | Command::ReadFolder(_)
+        | Command::OpenPath(_)
+        | Command::ShowRun(_)
+        | Command::DismissProblem => true,
+        _ => false,
     }
 }
 
 fn act(action: Action, state: &mut State, ctx: &egui::Context) {
     match action {
         Action::ChooseFolder => {
-            if let Some(path) = rfd::FileDialog::new()
-                .set_title("Choose a folder of images")
-                .pick_folder()
-            {
-                open_path(path, state, ctx);
-            }
+            ask_for_folder("Choose a folder of images", Command::OpenPath, state, ctx);
         }
         Action::OpenProject => {
-            if let Some(path) = rfd::FileDialog::new()
-                .set_title("Open a project (NAME.care)")
-                .pick_folder()
-            {
-                open_project(&path, state);
-            }
+            let title = "Open a project (NAME.care)";
+            ask_for_folder(title, Command::OpenProject, state, ctx);
         }
         Action::StartDemo => start_demo(state, ctx),
         Action::CloseProject => {
@@ -98,6 +128,10 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         Action::Resume => tell(state, TrainerCommand::Resume, Phase::Training),
         Action::Stop => {
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+                // Where only the test is left, it is the test that is to stop: the trainer has to be told twice for that.
+                if matches!(run.phase, Phase::Evaluating { .. }) {
+                    worker.stop();
+                }
                 worker.stop();
                 run.phase = Phase::Stopping;
             }
@@ -122,15 +156,51 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
     }
 }
 
-fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
-    if path
-        .extension()
+fn ask_for_folder(
+    title: &str,
+    then: fn(PathBuf) -> Command,
+    state: &mut State,
+    ctx: &egui::Context,
+) {
+    if state.dialog.is_some() {
+        return;
+    }
+    let wake = ctx.clone();
+    match FolderDialog::open(title, then, move || wake.request_repaint()) {
+        Ok(dialog) => state.dialog = Some(dialog),
+        Err(error) => {
+            state.problem = Some(Problem::new(
+                "The dialog cannot be opened",
+                format!("{error}. Drop the folder on the window instead."),
+            ));
+        }
+    }
+}
+
+/// What an open dialog was answered with. Once a frame.
+pub fn take_answer(state: &mut State) -> Option<Command> {
+    let answer = state.dialog.as_ref()?.answered()?;
+    state.dialog = None;
+    answer
+}
+
+fn is_project(path: &Path) -> bool {
+    path.extension()
         .is_some_and(|extension| extension == "care")
-    {
+}
+
+fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
+    if is_project(&path) {
         open_project(&path, state);
     } else {
-        start_job(Kind::Read { from: path }, state, ctx);
+        read_folder(path, state, ctx);
     }
+}
+
+/// Into the open project, or into one of its own.
+fn read_folder(from: PathBuf, state: &mut State, ctx: &egui::Context) {
+    let into = state.project.is_none().then(|| jobs::project_for(&from));
+    start_job(Kind::Read { from, into }, state, ctx);
 }
 
 /// Opens a project and shows it.
@@ -178,6 +248,13 @@ fn now() -> i64 {
 }
 
 fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
+    if let Some(job) = &state.job {
+        state.problem = Some(Problem::new(
+            format!("{} is not finished", job.kind.title()),
+            "Wait for it or cancel it, then try again.",
+        ));
+        return;
+    }
     let wake = ctx.clone();
     match Job::start(kind, move || wake.request_repaint()) {
         Ok(job) => state.job = Some(job),
@@ -221,25 +298,28 @@ pub fn finish_job(state: &mut State) {
         return;
     };
     let Some(job) = state.job.take() else { return };
-    let outcome = result.and_then(|import| {
-        let taken = match &job.kind {
-            Kind::Read { from } => take_in(import, from, state),
-            Kind::MakeDemo { .. } => take_in_demo(import, state),
-        };
-        taken.map_err(|error| error.to_string())
-    });
-    if let Err(text) = outcome {
-        state.problem = Some(Problem::new("These images cannot be read", text));
+    let outcome = match result {
+        Ok(import) => {
+            let taken = match &job.kind {
+                Kind::Read { into, .. } => take_in(import, into.as_deref(), state),
+                Kind::MakeDemo { .. } => take_in_demo(import, state),
+            };
+            taken.map_err(|error| Problem::new("The project cannot be written", error))
+        }
+        Err(text) => Err(Problem::new("These images cannot be read", text)),
+    };
+    if let Err(problem) = outcome {
+        state.problem = Some(problem);
     }
 }
 
-fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), ProjectError> {
-    if state.project.is_none() {
-        let dir = jobs::project_beside(from);
+/// Takes images into the open project, or first opens or makes the one at `into`.
+fn take_in(import: Import, into: Option<&Path>, state: &mut State) -> Result<(), ProjectError> {
+    if let Some(dir) = into {
         let project = if dir.exists() {
-            Project::open(&dir)?
+            Project::open(dir)?
         } else {
-            Project::create(&dir)?
+            Project::create(dir)?
         };
         state.show(Some(project));
     }
@@ -248,7 +328,11 @@ fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), Project
     };
     let taken = project.take_in(import)?;
     state.last_event = match (taken.added, taken.already_there) {
-        (added, 0) => format!("{} read", format::plural(added, "image", "images")),
+        (added, 0) => format!(
+            "{} read into {}",
+            format::plural(added, "image", "images"),
+            project.dir().display()
+        ),
         (added, there) => format!(
             "{} added, {} already there",
             format::plural(added, "image", "images"),
@@ -261,7 +345,23 @@ fn take_in(import: Import, from: &Path, state: &mut State) -> Result<(), Project
 }
 
 fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
-    let project = crate::demo::create(&demo_dir(), import, crate::demo::LEFT_TO_DRAW)?;
+    let dir = demo_dir();
+    // Under its name only once it is whole: what is there is opened ever after.
+    let unfinished = dir.with_extension("care.part");
+    let io = |source| ProjectError::Io {
+        path: unfinished.clone(),
+        source,
+    };
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).map_err(io)?;
+    }
+    drop(crate::demo::create(
+        &unfinished,
+        import,
+        crate::demo::LEFT_TO_DRAW,
+    )?);
+    std::fs::rename(&unfinished, &dir).map_err(io)?;
+    let project = Project::open(&dir)?;
     state.last_event = format!("{} synthetic images made", project.images().len());
     state.show(Some(project));
     remember(state);
@@ -272,13 +372,22 @@ fn apply(edit: Edit, state: &mut State) {
     let Some(project) = &mut state.project else {
         return;
     };
-    let image = image_of(project, &edit);
-    match project.apply(edit.clone()) {
-        Ok(()) => {
-            state.last_event = edit.describe().into();
-            tell_boxes(image.or_else(|| image_of(project, &edit)), state);
-        }
-        Err(error) => state.problem = Some(Problem::new("This edit could not be saved", error)),
+    let before = boxes_of(project, &edit);
+    let result = project.apply(edit.clone());
+    let image = before.or_else(|| boxes_of(project, &edit));
+    if result.is_ok() {
+        state.last_event = edit.describe().into();
+        tell_boxes(image, state);
+    }
+    note_saved(result, state);
+}
+
+/// Keeps the message that an edit was not saved until another one was.
+fn note_saved(saved: Result<(), ProjectError>, state: &mut State) {
+    match saved {
+        Err(error) => state.problem = Some(Problem::new(Problem::NOT_SAVED, error)),
+        Ok(()) if state.edit_was_lost() => state.problem = None,
+        Ok(()) => {}
     }
 }
 
@@ -297,21 +406,33 @@ fn step_back(
     };
     // A box that goes or comes is in the project only before or only after.
     let before = next.and_then(|edit| image_of(project, edit));
-    match step(project) {
-        Ok(Some(edit)) => {
-            state.last_event = format!("{word}: {}", edit.describe().to_lowercase());
-            let image = before.or_else(|| image_of(project, &edit));
-            // Show the image that changed: an undo that cannot be seen is a surprise.
-            state.selected = image.or(state.selected);
+    let stepped = step(project);
+    if let Ok(Some(edit)) = &stepped {
+        state.last_event = format!("{word}: {}", edit.describe().to_lowercase());
+        let image = before.or_else(|| image_of(project, edit));
+        // Show the image that changed: an undo that cannot be seen is a surprise.
+        state.selected = image.or(state.selected);
+        if changes_boxes(edit) {
             tell_boxes(image, state);
         }
-        Ok(None) => {}
-        Err(error) => state.problem = Some(Problem::new("This edit could not be saved", error)),
     }
+    note_saved(stepped.map(|_| ()), state);
 }
 
 const UNDONE: &str = "Undone";
 const REDONE: &str = "Redone";
+
+fn changes_boxes(edit: &Edit) -> bool {
+    matches!(
+        edit,
+        Edit::AddBox { .. } | Edit::RemoveBox { .. } | Edit::SetBox { .. }
+    )
+}
+
+/// The image whose boxes an edit changes.
+fn boxes_of(project: &Project, edit: &Edit) -> Option<ImageId> {
+    image_of(project, edit).filter(|_| changes_boxes(edit))
+}
 
 /// The image that an edit is about.
 fn image_of(project: &Project, edit: &Edit) -> Option<ImageId> {
@@ -413,30 +534,42 @@ fn end_run(id: RunId, outcome: &Outcome, state: &mut State) {
     let Some(project) = &mut state.project else {
         return;
     };
-    let (note, metrics) = match outcome {
+    match record_end(project, id, outcome) {
+        Ok(note) => {
+            state.last_event = match outcome {
+                Outcome::Failed(_) => format!("Run {id} failed"),
+                _ => format!("Run {id} {note}"),
+            };
+        }
+        Err(error) => {
+            state.problem = Some(Problem::new(
+                "The end of the run could not be recorded",
+                error,
+            ));
+        }
+    }
+}
+
+/// Writes into the project how a run ended, and returns it in words.
+///
+/// # Errors
+/// Where the project cannot be written.
+pub fn record_end(
+    project: &mut Project,
+    id: RunId,
+    outcome: &Outcome,
+) -> Result<String, ProjectError> {
+    let (note, results) = match outcome {
         Outcome::Finished(results) => (
             format!("finished in {}", format::duration(results.seconds)),
-            metrics_of(project, results),
+            Some(results),
         ),
-        Outcome::Stopped(results) => (
-            "stopped".to_owned(),
-            results
-                .as_ref()
-                .map(|r| metrics_of(project, r))
-                .unwrap_or_default(),
-        ),
-        Outcome::Failed(why) => (why.clone(), Vec::new()),
+        Outcome::Stopped(results) => ("stopped".to_owned(), results.as_ref()),
+        Outcome::Failed(why) => (why.clone(), None),
     };
-    state.last_event = match outcome {
-        Outcome::Failed(_) => format!("Run {id} failed"),
-        _ => format!("Run {id} {note}"),
-    };
-    if let Err(error) = project.end_run(id, outcome.state(), &note, &metrics) {
-        state.problem = Some(Problem::new(
-            "The end of the run could not be recorded",
-            error,
-        ));
-    }
+    let metrics = results.map_or(Vec::new(), |results| metrics_of(project, results));
+    project.end_run(id, outcome.state(), &note, &metrics)?;
+    Ok(note)
 }
 
 /// The figures of a run as rows of the project's table of metrics.
@@ -452,7 +585,10 @@ pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
                 ("mca".to_owned(), summary.mca),
                 ("energy in the box".to_owned(), summary.energy),
                 ("pointing hit".to_owned(), summary.pointing_hit),
-                ("energy in the box, all classes".to_owned(), summary.energy_all),
+                (
+                    "energy in the box, all classes".to_owned(),
+                    summary.energy_all,
+                ),
                 (
                     "pointing hit, all classes".to_owned(),
                     summary.pointing_hit_all,
@@ -471,6 +607,21 @@ pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
         }));
     }
     metrics
+}
+
+/// Leaves the run in training: it is stopped without being tested, its checkpoint is saved behind the window.
+pub fn leave_run(state: &mut State) {
+    let Some(worker) = state.worker.take() else {
+        return;
+    };
+    if let Some(id) = state.run.as_ref().map(|run| run.id) {
+        end_run(id, &Outcome::Stopped(None), state);
+    }
+    let dropped = std::thread::Builder::new()
+        .name("leaving".into())
+        .spawn(move || drop(worker));
+    // Without a thread it was dropped, and waited for, here.
+    state.leaving.extend(dropped);
 }
 
 fn show_run(id: RunId, state: &mut State) {

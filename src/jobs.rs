@@ -3,27 +3,45 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use care_data::import::{self, Import, Options};
 use care_data::synthetic;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    Read { from: PathBuf },
-    MakeDemo { into: PathBuf, seed: u64 },
+    /// Images from `from` for the project at `into`, or for the open one.
+    Read {
+        from: PathBuf,
+        into: Option<PathBuf>,
+    },
+    MakeDemo {
+        into: PathBuf,
+        seed: u64,
+    },
 }
 
-/// A job on its own thread. Dropping it stops it and waits for it.
+impl Kind {
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Read { from, .. } => {
+                let name = from.file_name().unwrap_or(from.as_os_str());
+                format!("Reading {}", name.to_string_lossy())
+            }
+            Self::MakeDemo { .. } => "Making synthetic images".to_owned(),
+        }
+    }
+}
+
+/// A job on its own thread. Dropping it tells it to stop, and does not wait for it: its files may lie on a slow disk.
 pub struct Job {
     pub kind: Kind,
     done: Arc<AtomicUsize>,
     total: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     result: Receiver<Result<Import, String>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Job {
@@ -36,7 +54,7 @@ impl Job {
             Arc::<AtomicBool>::default(),
         );
         let (sender, result) = bounded(1);
-        let thread = {
+        {
             let (kind, done, total, stop) = (
                 kind.clone(),
                 Arc::clone(&done),
@@ -55,16 +73,16 @@ impl Job {
                     };
                     // The receiver is gone only where nobody wants the answer any more.
                     let _ = sender.send(run(&kind, &progress, &stop));
+                    drop(sender);
                     wake();
-                })?
-        };
+                })?;
+        }
         Ok(Self {
             kind,
             done,
             total,
             stop,
             result,
-            thread: Some(thread),
         })
     }
 
@@ -79,16 +97,19 @@ impl Job {
 
     /// The result, once.
     pub fn finished(&self) -> Option<Result<Import, String>> {
-        self.result.try_recv().ok()
+        match self.result.try_recv() {
+            Ok(result) => Some(result),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(
+                "A file made the reader fail. Take out the newest files and try again.".to_owned(),
+            )),
+        }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -98,7 +119,7 @@ fn run(
     stop: &AtomicBool,
 ) -> Result<Import, String> {
     match kind {
-        Kind::Read { from } => {
+        Kind::Read { from, .. } => {
             import::read(from, &Options::default(), progress, stop).map_err(|e| e.to_string())
         }
         Kind::MakeDemo { into, seed } => {
@@ -107,9 +128,24 @@ fn run(
     }
 }
 
-/// The project for a folder of images: `NAME.care` beside it.
+/// Where the project for a folder of images belongs: `NAME.care` beside it, or among the user's documents where nothing
+/// may be written there.
 #[must_use]
-pub fn project_beside(folder: &Path) -> PathBuf {
+pub fn project_for(folder: &Path) -> PathBuf {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let beside = project_beside(&folder);
+    let may_write = |dir: &Path| tempfile::tempfile_in(dir).is_ok();
+    if beside.exists() || beside.parent().is_some_and(may_write) {
+        return beside;
+    }
+    let documents = dirs::document_dir().or_else(dirs::home_dir);
+    match (documents, beside.file_name()) {
+        (Some(documents), Some(name)) => documents.join(name),
+        _ => beside,
+    }
+}
+
+fn project_beside(folder: &Path) -> PathBuf {
     let folder = if folder.is_file() {
         folder.parent().unwrap_or(folder)
     } else {

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod colormap;
 pub mod command;
 pub mod demo;
+pub mod dialog;
 pub mod dispatch;
 pub mod format;
 pub mod jobs;

@@ -1,10 +1,13 @@
 //! What the window shows. Panels read it; only [`crate::dispatch`] changes it.
 
+use std::thread::JoinHandle;
+
 use care_data::{Image, ImageId, Part, Project};
 use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
-use crate::command::Room;
+use crate::command::{Command, Room};
+use crate::dialog::FolderDialog;
 use crate::jobs::Job;
 use crate::settings::Settings;
 use crate::training::{TrainingRun, first_config};
@@ -19,6 +22,8 @@ pub struct Problem {
 }
 
 impl Problem {
+    pub const NOT_SAVED: &str = "This edit could not be saved";
+
     pub fn new(title: impl Into<String>, text: impl ToString) -> Self {
         Self {
             title: title.into(),
@@ -40,12 +45,17 @@ pub struct State {
     /// The settings of the next run. Its `live` part is also what the run in training trains with.
     pub draft: RunConfig,
     pub job: Option<Job>,
+    pub dialog: Option<FolderDialog>,
+    /// What would end the run in training, and waits for a yes.
+    pub asked: Option<Command>,
+    /// Threads of runs that were left: they save their checkpoints before the program ends.
+    pub leaving: Vec<JoinHandle<()>>,
     /// The last thing that happened, for the status bar.
     pub last_event: String,
     /// The last thing that went wrong, until it is dismissed.
     pub problem: Option<Problem>,
     pub show_keys: bool,
-    /// What a run would train on: "CPU" or the graphics card's name.
+    /// What a run would train on: "CPU" or "GPU".
     pub device: String,
     counts: Option<(u64, BoxCounts)>,
 }
@@ -62,6 +72,9 @@ impl State {
             worker: None,
             draft: RunConfig::default(),
             job: None,
+            dialog: None,
+            asked: None,
+            leaving: Vec::new(),
             last_event: String::new(),
             problem: None,
             show_keys: false,
@@ -85,15 +98,24 @@ impl State {
         }
     }
 
-    /// Shows this project, or the start page. A run in training is stopped; its checkpoint is kept.
+    /// Shows this project, or the start page. What was being read for the one before is no longer wanted.
     pub fn show(&mut self, project: Option<Project>) {
         self.worker = None;
+        self.job = None;
         self.run = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
         self.selected = None;
         self.project = project;
+    }
+
+    /// Whether the last edit could not be saved.
+    #[must_use]
+    pub fn edit_was_lost(&self) -> bool {
+        self.problem
+            .as_ref()
+            .is_some_and(|problem| problem.title == Problem::NOT_SAVED)
     }
 
     #[must_use]

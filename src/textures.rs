@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use care_data::{ImageId, decode};
 use care_learn::AttentionMap;
@@ -81,7 +80,6 @@ impl Shared {
 pub struct Textures {
     ctx: egui::Context,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
     pictures: HashMap<Key, Cached>,
     maps: HashMap<u64, (TextureHandle, u64)>,
     frame: u64,
@@ -95,19 +93,16 @@ impl Textures {
             work: Condvar::new(),
         });
         let max_side = ctx.input(|i| i.max_texture_side) as u32;
-        let threads = (0..2)
-            .filter_map(|_| {
-                let (shared, ctx) = (Arc::clone(&shared), ctx.clone());
-                std::thread::Builder::new()
-                    .name("decode".into())
-                    .spawn(move || serve(&shared, &ctx, max_side))
-                    .ok()
-            })
-            .collect();
+        for _ in 0..2 {
+            let (shared, ctx) = (Arc::clone(&shared), ctx.clone());
+            // A system that gives no thread shows no pictures; everything else goes on.
+            let _ = std::thread::Builder::new()
+                .name("decode".into())
+                .spawn(move || serve(&shared, &ctx, max_side));
+        }
         Self {
             ctx: ctx.clone(),
             shared,
-            threads,
             pictures: HashMap::new(),
             maps: HashMap::new(),
             frame: 0,
@@ -234,13 +229,10 @@ impl Textures {
 }
 
 impl Drop for Textures {
+    /// Lets the decoders go without waiting: one may be in the middle of a huge file.
     fn drop(&mut self) {
         self.shared.queue().closed = true;
         self.shared.work.notify_all();
-        for thread in self.threads.drain(..) {
-            // A decoder that panicked has nothing left to hand over.
-            let _ = thread.join();
-        }
     }
 }
 

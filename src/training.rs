@@ -1,6 +1,6 @@
 //! A run as the window sees it: fed by the trainer's events while it trains, read from its folder afterwards.
 
-use care_data::{ImageId, Project, RunId, RunState};
+use care_data::{ImageId, NotRead, Project, RunId, RunState};
 use care_learn::event::{
     Change, EpochMetrics, ImageAttention, Losses, RecordedChange, Results, StepMetrics,
 };
@@ -34,7 +34,12 @@ pub enum Phase {
     Paused,
     /// Stop was pressed; the step under way is being finished.
     Stopping,
-    Evaluating(ModelRole),
+    /// Test images scored by this model, of how many.
+    Evaluating {
+        role: ModelRole,
+        done: usize,
+        total: usize,
+    },
     Ended(RunState),
     /// Why it failed.
     Failed(String),
@@ -106,7 +111,7 @@ pub struct TrainingRun {
     /// Every test image as each model saw it; empty until the run has ended.
     pub test: Vec<(ModelRole, Vec<ImageAttention>)>,
     /// Files that were left out because they could not be decoded.
-    pub num_left_out: usize,
+    pub left_out: Vec<NotRead>,
 }
 
 impl TrainingRun {
@@ -125,7 +130,7 @@ impl TrainingRun {
             changes: Vec::new(),
             results: None,
             test: Vec::new(),
-            num_left_out: 0,
+            left_out: Vec::new(),
         }
     }
 
@@ -177,7 +182,7 @@ impl TrainingRun {
                 }
             }
             TrainerEvent::Loaded { not_read } => {
-                self.num_left_out = not_read.len();
+                self.left_out = not_read;
                 if matches!(self.phase, Phase::Loading(..)) {
                     self.phase = Phase::Training;
                 }
@@ -204,7 +209,9 @@ impl TrainingRun {
                     change,
                 });
             }
-            TrainerEvent::Evaluating { role, .. } => self.phase = Phase::Evaluating(role),
+            TrainerEvent::Evaluating { role, done, total } => {
+                self.phase = Phase::Evaluating { role, done, total };
+            }
             TrainerEvent::Weights { .. } => {}
             TrainerEvent::Ended(outcome) => {
                 let state = outcome.state();

@@ -35,6 +35,14 @@ pub fn run(start: Start, device: String) -> Result<()> {
             .with_icon(icon)
             .with_inner_size(tokens::size::WINDOW)
             .with_min_inner_size(tokens::size::WINDOW_MIN),
+        #[cfg(target_os = "linux")]
+        event_loop_builder: Some(Box::new(|builder| {
+            use winit::platform::x11::EventLoopBuilderExtX11 as _;
+            // On Wayland winit takes no dropped folders; through XWayland, which every desktop has, it does.
+            if is_set("DISPLAY") {
+                builder.with_x11();
+            }
+        })),
         ..Default::default()
     };
     let result = eframe::run_native(
@@ -59,6 +67,9 @@ pub fn run(start: Start, device: String) -> Result<()> {
 /// Whether there is anything to open a window on.
 #[must_use]
 pub fn has_display() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
+    !cfg!(target_os = "linux") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -14,7 +14,7 @@ use egui::{
 
 use self::cases::{Cases, Cell, Key, Order};
 use super::tokens::{self, Tokens, size};
-use super::widgets::{WordButton, color_bar, divider, problem_ui};
+use super::widgets::{WordButton, color_bar, combo_caret, divider, problem_ui};
 use super::{Context, bar_frame, icons};
 use crate::command::{Action, Command};
 use crate::format;
@@ -283,7 +283,6 @@ fn combo<'a>(
     items: impl FnOnce(&mut Ui),
 ) {
     let t = Tokens::of(ui);
-    let ink = t.text_weak;
     ui.name_inputs(name, |ui| {
         ui.scope(|ui| {
             ui.visuals_mut().widgets.inactive.weak_bg_fill = t.field;
@@ -291,15 +290,7 @@ fn combo<'a>(
                 .width(width)
                 .truncate()
                 .selected_text(text)
-                .icon(move |ui, rect, _, _| {
-                    ui.painter().text(
-                        rect.center(),
-                        egui::Align2::CENTER_CENTER,
-                        icons::CARET_DOWN,
-                        tokens::icon(12.0),
-                        ink,
-                    );
-                })
+                .icon(combo_caret)
                 .show_ui(ui, items);
         });
     });
@@ -397,7 +388,7 @@ fn nothing_yet(cx: &Context<'_>) -> (String, String, &'static str) {
             "Train",
         ),
         Phase::Failed(why) => (format!("Run {id} failed"), why.clone(), "Train"),
-        Phase::Evaluating(role) => (
+        Phase::Evaluating { role, .. } => (
             format!("Run {id} is being tested"),
             format!("The test part is being scored: {}. The results appear here in a moment.", role.name()),
             "Watch it",

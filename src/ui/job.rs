@@ -6,7 +6,7 @@ use super::tokens::{self, Tokens};
 use super::widgets::{WordButton, progress_bar};
 use crate::command::{Command, Commands};
 use crate::format;
-use crate::jobs::{Job, Kind};
+use crate::jobs::Job;
 
 pub fn job_card(ctx: &egui::Context, job: &Job, commands: &mut Commands) {
     Area::new(Id::unique("job"))
@@ -22,20 +22,9 @@ pub fn job_card(ctx: &egui::Context, job: &Job, commands: &mut Commands) {
                 .show(ui, |ui| {
                     ui.set_width(400.0);
                     let (done, total) = job.progress();
-                    let title = match &job.kind {
-                        Kind::Read { from } => {
-                            format!(
-                                "Reading {}",
-                                from.file_name()
-                                    .unwrap_or(from.as_os_str())
-                                    .to_string_lossy()
-                            )
-                        }
-                        Kind::MakeDemo { .. } => "Making synthetic images".to_owned(),
-                    };
                     ui.horizontal(|ui| {
                         ui.label(
-                            RichText::new(title)
+                            RichText::new(job.kind.title())
                                 .font(tokens::medium(13.0))
                                 .color(t.text_strong),
                         );

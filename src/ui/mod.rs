@@ -9,6 +9,7 @@ pub mod icons;
 pub mod images;
 pub mod job;
 pub mod keys;
+pub mod leave;
 pub mod paths;
 pub mod plots;
 pub mod queue;

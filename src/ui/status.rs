@@ -20,12 +20,17 @@ pub fn status_bar(ui: &mut Ui, state: &State) {
                         .color(t.text_weak)
                 };
                 if state.project.is_some() {
-                    ui.label(
-                        RichText::new(icons::CHECK_CIRCLE)
-                            .font(tokens::icon(14.0))
-                            .color(t.success),
-                    );
-                    ui.label(weak("Every edit is saved"));
+                    let (icon, ink, text) = if state.edit_was_lost() {
+                        (
+                            icons::WARNING_CIRCLE,
+                            t.danger,
+                            "The last edit is not saved",
+                        )
+                    } else {
+                        (icons::CHECK_CIRCLE, t.success, "Every edit is saved")
+                    };
+                    ui.label(RichText::new(icon).font(tokens::icon(14.0)).color(ink));
+                    ui.label(weak(text));
                     ui.add_space(8.0);
                 }
                 ui.label(weak(&state.last_event));

@@ -249,7 +249,7 @@ fn chip(room: Room, state: &State, counts: BoxCounts) -> Option<Chip> {
                     })
                 }
                 Phase::Paused => plain("paused".into()),
-                Phase::Evaluating(_) => Some(Chip {
+                Phase::Evaluating { .. } => Some(Chip {
                     text: "testing".into(),
                     dot: true,
                 }),

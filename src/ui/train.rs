@@ -41,13 +41,11 @@ impl TrainRoom {
         // While a run trains nothing of this is shown, and every box drawn would have it counted anew.
         if !cx.is_training || self.ready.is_none() {
             let known = self.ready.take();
-            let known = known.filter(|ready| ready.revision == project.revision());
-            self.ready = Some(known.unwrap_or_else(|| Ready::of(project)));
+            let known = known.filter(|ready| ready.is_of(project, cx.draft));
+            self.ready = Some(known.unwrap_or_else(|| Ready::of(project, cx.draft)));
         }
         let Some(ready) = &self.ready else { return };
-        let can_train = !cx.is_training
-            && cx.draft.check().is_ok()
-            && !ready.problems.iter().any(Problem::blocks);
+        let can_train = !cx.is_training && !ready.problems.iter().any(Problem::blocks);
         let watch = cx.run.map_or(&ready.watch, |run| &run.watch).clone();
         let marks = cx.run.map(|run| marks(run, project)).unwrap_or_default();
 
@@ -180,8 +178,12 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
             button(Action::Train, icons::PLAY, false)
                 .ui(ui)
                 .on_hover_text("A run is being trained");
-            for (action, glyph) in [(pause, glyph), (Action::Stop, icons::STOP)] {
-                let response = button(action, glyph, goes_on).ui(ui);
+            let is_tested = matches!(phase, Some(Phase::Evaluating { .. }));
+            for (action, glyph, enabled) in [
+                (pause, glyph, goes_on),
+                (Action::Stop, icons::STOP, goes_on || is_tested),
+            ] {
+                let response = button(action, glyph, enabled).ui(ui);
                 if response.on_hover_text(tooltip(action)).clicked() {
                     cx.commands.act(action);
                 }

@@ -2,7 +2,7 @@
 
 use crate::common::{settle, tiny_folder, tiny_project, window};
 use care_studio::app::App;
-use care_studio::command::Room;
+use care_studio::command::{Command, Room};
 use egui::Key;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -136,6 +136,59 @@ fn a_typed_folder_becomes_a_project_beside_it() {
     assert!(root.path().join("tiny.care").is_dir());
     settle(&mut window);
     window.get_by_label("Mark common as rare");
+}
+
+#[test]
+fn what_is_read_belongs_to_the_project_it_was_read_for() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = tiny_folder(root.path());
+    let (_other, dir) = tiny_project(false);
+    let mut window = window(None);
+    window
+        .state_mut()
+        .commands()
+        .send(Command::ReadFolder(folder));
+    window
+        .state_mut()
+        .commands()
+        .send(Command::OpenProject(dir.clone()));
+    settle(&mut window);
+    let state = &window.state().state;
+    assert!(state.job.is_none(), "it was for a project of its own");
+    let project = state.project.as_ref().unwrap();
+    assert_eq!(project.dir(), dir.canonicalize().unwrap());
+    assert_eq!(project.images().len(), 26);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_beside_which_nothing_may_be_written_has_its_project_elsewhere() {
+    // Nobody may write there, not even root.
+    let beside = care_studio::jobs::project_for(std::path::Path::new("/proc/bus"));
+    assert_eq!(beside.file_name().unwrap(), "bus.care");
+    assert!(!beside.starts_with("/proc"), "{}", beside.display());
+}
+
+#[test]
+fn undo_in_a_text_field_is_the_fields_own() {
+    let (_root, dir) = tiny_project(false);
+    let mut window = window(Some(&dir));
+    window.get_by_label("Mark common as rare").click();
+    settle(&mut window);
+    window.get_by_label("Find by name or patient").focus();
+    settle(&mut window);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    let rare = |window: &Harness<'_, App>| {
+        let project = window.state().state.project.as_ref().unwrap();
+        project.classes().iter().filter(|class| class.rare).count()
+    };
+    assert_eq!(rare(&window), 1);
+    window.get_by_label("Mark scarce as rare").focus();
+    settle(&mut window);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(rare(&window), 0);
 }
 
 #[test]

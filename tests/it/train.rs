@@ -126,7 +126,7 @@ fn a_run_is_seen_steered_and_stopped() {
         .commands()
         .send(Command::SetDraft(config));
     go_to_train(&mut window);
-    window.get_by_label_contains("has none yet");
+    window.get_by_label_contains("has no box yet");
     window.get_by_role_and_label(Role::Button, "Train").click();
     settle(&mut window);
     assert!(window.state().state.is_training());
@@ -197,6 +197,47 @@ fn a_run_is_seen_steered_and_stopped() {
     window.get_by_role_and_label(Role::Link, "Compare").click();
     settle(&mut window);
     assert_eq!(window.state().state.room, Room::Compare);
+}
+
+#[test]
+fn a_run_in_training_is_left_only_with_a_yes() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    let config = RunConfig {
+        input_size: 56,
+        stage1_epochs: 500,
+        ..RunConfig::demo()
+    };
+    window
+        .state_mut()
+        .commands()
+        .send(Command::SetDraft(config));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, Key::T);
+    settle(&mut window);
+    let close = |window: &mut Harness<'_, App>| {
+        window.key_press_modifiers(egui::Modifiers::COMMAND, Key::W);
+        settle(window);
+    };
+    close(&mut window);
+    window.get_by_label("Run 1 is training");
+    window.get_by_label("Keep training").click();
+    settle(&mut window);
+    assert!(window.state().state.is_training());
+    assert!(window.query_by_label("Run 1 is training").is_none());
+
+    close(&mut window);
+    window.get_by_label("Stop it").click();
+    settle(&mut window);
+    assert!(window.state().state.project.is_none());
+    for leaving in window.state_mut().state.leaving.drain(..) {
+        leaving.join().unwrap();
+    }
+    let project = Project::open(&dir).unwrap();
+    assert_eq!(project.runs()[0].state, RunState::Stopped);
+    let weights = project
+        .run_dir(project.runs()[0].id)
+        .join("before.safetensors");
+    assert!(weights.exists(), "its checkpoint is kept");
 }
 
 #[test]

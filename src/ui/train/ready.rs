@@ -14,7 +14,9 @@ use crate::ui::{Context, icons};
 
 /// What a run would find in the project.
 pub(super) struct Ready {
-    pub(super) revision: u64,
+    /// What it was made of; made anew where that has changed.
+    revision: u64,
+    config: RunConfig,
     num_training: usize,
     num_classes: usize,
     /// What stands in the way, or is worth knowing.
@@ -24,13 +26,18 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn of(project: &Project) -> Self {
+    pub(super) fn is_of(&self, project: &Project, config: &RunConfig) -> bool {
+        self.revision == project.revision() && self.config == *config
+    }
+
+    pub(super) fn of(project: &Project, config: &RunConfig) -> Self {
         let is_training = |image: &&care_data::Image| image.part == Part::Train;
         Self {
             revision: project.revision(),
+            config: config.clone(),
             num_training: project.images().iter().filter(is_training).count(),
             num_classes: project.classes().len(),
-            problems: preflight(project, &RunConfig::default()),
+            problems: preflight(project, config),
             watch: pick_watch_list(project, WATCHED),
         }
     }
@@ -44,26 +51,30 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
         remark(ui, &text, None, Tokens::of(ui).text_weak);
     });
     ui.spacing_mut().item_spacing.y = 4.0;
-    if ready.num_training > 0 {
+    // Beside an earlier run there is room for what wants attention only.
+    let with_fine = cx.run.is_none();
+    if with_fine && ready.num_training > 0 {
         let images = format::plural(ready.num_training, "training image", "training images");
         let classes = format::plural(ready.num_classes, "class", "classes");
         check(ui, cx, Check::Fine, &format!("{images}, {classes}"), None);
     }
     let counts = cx.counts;
     if counts.boxed > 0 {
-        let verb = if counts.boxed == 1 { "has" } else { "have" };
-        let text = format!(
-            "{} {verb} a box",
-            format::plural(counts.boxed, "rare image", "rare images")
-        );
-        check(ui, cx, Check::Fine, &text, None);
+        if with_fine {
+            let verb = if counts.boxed == 1 { "has" } else { "have" };
+            let text = format!(
+                "{} {verb} a box",
+                format::plural(counts.boxed, "rare image", "rare images")
+            );
+            check(ui, cx, Check::Fine, &text, None);
+        }
         let without = counts.rare - counts.boxed;
         if without > 0 {
             let text = if without == 1 {
-                "1 has none yet. It trains without the attention loss.".to_owned()
+                "1 rare image has no box yet. It trains without the attention loss.".to_owned()
             } else {
                 format!(
-                    "{} have none yet. They train without the attention loss.",
+                    "{} rare images have no box yet. They train without the attention loss.",
                     format::count(without)
                 )
             };
@@ -77,9 +88,6 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
             Check::Caution
         };
         check(ui, cx, kind, &problem.to_string(), room_for(problem));
-    }
-    if let Err(error) = cx.draft.check() {
-        check(ui, cx, Check::Blocks, &format!("{error}."), None);
     }
 }
 

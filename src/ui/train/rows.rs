@@ -1,14 +1,11 @@
 //! What the sections of the side panel are made of.
 
-use egui::style::WidgetVisuals;
 use egui::{
-    Align, Align2, Color32, ComboBox, Frame, Layout, Margin, Rect, RichText, Sense, Ui, UiBuilder,
-    vec2,
+    Align, Color32, ComboBox, Frame, Layout, Margin, Rect, RichText, Sense, Ui, UiBuilder, vec2,
 };
 
-use crate::ui::icons;
 use crate::ui::tokens::{self, Tokens};
-use crate::ui::widgets::divider;
+use crate::ui::widgets::{combo_caret, divider};
 
 /// The label's column.
 pub(super) const LABEL: f32 = 104.0;
@@ -117,16 +114,6 @@ pub(super) fn field_style(ui: &mut Ui) {
     ui.spacing_mut().button_padding.x = 8.0;
 }
 
-pub(super) fn caret(ui: &Ui, rect: Rect, _: &WidgetVisuals, _open: bool) {
-    ui.painter().text(
-        rect.center(),
-        Align2::CENTER_CENTER,
-        icons::CARET_DOWN,
-        tokens::icon(12.0),
-        Tokens::of(ui).text_weak,
-    );
-}
-
 pub(super) fn combo<T: Clone + PartialEq>(
     ui: &mut Ui,
     width: f32,
@@ -136,7 +123,7 @@ pub(super) fn combo<T: Clone + PartialEq>(
 ) {
     ComboBox::from_id_salt("choices")
         .width(width)
-        .icon(caret)
+        .icon(combo_caret)
         .selected_text(text(value))
         .show_ui(ui, |ui| {
             for choice in choices {

@@ -9,15 +9,13 @@ use egui::{
     UiBuilder, vec2,
 };
 
-use super::rows::{
-    LABEL, caption, caret, ends, field_style, right_aligned, row, strong, title, weak,
-};
+use super::rows::{LABEL, caption, ends, field_style, right_aligned, row, strong, title, weak};
 use crate::command::{Command, Room};
 use crate::format;
 use crate::training::{Phase, TrainingRun};
 use crate::ui::film::Mark;
 use crate::ui::tokens::{self, Tokens, radius, size};
-use crate::ui::widgets::progress_bar;
+use crate::ui::widgets::{combo_caret, progress_bar};
 use crate::ui::{Context, icons};
 
 /// The run's number, or the choice of one where there are several, and where it stands.
@@ -37,7 +35,7 @@ pub(super) fn run_title(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun) {
             ui.name_inputs("Run shown", |ui| {
                 ComboBox::from_id_salt("run shown")
                     .width(LABEL)
-                    .icon(caret)
+                    .icon(combo_caret)
                     .selected_text(RichText::new(name(chosen)).font(tokens::semibold(15.0)))
                     .show_ui(ui, |ui| {
                         for other in runs.iter().rev().filter(|r| r.state != RunState::Failed) {
@@ -66,7 +64,7 @@ fn phase_chip(ui: &mut Ui, run: &TrainingRun) {
         Phase::Loading(..) | Phase::Training => (stage(), t.accent, t.accent_soft),
         Phase::Paused => ("paused", t.text, t.active),
         Phase::Stopping => ("stopping", t.text, t.active),
-        Phase::Evaluating(_) => ("testing", t.accent, t.accent_soft),
+        Phase::Evaluating { .. } => ("testing", t.accent, t.accent_soft),
         Phase::Ended(RunState::Finished) => ("finished", t.text, t.active),
         Phase::Ended(RunState::Failed) | Phase::Failed(_) => ("failed", t.danger, t.active),
         Phase::Ended(RunState::Stopped | RunState::Running) => ("stopped", t.text, t.active),
@@ -96,6 +94,17 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         progress_bar(ui, "Images read", done as f32 / total.max(1) as f32);
         return;
     };
+    if let Phase::Evaluating { role, done, total } = run.phase {
+        ends(
+            ui,
+            |ui| strong(ui, format!("Testing {}", role.name())),
+            |ui| weak(ui, of(done, total)),
+        );
+        ui.add_space(6.0);
+        progress_bar(ui, "Images tested", done as f32 / total.max(1) as f32);
+        left_out(ui, run);
+        return;
+    }
     let epoch = (step.epoch.ceil() as u32).max(1);
     ends(
         ui,
@@ -104,7 +113,6 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
             weak(ui, format!("of {}", run.num_epochs()));
         },
         |ui| match &run.phase {
-            Phase::Evaluating(role) => strong(ui, format!("testing {}", role.name())),
             Phase::Paused => weak(ui, "paused"),
             Phase::Stopping => weak(ui, "stopping"),
             _ => strong(ui, format!("{} left", format::duration(step.seconds_left))),
@@ -136,10 +144,22 @@ fn of(done: usize, total: usize) -> String {
 }
 
 fn left_out(ui: &mut Ui, run: &TrainingRun) {
-    if run.num_left_out > 0 {
-        ui.add_space(4.0);
-        let files = format::plural(run.num_left_out, "file", "files");
-        caption(ui, format!("{files} could not be read and stayed out."));
+    const NAMED: usize = 5;
+    if run.left_out.is_empty() {
+        return;
+    }
+    ui.add_space(4.0);
+    let files = format::plural(run.left_out.len(), "file", "files");
+    caption(ui, format!("{files} could not be read and stayed out:"));
+    for file in run.left_out.iter().take(NAMED) {
+        let name = file.path.file_name().unwrap_or(file.path.as_os_str());
+        let text = format!("{}: {}", name.to_string_lossy(), file.why);
+        let label = Label::new(RichText::new(text).text_style(tokens::caption())).truncate();
+        ui.add(label).on_hover_text(format::not_read(file));
+    }
+    let more = run.left_out.len().saturating_sub(NAMED);
+    if more > 0 {
+        caption(ui, format!("and {} more", format::count(more)));
     }
 }
 
