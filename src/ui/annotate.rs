@@ -2,9 +2,9 @@
 
 use care_data::{Annotation, Edit, Image};
 use egui::{
-    Align, CentralPanel, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin, Modifiers,
-    Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder,
-    Vec2, WidgetInfo, pos2, vec2,
+    Align, CentralPanel, Checkbox, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin,
+    Modifiers, Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
+    UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::canvas::{Canvas, Tool};
@@ -38,6 +38,11 @@ pub struct AnnotateRoom {
 }
 
 impl AnnotateRoom {
+    /// Another room is shown: a box that was under the hand must not grow on when this one is shown again.
+    pub fn leave(&mut self) {
+        self.canvas.put_down();
+    }
+
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
         let project = cx.project;
         self.queue
@@ -142,7 +147,8 @@ impl AnnotateRoom {
     }
 
     fn done_and_next(&self, cx: &mut Context<'_>, image: &Image) {
-        if !image.done {
+        // A box says it all; the mark would outlive it.
+        if !image.done && cx.project.boxes(image.id).is_empty() {
             cx.commands.edit(Edit::SetDone {
                 image: image.id,
                 done: true,
@@ -539,8 +545,11 @@ fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         value(ui, name, &path.to_string_lossy());
     });
     row_ui(ui, "Done", |ui| {
-        let mut done = image.done;
-        if ui.checkbox(&mut done, "needs nothing more").changed() {
+        let boxed = !cx.project.boxes(image.id).is_empty();
+        let mut done = image.done || boxed;
+        let text = if boxed { "has a box" } else { "needs no box" };
+        let check = ui.add_enabled(!boxed, Checkbox::new(&mut done, text));
+        if check.changed() {
             cx.commands.edit(Edit::SetDone {
                 image: image.id,
                 done,

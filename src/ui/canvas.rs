@@ -135,6 +135,11 @@ impl Canvas {
     }
 
     /// Takes back the box under the hand; where there is none, nothing is selected any more.
+    /// Forgets the box under the hand.
+    pub fn put_down(&mut self) {
+        self.draft = None;
+    }
+
     pub fn cancel(&mut self) {
         if self.draft.take().is_none() {
             self.selected = None;

@@ -4,7 +4,6 @@ use crate::common::{settle, tiny_project, window};
 use care_data::{Image, ImageSize, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
-use care_studio::state::Problem;
 use care_studio::ui::view::View;
 use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, Vec2};
 use egui_kittest::Harness;
@@ -217,7 +216,8 @@ fn keys_lead_through_the_queue() {
     key(&mut window, Key::Enter);
     let second = image(&window).id;
     assert_ne!(second, first);
-    assert!(project(&window).image(first).unwrap().done);
+    // A box is enough; a mark beside it would outlive it.
+    assert!(!project(&window).image(first).unwrap().done);
     window.get_by_label("To do 3");
     window.get_by_label("Done 1");
 
@@ -346,15 +346,57 @@ fn the_middle_button_moves_the_image() {
 #[test]
 fn an_edit_that_could_not_be_saved_is_said_above_the_canvas() {
     let (_root, mut window) = annotate();
-    let problem = Problem::new("This edit could not be saved", "Make room and try again.");
-    window.state_mut().state.problem = Some(problem);
-    settle(&mut window);
-    window.get_by_label("Make room and try again.");
-    window.get_by_label("Dismiss").click();
-    settle(&mut window);
-    assert!(window.query_by_label("Make room and try again.").is_none());
+    let database = project(&window).dir().join("project.sqlite");
+    let rename = |from: &str, to: &str| {
+        let store = rusqlite::Connection::open(&database).unwrap();
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        store.execute_batch(&sql).unwrap();
+    };
+    rename("journal", "gone");
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    assert!(
+        boxes(&window).is_empty(),
+        "what is not on disk is not shown"
+    );
+    window.get_by_label("This edit could not be saved");
+    window.get_by_label("The last edit is not saved");
+    // It stays until it is dismissed, or until an edit was saved.
+    press(&mut window, Modifiers::COMMAND, Key::Num1);
+    press(&mut window, Modifiers::COMMAND, Key::Num2);
+    window.get_by_label("This edit could not be saved");
+
+    rename("gone", "journal");
     drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
     assert_eq!(boxes(&window).len(), 1);
+    let gone = |label| window.query_by_label(label).is_none();
+    assert!(gone("This edit could not be saved") && gone("The last edit is not saved"));
+}
+
+#[test]
+fn a_box_under_the_hand_does_not_outlive_the_room() {
+    let (_root, mut window) = annotate();
+    let to = hold(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    press(&mut window, Modifiers::COMMAND, Key::Num1);
+    button(&mut window, to, false);
+    press(&mut window, Modifiers::COMMAND, Key::Num2);
+    window.hover_at(at(&window, [40.0, 30.0]));
+    settle(&mut window);
+    assert!(boxes(&window).is_empty());
+}
+
+#[test]
+fn a_deleted_box_is_asked_for_again() {
+    let (_root, mut window) = annotate();
+    let first = image(&window).id;
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    key(&mut window, Key::Enter);
+    window.get_by_label("To do 3");
+    window.state_mut().commands().send(Command::Annotate(first));
+    settle(&mut window);
+    click(&mut window, [10.0, 16.0]);
+    key(&mut window, Key::Delete);
+    assert!(boxes(&window).is_empty());
+    window.get_by_label("To do 4");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The files that could not be read: each with why, and what to do about it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use care_data::NotRead;
@@ -13,10 +14,16 @@ use crate::ui::icons;
 use crate::ui::tokens::{self, Tokens, radius, size};
 use crate::ui::widgets::elided;
 
+const MEASURED_PER_FRAME: usize = 500;
+
 /// What could not be read. The rows are of different heights, measured once, so that only visible ones are laid out.
 #[derive(Default)]
 pub(super) struct NotReadList {
+    /// Of the project, when it was last asked whether the files are still the same.
     revision: Option<u64>,
+    /// The files and the width that the rows were measured for.
+    files: u64,
+    width: f32,
     /// The top of each row, and the end of the last.
     tops: Vec<f32>,
 }
@@ -54,14 +61,32 @@ impl NotReadList {
             return;
         }
         let width = ui.available_width();
-        if self.revision != Some(revision) || self.tops.len() != files.len() + 1 {
-            self.revision = Some(revision);
-            self.tops = vec![0.0];
-            let mut top = 0.0;
+        let known = if self.revision == Some(revision) {
+            self.files
+        } else {
+            let mut hasher = DefaultHasher::new();
             for file in files {
-                top += row_of(ui, file, width).height();
-                self.tops.push(top);
+                (&file.path, &file.why).hash(&mut hasher);
             }
+            hasher.finish()
+        };
+        if (self.files, self.width) != (known, width) || self.tops.is_empty() {
+            (self.files, self.width) = (known, width);
+            self.tops = vec![0.0];
+        }
+        self.revision = Some(revision);
+        // Each is measured once, and many of them over several frames.
+        let mut top = self.tops.last().copied().unwrap_or(0.0);
+        for file in files
+            .iter()
+            .skip(self.tops.len() - 1)
+            .take(MEASURED_PER_FRAME)
+        {
+            top += row_of(ui, file, width).height();
+            self.tops.push(top);
+        }
+        if self.tops.len() <= files.len() {
+            ui.ctx().request_repaint();
         }
         ScrollArea::vertical()
             .id_salt("not read")
@@ -71,7 +96,7 @@ impl NotReadList {
                 ui.set_height(self.tops.last().copied().unwrap_or(0.0) + 8.0);
                 let first = self.tops.partition_point(|top| *top <= viewport.top());
                 let last = self.tops.partition_point(|top| *top < viewport.bottom());
-                let range = first.saturating_sub(1)..last.min(files.len());
+                let range = first.saturating_sub(1)..last.min(self.tops.len() - 1);
                 for (file, top) in files
                     .iter()
                     .zip(&self.tops)
