@@ -3,6 +3,9 @@
 use care_learn::AttentionMap;
 use egui::{Color32, ColorImage};
 
+/// Of an attention map over its image.
+pub const OPACITY: f32 = 0.70;
+
 /// Turbo (Mikhailov 2019): the polynomial approximation published with it, within 1/255 of the table for display.
 /// `value` in 0..=1; returns sRGB.
 #[must_use]

@@ -6,6 +6,17 @@ use super::tokens;
 use super::widgets::WordButton;
 use crate::command::{Action, Commands};
 
+/// What a room's own parts listen to.
+const IN_PLACE: [(&str, &str); 4] = [
+    ("1 to 9", "Set the class of the image in hand"),
+    ("Backspace", "As Delete"),
+    (
+        "Arrows",
+        "Walk through the gallery; Enter opens the image in Annotate",
+    ),
+    ("Left, Right", "On the film's slider: one frame back or on"),
+];
+
 pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
     let response = Modal::new(Id::unique("keys")).show(ctx, |ui| {
         let t = tokens::Tokens::of(ui);
@@ -29,6 +40,11 @@ pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
                         ui.label(spec.tooltip);
                         ui.end_row();
                     }
+                }
+                for (key, what) in IN_PLACE {
+                    ui.label(RichText::new(key).color(t.text_strong));
+                    ui.label(what);
+                    ui.end_row();
                 }
             });
         ui.add_space(8.0);

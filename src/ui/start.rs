@@ -252,7 +252,7 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
             "{} synthetic images, a rare class, and a ruler that misleads the model.",
             synthetic::NUM_IMAGES
         ))
-            .line_height(Some(20.0)),
+        .line_height(Some(20.0)),
     );
     ui.add_space(12.0);
     for (place, (room, what)) in DEMO_ROOMS.into_iter().enumerate() {

@@ -19,8 +19,6 @@ pub enum Emphasis {
     /// Filled with the accent: at most one in a room.
     Primary,
     Normal,
-    /// No frame until the pointer is on it.
-    Quiet,
 }
 
 /// A button with a word: an icon before it, a key after it.
@@ -51,11 +49,6 @@ impl<'a> WordButton<'a> {
 
     pub fn primary(mut self) -> Self {
         self.emphasis = Emphasis::Primary;
-        self
-    }
-
-    pub fn quiet(mut self) -> Self {
-        self.emphasis = Emphasis::Quiet;
         self
     }
 
@@ -144,8 +137,6 @@ impl<'a> WordButton<'a> {
                 (t.accent_fill_hover, Color32::TRANSPARENT)
             }
             (Emphasis::Primary, true) => (t.accent_fill, Color32::TRANSPARENT),
-            (Emphasis::Quiet, true) if response.hovered() => (t.hover, Color32::TRANSPARENT),
-            (Emphasis::Quiet, _) => (Color32::TRANSPARENT, Color32::TRANSPARENT),
             (_, false) => (t.raised, t.stroke),
             (_, true) if response.is_pointer_button_down_on() => (t.active, t.stroke_strong),
             (_, true) if response.hovered() => (t.hover, t.stroke_strong),
@@ -637,7 +628,7 @@ pub fn problem_ui(ui: &mut Ui, problem: &Problem, commands: &mut Commands) {
         .corner_radius(CornerRadius::same(radius::CARD))
         .inner_margin(egui::Margin::symmetric(16, 12))
         .show(ui, |ui| {
-            ui.set_max_width(size::TEXT_MAX);
+            ui.set_max_width(size::TEXT_MAX.min(ui.available_width()));
             ui.horizontal(|ui| {
                 ui.label(
                     RichText::new(icons::WARNING_CIRCLE)

@@ -11,6 +11,7 @@ use egui::{
 
 use super::Shown;
 use super::cases::{Case, Reading, Seen, WRONG_REASON, attention};
+use crate::colormap;
 use crate::command::{Action, Command};
 use crate::format;
 use crate::training::TrainingRun;
@@ -22,8 +23,6 @@ use crate::ui::widgets::{box_on_screen, box_outline, elided, focus_ring, picture
 const GAP: f32 = 8.0;
 const CAPTION: f32 = 24.0;
 const ROW_GAP: f32 = 4.0;
-/// Of an attention map over its image.
-const OPACITY: f32 = 0.70;
 
 /// The picture columns: the image itself, then the models in order.
 const COLUMNS: [Option<ModelRole>; 4] = [
@@ -150,7 +149,7 @@ fn picture_of(
             ui.painter(),
             rect,
             &texture,
-            Color32::WHITE.gamma_multiply(OPACITY),
+            Color32::WHITE.gamma_multiply(colormap::OPACITY),
         );
     }
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));

@@ -9,13 +9,13 @@ use egui::{
     Color32, Rect, RichText, Role, Sense, Stroke, StrokeKind, Tooltip, Ui, WidgetInfo, vec2,
 };
 
+use crate::colormap;
 use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens, radius};
 use crate::ui::widgets::{box_on_screen, box_outline, fitted, picture_ui, texture_ui};
 
 /// A cell under the pointer, enlarged.
 const LARGE: f32 = 320.0;
-const OPACITY: f32 = 0.70;
 const CROSS_FADE: f64 = 0.15;
 
 /// A model's map giving way to its next one. Frames are known by their step.
@@ -155,7 +155,7 @@ fn maps_ui(ui: &Ui, cx: &mut Context<'_>, rect: Rect, layers: &[Layer<'_>]) {
         let mut hasher = DefaultHasher::new();
         ("film", run, frame.role, frame.step, seen.image).hash(&mut hasher);
         let texture = cx.textures.map(hasher.finish(), &seen.map);
-        let tint = Color32::WHITE.gamma_multiply(OPACITY * share);
+        let tint = Color32::WHITE.gamma_multiply(colormap::OPACITY * share);
         texture_ui(ui.painter(), rect, &texture, tint);
     }
 }
