@@ -1,8 +1,9 @@
 //! The demo's images: drawn, dermoscopy-like, in four classes of which one is rare.
 //!
 //! Every image is skin, one lesion, hairs and, in some, a ruler along one edge. The class shows in the lesion alone: in
-//! its outline, its edge, its blotches, spots and centre, never in its colour, size or place. In training the ruler goes
-//! with the rare class, in the test images it goes with none, so that a classifier that learned the ruler is found out.
+//! its outline, its edge, its blotches and spots and where it is pale, never in its colour, size or place. In training
+//! the ruler goes with the rare class, in the test images it goes with none, so that a classifier that learned the ruler
+//! is found out.
 //! How everything looks is in [`CLASSES`] and [`LOOK`]; nothing depends on the seed but the draw.
 
 use std::f32::consts::TAU;
@@ -64,9 +65,15 @@ struct ClassLook {
     spot_strength: Range<f32>,
     /// Pale, scar-like centre.
     pale: Range<f32>,
+    /// As pale a patch, but near the edge: seeing one tells nothing, where it lies does.
+    pale_aside: bool,
     /// Pigment network.
     network: Range<f32>,
 }
+
+/// Strength and radius of a pale patch.
+const PALE: Range<f32> = 0.45..0.80;
+const PALE_SIZE: Range<f32> = 0.40..0.60;
 
 const CLASSES: [ClassLook; 4] = [
     ClassLook {
@@ -83,6 +90,7 @@ const CLASSES: [ClassLook; 4] = [
         spots: 0..3,
         spot_strength: 0.05..0.25,
         pale: 0.0..0.15,
+        pale_aside: true,
         network: 0.05..0.30,
     },
     ClassLook {
@@ -99,6 +107,7 @@ const CLASSES: [ClassLook; 4] = [
         spots: 0..3,
         spot_strength: 0.05..0.25,
         pale: 0.0..0.15,
+        pale_aside: true,
         network: 0.05..0.30,
     },
     ClassLook {
@@ -115,6 +124,7 @@ const CLASSES: [ClassLook; 4] = [
         spots: 8..24,
         spot_strength: 0.25..0.60,
         pale: 0.0..0.15,
+        pale_aside: true,
         network: 0.0..0.15,
     },
     ClassLook {
@@ -130,7 +140,8 @@ const CLASSES: [ClassLook; 4] = [
         blotch_strength: 0.05..0.30,
         spots: 0..3,
         spot_strength: 0.05..0.25,
-        pale: 0.45..0.80,
+        pale: PALE,
+        pale_aside: false,
         network: 0.05..0.30,
     },
 ];
@@ -480,11 +491,8 @@ impl Lesion {
         }
         let mut dabs = Vec::new();
         let mut dab =
-            |within: f32, size: Range<f32>, hardness, color, strength, rng: &mut ChaCha8Rng| {
-                let (angle, away) = (
-                    rng.random_range(0.0..TAU),
-                    within * rng.random_range(0.0_f32..1.0).sqrt(),
-                );
+            |away: f32, size: Range<f32>, hardness, color, strength, rng: &mut ChaCha8Rng| {
+                let angle = rng.random_range(0.0..TAU);
                 dabs.push(Dab {
                     centre: [radius * away * angle.cos(), radius * away * angle.sin()],
                     radius: radius * rng.random_range(size),
@@ -493,15 +501,25 @@ impl Lesion {
                     strength,
                 });
             };
+        let anywhere =
+            |within: f32, rng: &mut ChaCha8Rng| within * rng.random_range(0.0_f32..1.0).sqrt();
         for _ in 0..rng.random_range(look.blotches.clone()) {
             let strength = rng.random_range(look.blotch_strength.clone());
-            dab(0.75, 0.30..0.55, 0.3, LOOK.blotch, strength, rng);
+            let away = anywhere(0.75, rng);
+            dab(away, 0.30..0.55, 0.3, LOOK.blotch, strength, rng);
         }
-        let pale = rng.random_range(look.pale.clone());
-        dab(0.2, 0.40..0.60, 0.0, LOOK.pale, pale, rng);
+        let strength = rng.random_range(look.pale.clone());
+        let away = anywhere(0.2, rng);
+        dab(away, PALE_SIZE, 0.0, LOOK.pale, strength, rng);
+        if look.pale_aside {
+            let strength = rng.random_range(PALE);
+            let away = rng.random_range(0.60..0.85);
+            dab(away, PALE_SIZE, 0.0, LOOK.pale, strength, rng);
+        }
         for _ in 0..rng.random_range(look.spots.clone()) {
             let strength = rng.random_range(look.spot_strength.clone());
-            dab(0.85, 0.06..0.13, 0.7, LOOK.pale, strength, rng);
+            let away = anywhere(0.85, rng);
+            dab(away, 0.06..0.13, 0.7, LOOK.pale, strength, rng);
         }
         let turn = rng.random_range(0.0..TAU);
         let mut lesion = Self {
