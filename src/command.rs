@@ -50,6 +50,8 @@ pub enum Command {
     SetLive(LiveParams),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
+    /// Takes a project out of the list of recent ones; the project itself stays as it is.
+    Forget(PathBuf),
     DismissProblem,
     CancelJob,
     /// Answers the question whether the run in training may be stopped for what was asked last.

@@ -53,6 +53,10 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::ShowRun(id) => show_run(id, state),
+        Command::Forget(dir) => {
+            state.settings.forget(&dir);
+            state.settings.save();
+        }
         Command::DismissProblem => {}
         Command::CancelJob => {
             if state.job.take().is_some() {
@@ -218,16 +222,17 @@ pub fn open_project(dir: &Path, state: &mut State) {
             state.last_event = format::plural(project.images().len(), "image", "images");
             state.show(Some(project));
             remember(state);
-            let newest = state.project.as_ref().and_then(|project| {
-                project
-                    .runs()
-                    .iter()
-                    .rev()
-                    .find(|run| run.state != RunState::Failed)
-                    .map(|run| run.id)
-            });
-            if let Some(id) = newest {
+            let runs = state.project.iter().flat_map(Project::runs);
+            let shown: Vec<RunId> = runs
+                .filter(|run| run.state != RunState::Failed)
+                .map(|run| run.id)
+                .collect();
+            // The newest that can be shown; one with a damaged file must not hide the others.
+            for id in shown.into_iter().rev() {
                 show_run(id, state);
+                if state.run.is_some() {
+                    break;
+                }
             }
         }
         Err(error) => state.problem = Some(Problem::new("This project cannot be opened", error)),

@@ -3,6 +3,7 @@
 //! Decoding happens on two background threads, newest request first, so that what the user looks at now comes
 //! before what was scrolled past. Both caches are bounded.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,6 +18,8 @@ use crate::colormap;
 const THUMBNAIL_SIDE: u32 = 320;
 const MAX_THUMBNAILS: usize = 600;
 const MAX_IMAGES: usize = 8;
+/// Of whole images; the one in hand stays in any case.
+const MAX_IMAGE_BYTES: usize = 512 << 20;
 const MAX_MAPS: usize = 400;
 /// Requests kept; older ones are forgotten and asked for again when they come into view.
 const MAX_WAITING: usize = 200;
@@ -143,26 +146,28 @@ impl Textures {
                 },
             );
         }
-        for (kind, limit) in [(Kind::Thumbnail, MAX_THUMBNAILS), (Kind::Full, MAX_IMAGES)] {
-            self.forget_oldest(kind, limit);
-        }
+        self.forget_oldest(Kind::Thumbnail, MAX_THUMBNAILS, usize::MAX);
+        self.forget_oldest(Kind::Full, MAX_IMAGES, MAX_IMAGE_BYTES);
         if self.maps.len() > MAX_MAPS {
             let frame = self.frame;
             self.maps.retain(|_, (_, used)| *used + 2 >= frame);
         }
     }
 
-    fn forget_oldest(&mut self, kind: Kind, limit: usize) {
-        let mut ages: Vec<(u64, Key)> = self
-            .pictures
-            .iter()
-            .filter(|(key, _)| key.0 == kind)
-            .map(|(key, cached)| (cached.used, *key))
+    fn forget_oldest(&mut self, kind: Kind, limit: usize, max_bytes: usize) {
+        let of_kind = self.pictures.iter().filter(|(key, _)| key.0 == kind);
+        let mut newest_first: Vec<(u64, Key, usize)> = of_kind
+            .map(|(key, cached)| {
+                let bytes = cached.picture.texture().map_or(0, TextureHandle::byte_size);
+                (cached.used, *key, bytes)
+            })
             .collect();
-        if ages.len() > limit {
-            ages.sort_unstable_by_key(|(used, _)| *used);
-            for (_, key) in &ages[..ages.len() - limit] {
-                self.pictures.remove(key);
+        newest_first.sort_unstable_by_key(|(used, ..)| Reverse(*used));
+        let mut sum = 0;
+        for (place, (_, key, bytes)) in newest_first.into_iter().enumerate() {
+            sum += bytes;
+            if place >= limit || (sum > max_bytes && place > 0) {
+                self.pictures.remove(&key);
             }
         }
     }

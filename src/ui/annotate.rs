@@ -18,6 +18,9 @@ use super::{Context, icons};
 use crate::command::{Action, Command, Room};
 use crate::format;
 
+/// Pixels of an image that is decoded before it is looked at.
+const MAX_AHEAD: u64 = 24_000_000;
+
 /// The classes that a digit key can set.
 const DIGITS: [Key; 9] = [
     Key::Num1,
@@ -83,7 +86,10 @@ impl AnnotateRoom {
             self.queue.next_to_do(),
         ];
         for id in neighbours.into_iter().flatten() {
-            if let Some(image) = cx.project.image(id) {
+            // Of huge ones there is room for the image in hand alone.
+            if let Some(image) = cx.project.image(id)
+                && image.size.area() <= MAX_AHEAD
+            {
                 cx.full(image);
             }
         }

@@ -199,8 +199,10 @@ impl ImagesRoom {
         });
         padded.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 8.0;
+            let project = cx.project;
+            let num_images = project.images().len();
             self.not_read
-                .ui(ui, cx.project.not_read(), cx.project.revision());
+                .ui(ui, project.not_read(), num_images, project.revision());
         });
     }
 

@@ -1,5 +1,7 @@
 //! The start page: a place to drop a folder, the demo, the projects of late.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use egui::epaint::tessellator::path::rounded_rectangle;
 use egui::epaint::{RectShape, RoundedRect};
 use egui::{
@@ -319,13 +321,15 @@ fn recent_ui(
     focus_ring(ui, &response, radius::CARD);
 
     let mut x = rect.left();
-    for (n, path) in project.pictures.iter().take(3).enumerate() {
+    for path in project.pictures.iter().take(3) {
         let cell = Rect::from_min_size(
             pos2(x, rect.center().y - PICTURE / 2.0),
             vec2(PICTURE, PICTURE),
         );
-        // No project is open, so no image has these ids; the list does not change while it is shown.
-        let id = ImageId(-1 - (3 * place + n) as i64);
+        // No project is open, so no image has this id.
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let id = ImageId(-1 - (hasher.finish() >> 1) as i64);
         let picture = textures.thumbnail(id, || path.clone());
         match picture.texture() {
             Some(texture) => {
@@ -379,6 +383,12 @@ fn recent_ui(
     if response.clicked() {
         commands.send(Command::OpenProject(project.dir.clone()));
     }
+    response.context_menu(|ui| {
+        if ui.button("Remove from this list").clicked() {
+            commands.send(Command::Forget(project.dir.clone()));
+            ui.close();
+        }
+    });
 }
 
 /// Where a project lies, from the user's own folder on: "Documents / skin / derm-2018.care".

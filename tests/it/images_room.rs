@@ -211,3 +211,17 @@ fn a_path_that_is_not_there_is_an_error_on_the_page() {
             .is_none()
     );
 }
+
+#[test]
+fn a_recent_project_can_be_taken_out_of_the_list() {
+    let (_root, dir) = tiny_project(false);
+    let mut window = window(Some(&dir));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, Key::W);
+    settle(&mut window);
+    window.get_by_label("Open project tiny").click_secondary();
+    settle(&mut window);
+    window.get_by_label("Remove from this list").click();
+    settle(&mut window);
+    assert!(window.query_by_label("Open project tiny").is_none());
+    assert!(dir.is_dir());
+}

@@ -273,4 +273,12 @@ fn a_finished_run_is_shown_again_when_the_project_is_opened() {
         1,
         "the next run is offered the same settings"
     );
+
+    // A run whose files are gone does not hide it.
+    drop(window);
+    Project::open(&dir).unwrap().begin_run().unwrap();
+    let mut window = crate::common::window(Some(&dir));
+    go_to_train(&mut window);
+    window.get_by_label("Run 2 cannot be shown");
+    assert_eq!(run(&window).id.0, 1);
 }

@@ -29,7 +29,7 @@ pub(super) struct NotReadList {
 }
 
 impl NotReadList {
-    pub fn ui(&mut self, ui: &mut Ui, files: &[NotRead], revision: u64) {
+    pub fn ui(&mut self, ui: &mut Ui, files: &[NotRead], num_images: usize, revision: u64) {
         let t = Tokens::of(ui);
         ui.horizontal(|ui| {
             ui.set_height(24.0);
@@ -40,7 +40,11 @@ impl NotReadList {
             );
             if !files.is_empty() {
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let n = format::plural(files.len(), "file", "files");
+                    let n = format!(
+                        "{} of {}",
+                        format::count(files.len()),
+                        format::plural(files.len() + num_images, "file", "files")
+                    );
                     Frame::new()
                         .fill(t.raised)
                         .corner_radius(radius::IMAGE)
