@@ -39,29 +39,37 @@ pub struct Item<'a> {
 impl SplitSpec {
     /// Gives every image its part, in the order of `items`.
     ///
-    /// A group stands in one part: the one of its first image that has one, or else a drawn one. In each class the test
-    /// part is filled first, then validation, each with whole groups as long as they fit its share. A class of two
-    /// groups or more has one in test and one in training, of three or more one in validation too, where a share is
-    /// asked for at all; a class of one group trains. The draw depends on the seed and the names of the groups, never
-    /// on the order of the images.
+    /// A group stands in one part: the one of its first image that has one, or else a drawn one. It is drawn for the
+    /// rarest class that it holds, the one of the fewest images, and the rarest class is served first, so that it is
+    /// the commonest class that bends where a group spans several. For each class the test part is filled first, then
+    /// validation, each with whole groups as long as they fit its share. A class of two groups or more has one in test
+    /// and one in training, of three or more one in validation too, where a share is asked for at all; a class of one
+    /// group trains. Only where its groups were drawn for rarer classes can a class have less. The draw depends on the
+    /// seed, the names of the groups and classes and how many images they have, never on the order of the images.
     #[must_use]
     pub fn assign(&self, items: &[Item]) -> Vec<Part> {
         let mut placed: HashMap<&str, Part> = HashMap::new();
-        // A group with images of several classes is counted in the class of its first one.
-        let mut groups: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        let mut sizes: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for item in items {
-            groups.entry(item.group).or_insert((item.class, 0)).1 += 1;
+            let groups = sizes.entry(item.class).or_default();
+            *groups.entry(item.group).or_default() += 1;
             if let Some(part) = item.part {
                 placed.entry(item.group).or_insert(part);
             }
         }
-        let mut classes: BTreeMap<&str, Vec<Group>> = BTreeMap::new();
-        for (name, (class, size)) in groups {
-            classes.entry(class).or_default().push(Group { name, size });
-        }
-        for mut groups in classes.into_values() {
+        let mut classes: Vec<_> = sizes.into_iter().collect();
+        classes.sort_by_key(|(_, groups)| groups.values().sum::<usize>());
+        for (_, groups) in classes {
+            let mut groups: Vec<_> = groups
+                .into_iter()
+                .map(|(name, size)| Group { name, size })
+                .collect();
             shuffle_by(self.seed, &mut groups, |group| group.name);
             self.fill(&groups, &mut placed);
+            // What is left trains, also for the commoner classes that it holds.
+            for group in groups {
+                placed.entry(group.name).or_insert(Part::Train);
+            }
         }
         items
             .iter()
@@ -121,9 +129,11 @@ impl SplitSpec {
     }
 }
 
+/// A group as one class sees it.
 #[derive(Debug, Clone, Copy)]
 struct Group<'a> {
     name: &'a str,
+    /// Its images of that class.
     size: usize,
 }
 

@@ -48,6 +48,51 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A patient may have lesions of several classes.
+    #[test]
+    fn a_group_of_several_classes_counts_in_the_rarest(
+        (groups, order) in prop::collection::vec(prop::collection::btree_map(0..3_usize, 1..4_usize, 1..4), 1..60)
+            .prop_flat_map(|groups| {
+                let images: usize = groups.iter().flat_map(|group| group.values()).sum();
+                (Just(groups), Just((0..images).collect::<Vec<_>>()).prop_shuffle())
+            }),
+        seed: u64,
+    ) {
+        let classes = ["a", "b", "c"];
+        let names: Vec<_> = (0..groups.len()).map(|i| format!("g{i}")).collect();
+        let items: Vec<_> = groups.iter().zip(&names)
+            .flat_map(|(group, name)| group.iter().flat_map(move |(&class, &size)|
+                vec![Item { class: classes[class], group: name, part: None }; size]))
+            .collect();
+        let split = SplitSpec { seed, ..SplitSpec::default() };
+        let parts = split.assign(&items);
+
+        let shuffled: Vec<_> = order.iter().map(|&i| items[i]).collect();
+        let again: Vec<_> = order.iter().map(|&i| parts[i]).collect();
+        prop_assert_eq!(split.assign(&shuffled), again, "the order of the images does not matter");
+
+        let mut of_group: HashMap<&str, HashSet<Part>> = HashMap::new();
+        for (item, part) in items.iter().zip(&parts) {
+            of_group.entry(item.group).or_default().insert(*part);
+        }
+        prop_assert!(of_group.values().all(|parts| parts.len() == 1));
+
+        let images = |class: usize| groups.iter().filter_map(move |group| group.get(&class));
+        let rarest = (0..3).filter(|&c| images(c).count() > 0).min_by_key(|&c| images(c).sum::<usize>()).unwrap();
+        let parts: Vec<_> = items.iter().zip(&parts).filter(|(i, _)| i.class == classes[rarest]).map(|(_, p)| *p).collect();
+        let [train, validation, test] = counts(&parts);
+        let (n, groups, largest) = (parts.len() as f64, images(rarest).count(), *images(rarest).max().unwrap() as f64);
+        prop_assert!(train > 0);
+        prop_assert!(groups < 2 || test > 0);
+        prop_assert!(groups < 3 || validation > 0);
+        if groups >= 3 {
+            prop_assert!((test as f64 - 0.2 * n).abs() <= largest, "{test} of {n}");
+            prop_assert!((validation as f64 - 0.08 * n).abs() <= largest, "{validation} of {n}");
+        }
+    }
+}
+
 #[test]
 fn small_classes() {
     for (sizes, expected) in [
