@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, Listing};
+use crate::model::NotRead;
 
-/// Lists the files under `root`; the first folder on the way down to a file names its class.
-pub(super) fn list(root: &Path, files: Vec<PathBuf>) -> Listing {
+/// Lists the files under `root`; the first folder on the way down to a file names its class, and a folder `without_file`
+/// names none.
+pub(super) fn list(root: &Path, files: Vec<PathBuf>, without_file: &[PathBuf]) -> Listing {
     let candidates = files.into_iter().map(|path| {
         let below = path.strip_prefix(root).unwrap_or(&path);
         let class = match below.parent().and_then(|folders| folders.iter().next()) {
@@ -21,8 +23,13 @@ pub(super) fn list(root: &Path, files: Vec<PathBuf>) -> Listing {
             path,
         }
     });
+    let empty = without_file.iter().map(|folder| NotRead {
+        path: folder.clone(),
+        why: "There is no file in it, so it is no class.".to_owned(),
+        advice: "Put the images of the class into it, or delete it.".to_owned(),
+    });
     Listing {
         candidates: candidates.collect(),
-        not_read: Vec::new(),
+        not_read: empty.collect(),
     }
 }

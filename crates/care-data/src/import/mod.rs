@@ -1,6 +1,6 @@
 //! Images in: a folder of class folders, or a folder with a table.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -127,14 +127,18 @@ pub fn read(
     let path = &path.canonicalize().map_err(|e| ImportError::io(path, e))?;
     let (folder, table) = match path.parent() {
         Some(folder) if path.is_file() => (folder, Some(path.clone())),
-        _ => (path.as_path(), table::find(path)?),
+        _ => (path.as_path(), table::find(path, stop)?),
     };
     let boxes_table = match &options.boxes {
         BoxesFrom::Found => Some(folder.join("boxes.csv")).filter(|path| path.is_file()),
         BoxesFrom::File(path) => Some(path.canonicalize().map_err(|e| ImportError::io(path, e))?),
         BoxesFrom::None => None,
     };
-    let (mut files, unreachable) = walk(folder);
+    let Walked {
+        mut files,
+        without_file,
+        unreachable,
+    } = walk(folder, stop)?;
     files.retain(|file| {
         Some(file) != table.as_ref()
             && *file != folder.join("boxes.csv")
@@ -144,8 +148,8 @@ pub fn read(
         mut candidates,
         mut not_read,
     } = match &table {
-        Some(table) => table::list(table, files)?,
-        None => folder::list(folder, files),
+        Some(table) => table::list(table, files, stop)?,
+        None => folder::list(folder, files, &without_file),
     };
     not_read.extend(unreachable);
     if candidates.is_empty() {
@@ -161,7 +165,7 @@ pub fn read(
     }
     let boxes = boxes_table
         .as_deref()
-        .map(table::boxes)
+        .map(|path| table::boxes(path, stop))
         .transpose()?
         .unwrap_or_default();
 
@@ -177,9 +181,7 @@ pub fn read(
                 Err(error) => Either::Right(error),
             }
         });
-    if stop.load(Ordering::Relaxed) {
-        return Err(ImportError::Stopped);
-    }
+    go_on(stop)?;
     not_read.extend(failed);
     if let Some(table) = boxes_table {
         not_read.extend(give_boxes(&table, boxes, &mut images));
@@ -191,31 +193,62 @@ pub fn read(
     })
 }
 
-/// All files below a folder, in the order of their paths, and what could not be entered.
-fn walk(folder: &Path) -> (Vec<PathBuf>, Vec<NotRead>) {
+fn go_on(stop: &AtomicBool) -> Result<(), ImportError> {
+    if stop.load(Ordering::Relaxed) {
+        Err(ImportError::Stopped)
+    } else {
+        Ok(())
+    }
+}
+
+/// What lies below a folder, each in the order of paths.
+struct Walked {
+    files: Vec<PathBuf>,
+    /// Subfolders of the folder itself without a file anywhere below them.
+    without_file: Vec<PathBuf>,
+    unreachable: Vec<NotRead>,
+}
+
+fn walk(folder: &Path, stop: &AtomicBool) -> Result<Walked, ImportError> {
     let is_wanted = |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
         entry.depth() == 0
             || !(name.starts_with('.') || entry.file_type().is_dir() && name.ends_with(".care"))
     };
-    let (mut files, mut not_read) = (Vec::new(), Vec::new());
+    let (mut files, mut subfolders, mut unreachable) = (Vec::new(), BTreeSet::new(), Vec::new());
+    // Sorted afterwards: a walk in order reads a whole folder before it yields anything, and could not be stopped there.
     for entry in WalkDir::new(folder)
         .follow_links(true)
-        .sort_by_file_name()
         .into_iter()
         .filter_entry(is_wanted)
     {
+        go_on(stop)?;
         match entry {
             Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(entry) if entry.file_type().is_dir() && entry.depth() == 1 => {
+                subfolders.insert(entry.into_path());
+            }
             Ok(_) => {}
-            Err(error) => not_read.push(NotRead {
+            Err(error) => unreachable.push(NotRead {
                 path: error.path().unwrap_or(folder).to_owned(),
                 why: format!("It cannot be entered: {error}."),
                 advice: "Check that you may read it.".to_owned(),
             }),
         }
     }
-    (files, not_read)
+    files.sort();
+    unreachable.sort_by(|a, b| a.path.cmp(&b.path));
+    for path in files.iter().chain(unreachable.iter().map(|it| &it.path)) {
+        let below = path.strip_prefix(folder).unwrap_or(path);
+        if let Some(first) = below.iter().next() {
+            subfolders.remove(&folder.join(first));
+        }
+    }
+    Ok(Walked {
+        files,
+        without_file: subfolders.into_iter().collect(),
+        unreachable,
+    })
 }
 
 /// Keeps `limit` candidates of each class at most, whole groups, drawn with the seed.

@@ -5,10 +5,11 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use csv::StringRecord;
 
-use super::{Candidate, ImportError, Listing};
+use super::{Candidate, ImportError, Listing, go_on};
 use crate::geometry::{BoundingBox, NotABox};
 use crate::model::NotRead;
 
@@ -88,9 +89,10 @@ fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
 }
 
 /// The one table of images that lies directly in a folder.
-pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>, ImportError> {
+pub(super) fn find(folder: &Path, stop: &AtomicBool) -> Result<Option<PathBuf>, ImportError> {
     let mut tables = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| ImportError::io(folder, e))? {
+        go_on(stop)?;
         let path = entry.map_err(|e| ImportError::io(folder, e))?.path();
         if path
             .extension()
@@ -138,7 +140,11 @@ struct Row {
 }
 
 /// Finds the images of a table among `files`.
-pub(super) fn list(path: &Path, files: Vec<PathBuf>) -> Result<Listing, ImportError> {
+pub(super) fn list(
+    path: &Path,
+    files: Vec<PathBuf>,
+    stop: &AtomicBool,
+) -> Result<Listing, ImportError> {
     let mut table = Table::open(path)?;
     let (image, class) = (table.needed(IMAGE)?, table.needed(CLASS)?);
     let groups: Vec<_> = GROUP
@@ -148,6 +154,7 @@ pub(super) fn list(path: &Path, files: Vec<PathBuf>) -> Result<Listing, ImportEr
     let mut listing = Listing::default();
     let mut rows: HashMap<String, Row> = HashMap::new();
     for record in table.reader.records() {
+        go_on(stop)?;
         let record = record.map_err(|error| unusable(path, &error))?;
         let field = |column| record.get(column).filter(|field| !field.is_empty());
         let line = record.position().map_or(0, csv::Position::line);
@@ -235,7 +242,10 @@ pub(super) struct BoxRow {
 }
 
 /// Reads a table of boxes; by image name. An image without numbers is an image without a box.
-pub(super) fn boxes(path: &Path) -> Result<HashMap<String, Vec<BoxRow>>, ImportError> {
+pub(super) fn boxes(
+    path: &Path,
+    stop: &AtomicBool,
+) -> Result<HashMap<String, Vec<BoxRow>>, ImportError> {
     let mut table = Table::open(path)?;
     let image = table.needed(&["image_id"])?;
     let columns = [
@@ -246,6 +256,7 @@ pub(super) fn boxes(path: &Path) -> Result<HashMap<String, Vec<BoxRow>>, ImportE
     ];
     let mut boxes: HashMap<String, Vec<BoxRow>> = HashMap::new();
     for record in table.reader.records() {
+        go_on(stop)?;
         let record = record.map_err(|error| unusable(path, &error))?;
         let [x, y, width, height] = columns.map(|column| record.get(column).unwrap_or_default());
         if [x, y, width, height].iter().all(|field| field.is_empty()) {
@@ -263,4 +274,29 @@ pub(super) fn boxes(path: &Path) -> Result<HashMap<String, Vec<BoxRow>>, ImportE
             .push(row);
     }
     Ok(boxes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_a_table_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, "image_id,dx,x,y,width,height\na,nv,1,1,2,2\n").unwrap();
+        for stopped in [false, true] {
+            let stop = AtomicBool::new(stopped);
+            let errors = [
+                find(folder.path(), &stop).err(),
+                list(&path, Vec::new(), &stop).err(),
+                boxes(&path, &stop).err(),
+            ];
+            for error in errors {
+                assert_eq!(matches!(error, Some(ImportError::Stopped)), stopped);
+                assert_eq!(error.is_some(), stopped);
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use care_data::import::{BoxesFrom, ImportError, Options, read};
-use care_data::{BoundingBox, Project};
+use care_data::{BoundingBox, NotRead, Part, Project};
 
 use crate::{folder_of_classes, import, picture, reasons, save, test_data};
 
@@ -190,6 +190,80 @@ fn what_cannot_be_imported_at_all() {
         &AtomicBool::new(true),
     );
     assert!(matches!(stopped, Err(ImportError::Stopped)));
+}
+
+#[test]
+fn stopping_is_heard_before_anything_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    write(&root.path().join("deep/er/.hidden"), "");
+    let found = |stopped| {
+        read(
+            root.path(),
+            &Options::default(),
+            &|_, _| (),
+            &AtomicBool::new(stopped),
+        )
+    };
+    // The folder is found to be empty only after it was walked.
+    assert!(matches!(found(false), Err(ImportError::Unusable { .. })));
+    assert!(matches!(found(true), Err(ImportError::Stopped)));
+}
+
+#[test]
+fn classes_of_one_image_and_of_none() {
+    let root = tempfile::tempdir().unwrap();
+    let images = root.path().join("images");
+    folder_of_classes(&images);
+    save(&images.join("single/1.png"), 99);
+    write(&images.join("only hidden/.DS_Store"), "");
+    std::fs::create_dir_all(images.join("empty/deep/er")).unwrap();
+    let mut project = Project::create(&root.path().join("p.care")).unwrap();
+    project
+        .take_in(import(&images, &Options::default()).unwrap())
+        .unwrap();
+    let why = "There is no file in it, so it is no class.";
+    assert_eq!(
+        reasons(project.not_read()),
+        [("empty".to_owned(), why), ("only hidden".to_owned(), why)]
+    );
+    let classes: Vec<_> = project.classes().iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(classes, ["common", "rare", "single"]);
+    let single = project.images().last().unwrap();
+    assert_eq!((single.name(), single.part), ("1", Part::Train));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_not_unicode() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let root = tempfile::tempdir().unwrap();
+    let class = root.path().join("class");
+    save(&class.join("good.png"), 1);
+    let whole = std::fs::read(class.join("good.png")).unwrap();
+    write(&class.join(OsStr::from_bytes(b"\xfe.png")), &whole);
+    write(&root.path().join(OsStr::from_bytes(b"x\xff/1.png")), &whole);
+    std::fs::create_dir(root.path().join(OsStr::from_bytes(b"y\xff"))).unwrap();
+    let expected = [
+        ("1.png", "Its name is not Unicode."),
+        ("y\u{fffd}", "There is no file in it, so it is no class."),
+        ("\u{fffd}.png", "Its name is not Unicode."),
+    ];
+    let check = |not_read: &[NotRead]| {
+        let mut reasons = reasons(not_read);
+        reasons.sort();
+        assert_eq!(reasons, expected.map(|(name, why)| (name.to_owned(), why)));
+    };
+    let found = import(root.path(), &Options::default()).unwrap();
+    assert_eq!(found.images.len(), 1);
+    check(&found.not_read);
+    let dir = root.path().join("p.care");
+    Project::create(&dir).unwrap().take_in(found).unwrap();
+    check(Project::open(&dir).unwrap().not_read());
+
+    write(&root.path().join("table.csv"), "image_id,dx\ngood,nv\n");
+    let found = import(root.path(), &Options::default()).unwrap();
+    assert_eq!((found.images.len(), found.not_read.len()), (1, 2));
 }
 
 #[test]
