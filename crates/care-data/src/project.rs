@@ -11,7 +11,7 @@ use crate::model::{
     Annotation, BoxId, Class, ClassId, Image, ImageId, Metric, NotRead, Run, RunId, RunState,
 };
 use crate::state::State;
-use crate::store::{Entry, Loaded, Store, now};
+use crate::store::{Entry, LOCK, Loaded, Store, now};
 
 /// A project, held in memory; every change is on disk when the call that makes it returns.
 #[derive(Debug)]
@@ -80,26 +80,25 @@ impl Project {
     /// Makes a new, empty project.
     ///
     /// # Errors
-    /// Where something is there already, or the folder cannot be written.
+    /// Where something is there already, another process is making it, or the folder cannot be written; then nothing of
+    /// this call is left in it.
     pub fn create(dir: &Path) -> Result<Self, ProjectError> {
         let failed = |error| ProjectError::io(dir, error);
         let was_there = dir.exists();
-        if was_there && !is_empty_folder(dir).map_err(failed)? {
+        if was_there && !is_free(dir).map_err(failed)? {
             return Err(ProjectError::Exists {
                 path: dir.to_owned(),
             });
         }
         std::fs::create_dir_all(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
-        let made = Store::create(&dir).and_then(|store| Self::load(dir.clone(), store));
-        if made.is_err() {
-            // Nothing but what was made here can be in it. The error that matters is the first one.
-            let _ = std::fs::remove_dir_all(&dir);
-            if was_there {
-                let _ = std::fs::create_dir(&dir);
+        let store = Store::create(&dir).inspect_err(|_| {
+            if !was_there {
+                // Stays where another process has something in it. The error that matters is the first one.
+                let _ = std::fs::remove_dir(&dir);
             }
-        }
-        made
+        })?;
+        Self::load(dir, store)
     }
 
     /// Opens a project to work in it. It is the only one to do so until it is dropped. A run that its process did not
@@ -449,13 +448,24 @@ pub(crate) fn path_of(dir: &Path, image: &Image) -> PathBuf {
 fn existing(dir: &Path) -> Result<PathBuf, ProjectError> {
     match dir.canonicalize() {
         Ok(dir) => Ok(dir),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(ProjectError::NotAProject {
-            path: dir.to_owned(),
-        }),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(ProjectError::NotAProject {
+                path: dir.to_owned(),
+            })
+        }
         Err(error) => Err(ProjectError::io(dir, error)),
     }
 }
 
-fn is_empty_folder(path: &Path) -> std::io::Result<bool> {
-    Ok(path.is_dir() && path.read_dir()?.next().is_none())
+/// Whether this is a folder with nothing in it, or no more than a process leaves that ends while it makes a project.
+fn is_free(path: &Path) -> std::io::Result<bool> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    for entry in path.read_dir()? {
+        if entry?.file_name() != LOCK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

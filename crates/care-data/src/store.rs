@@ -23,8 +23,12 @@ use crate::state::State;
 
 /// The file's name in the project's folder.
 pub(crate) const FILE: &str = "project.sqlite";
+/// What SQLite puts beside it.
+const WAL: &str = "project.sqlite-wal";
+const SHM: &str = "project.sqlite-shm";
+const JOURNAL: &str = "project.sqlite-journal";
 /// Locked by the process that writes; holds its number.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// "CARE": what SQLite's header says about whose file it is.
 const APPLICATION_ID: u32 = 0x4341_5245;
@@ -60,10 +64,17 @@ pub(crate) struct Loaded {
 }
 
 impl Store {
-    /// Makes the file in a folder that is there and empty.
+    /// Makes the file in a folder that is there and has none.
     pub fn create(dir: &Path) -> Result<Self, ProjectError> {
         let (path, lock) = (dir.join(FILE), lock(dir)?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        // Another process may have made one while this one came here.
+        File::create_new(&path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => ProjectError::Exists {
+                path: dir.to_owned(),
+            },
+            _ => ProjectError::io(&path, error),
+        })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
         let prepared = Connection::open_with_flags(&path, flags).and_then(|mut connection| {
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             migrate(&mut connection, MIGRATIONS)?;
@@ -71,12 +82,21 @@ impl Store {
             prepare_to_write(&connection)?;
             Ok(connection)
         });
-        let connection = prepared.map_err(|error| ProjectError::sqlite(&path, error))?;
-        Ok(Self {
-            connection,
-            path,
-            _lock: Some(lock),
-        })
+        match prepared {
+            Ok(connection) => Ok(Self {
+                connection,
+                path,
+                _lock: Some(lock),
+            }),
+            Err(error) => {
+                // The lock last, while it is held.
+                for made in [FILE, WAL, SHM, JOURNAL, LOCK] {
+                    // Not all of them were made. The error that matters is the first one.
+                    let _ = std::fs::remove_file(dir.join(made));
+                }
+                Err(ProjectError::sqlite(&path, error))
+            }
+        }
     }
 
     /// Opens the file to write, after a check that touches nothing.
@@ -86,8 +106,7 @@ impl Store {
         let lock = lock(dir)?;
         let failed = |error| ProjectError::sqlite(&path, error);
         // Nobody writes while the lock is held, so without a log the file may be read as if it could never change.
-        let log = dir.join(format!("{FILE}-wal"));
-        let is_clean = std::fs::metadata(&log).map_or(true, |log| log.len() == 0);
+        let is_clean = std::fs::metadata(dir.join(WAL)).map_or(true, |log| log.len() == 0);
         check_content(&open_to_read(&path, is_clean).map_err(failed)?, &path)?;
 
         let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
@@ -441,12 +460,16 @@ fn open_to_read(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     if !immutable {
         return Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     }
-    let path = path
-        .to_string_lossy()
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
+    let mut uri = "file:".to_owned();
+    // Byte by byte, as a path need not be Unicode.
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii() && !b"%?#".contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    Connection::open_with_flags(uri + "?immutable=1", flags)
 }
 
 /// A commit is on the disk when it returns, also when the power fails.

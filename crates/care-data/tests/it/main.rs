@@ -9,7 +9,9 @@ mod split;
 mod synthetic;
 mod undo;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use care_data::import::{Import, ImportError, Options, read};
@@ -26,11 +28,31 @@ fn test_data(folder: &str) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    eprintln!(
-        "skipped: {} is not there; CARE_TEST_DATA names another folder",
+    skipped(&format!(
+        "{} is not there; CARE_TEST_DATA names another folder",
         path.display()
-    );
+    ));
     None
+}
+
+/// Says that the test that runs now has tested nothing. Not by `eprintln!`, which is not shown of a test that passes.
+fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
+
+/// This executable, to run one of its tests again in a process of its own, which finds `dir` by [`given_dir`].
+fn again(executable: &Path, test: &str, dir: &Path) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env("CARE_TEST_DIR", dir);
+    command
+}
+
+fn given_dir() -> Option<PathBuf> {
+    std::env::var_os("CARE_TEST_DIR").map(PathBuf::from)
 }
 
 fn import(path: &Path, options: &Options) -> Result<Import, ImportError> {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Instant;
 
 use care_data::import::{Import, NewImage, Options};
@@ -9,7 +11,9 @@ use care_data::{
 };
 use rusqlite::Connection;
 
-use crate::{folder_of_classes, import, picture, reasons, save, small_project};
+use crate::{
+    again, folder_of_classes, given_dir, import, picture, reasons, save, skipped, small_project,
+};
 
 fn database(dir: &Path) -> Connection {
     Connection::open(dir.join("project.sqlite")).unwrap()
@@ -487,24 +491,199 @@ fn values_that_this_program_never_wrote_are_damage() {
 #[test]
 #[cfg(unix)]
 fn a_folder_where_nothing_may_be_written() {
+    use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
-    let (_root, project) = small_project();
+    use std::os::unix::process::CommandExt;
+
+    let look = |dir: &Path| {
+        let opened = Project::open(dir);
+        assert!(
+            matches!(opened, Err(ProjectError::ReadOnly { .. })),
+            "{opened:?}"
+        );
+        let created = Project::create(&dir.join("inner.care"));
+        assert!(
+            matches!(created, Err(ProjectError::ReadOnly { .. })),
+            "{created:?}"
+        );
+        assert!(!dir.join("inner.care").exists());
+        let looked_at = Project::open_read_only(dir).unwrap();
+        assert_eq!(looked_at.images().len(), 6);
+        let images = dir.with_file_name("images");
+        let found = import(&images, &Options::default()).unwrap();
+        assert_eq!(found.images.len(), 3, "of one class");
+        let [locked, closed] = found.not_read.as_slice() else {
+            panic!("{:?}", found.not_read)
+        };
+        assert!(closed.path.ends_with("common/d.png"), "{closed:?}");
+        assert!(locked.path.ends_with("rare"), "{locked:?}");
+    };
+    if let Some(dir) = given_dir() {
+        return look(&dir);
+    }
+    let (root, project) = small_project();
     let dir = project.dir().to_owned();
     drop(project);
-    let allow =
-        |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
-    allow(0o555);
-    let may_write_anyway = std::fs::write(dir.join("probe"), "").is_ok();
-    let (opened, looked_at) = (Project::open(&dir), Project::open_read_only(&dir));
-    let created = Project::create(&dir.join("inner.care"));
-    allow(0o755);
-    assert_eq!(looked_at.unwrap().images().len(), 6);
-    if may_write_anyway {
-        eprintln!("skipped: this user may write everywhere");
+    let images = root.path().join("images");
+    let (class, file) = (images.join("rare"), images.join("common/d.png"));
+    let allow = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    allow(&dir, 0o555);
+    allow(&class, 0o000);
+    allow(&file, 0o000);
+    if std::fs::write(dir.join("probe"), "").is_err() {
+        look(&dir);
+    } else {
+        // This is root, who may write everywhere: somebody else has to look.
+        allow(root.path(), 0o755);
+        let executable = root.path().join("test");
+        std::fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+        let test = "project::a_folder_where_nothing_may_be_written";
+        match again(&executable, test, &dir)
+            .uid(65534)
+            .gid(65534)
+            .output()
+        {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout);
+                assert!(
+                    output.status.success() && said.contains("1 passed"),
+                    "{said}{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+            Err(error) => skipped(&format!("root cannot be somebody else: {error}")),
+        }
+    }
+    // To be removed.
+    allow(&dir, 0o755);
+    allow(&class, 0o755);
+}
+
+#[test]
+fn what_lies_below_a_file_is_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    std::fs::write(&file, "whole").unwrap();
+    let below = file.join("p.care");
+    for opened in [Project::open(&below), Project::open_read_only(&below)] {
+        assert!(
+            matches!(opened, Err(ProjectError::NotAProject { .. })),
+            "{opened:?}"
+        );
+    }
+    let created = Project::create(&below);
+    assert!(
+        matches!(created, Err(ProjectError::Io { .. })),
+        "{created:?}"
+    );
+    assert!(import(&below, &Options::default()).is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"whole");
+}
+
+#[test]
+fn a_project_that_cannot_be_made_leaves_nothing_and_takes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    // Longer than SQLite takes, so that it fails when the lock is there already.
+    let deep = root.path().join("a".repeat(200)).join("b".repeat(200));
+    let dir = deep.join("c".repeat(200));
+    assert!(Project::create(&dir).is_err());
+    assert!(deep.is_dir() && !dir.exists());
+    std::fs::create_dir(&dir).unwrap();
+    assert!(Project::create(&dir).is_err());
+    assert_eq!(bytes(&dir), BTreeMap::new());
+    assert!(dir.is_dir() && !dir.join("lock").exists());
+
+    // Another process has begun to make one.
+    let dir = root.path().join("p.care");
+    std::fs::create_dir(&dir).unwrap();
+    let lock = std::fs::File::create(dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(matches!(
+        Project::create(&dir),
+        Err(ProjectError::AlreadyOpen { .. })
+    ));
+    assert!(dir.join("lock").exists());
+    // And did not live to end.
+    drop(lock);
+    assert!(Project::create(&dir).is_ok());
+}
+
+#[test]
+fn of_several_processes_one_makes_a_project() {
+    if let Some(dir) = given_dir() {
+        let made = Project::create(&dir);
+        let said = match &made {
+            Ok(_) => "made",
+            Err(ProjectError::AlreadyOpen { .. } | ProjectError::Exists { .. }) => "refused",
+            Err(error) => panic!("{error}"),
+        };
+        writeln!(std::io::stdout(), "\n{said}").unwrap();
+        if made.is_ok() {
+            // Until it is killed.
+            let _ = std::io::stdin().read(&mut [0]);
+        }
         return;
     }
-    assert!(matches!(opened, Err(ProjectError::ReadOnly { .. })));
-    assert!(matches!(created, Err(ProjectError::ReadOnly { .. })));
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("p.care");
+    let test = "project::of_several_processes_one_makes_a_project";
+    let executable = std::env::current_exe().unwrap();
+    let mut processes: Vec<_> = (0..4)
+        .map(|_| {
+            again(&executable, test, &dir)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut makers = Vec::new();
+    for process in &mut processes {
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let said = lines.find_map(|line| line.ok().filter(|l| l == "made" || l == "refused"));
+        if said.unwrap() == "made" {
+            makers.push(process.id());
+        }
+    }
+    let opened = Project::open(&dir);
+    let looked_at = Project::open_read_only(&dir);
+    for process in &mut processes {
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    let [maker] = makers[..] else {
+        panic!("{makers:?}")
+    };
+    match opened {
+        Err(ProjectError::AlreadyOpen { by, .. }) => assert!(cfg!(windows) || by == Some(maker)),
+        other => panic!("{other:?}"),
+    }
+    assert!(looked_at.is_ok());
+    assert!(
+        Project::open(&dir).is_ok(),
+        "the lock goes with its process"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_project_in_a_folder_whose_name_is_not_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = tempfile::tempdir().unwrap();
+    let dir = root
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"50%#? \xff.care"));
+    folder_of_classes(&root.path().join("images"));
+    let mut project = Project::create(&dir).unwrap();
+    project
+        .take_in(import(&root.path().join("images"), &Options::default()).unwrap())
+        .unwrap();
+    drop(project);
+    for opened in [Project::open_read_only(&dir), Project::open(&dir)] {
+        let project = opened.unwrap();
+        assert_eq!(project.images().len(), 6);
+        assert!(project.path_of(&project.images()[0]).is_file());
+    }
 }
 
 #[test]
@@ -581,7 +760,7 @@ fn many(n: usize) -> Import {
 }
 
 #[test]
-fn a_hundred_thousand_images_open_fast() {
+fn a_hundred_thousand_images_come_in_and_open() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("large.care");
     let mut project = Project::create(&dir).unwrap();
@@ -591,13 +770,14 @@ fn a_hundred_thousand_images_open_fast() {
     drop(project);
     let start = Instant::now();
     let project = Project::open(&dir).unwrap();
-    let elapsed = start.elapsed();
-    eprintln!("opened in {elapsed:.0?}");
+    eprintln!("opened in {:.0?}", start.elapsed());
     assert_eq!(project.images().len(), 100_000);
-    assert!(
-        elapsed.as_secs() < 3,
-        "{elapsed:?}: generous, as tests share their machine"
-    );
+    let boxes: usize = project
+        .images()
+        .iter()
+        .map(|image| project.boxes(image.id).len())
+        .sum();
+    assert_eq!(boxes, 10_000);
 }
 
 #[test]

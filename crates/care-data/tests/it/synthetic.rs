@@ -88,7 +88,8 @@ fn the_same_seed_gives_the_same_images() {
         ));
         let files = walk(dir.path());
         assert!(
-            (8..40).contains(&files.len()),
+            // Each thread may be drawing one more, and have one that is not counted yet.
+            (8..=8 + 2 * rayon::current_num_threads()).contains(&files.len()),
             "stopping is heard: {}",
             files.len()
         );
