@@ -151,7 +151,6 @@ impl Canvas {
         let project = cx.project;
         let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
         let response = ui.interact(area, id(), Sense::click_and_drag());
-        response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, "Canvas"));
         let painter = ui.painter_at(area);
         painter.rect_filled(area, 0.0, Tokens::of(ui).canvas);
 
@@ -164,6 +163,10 @@ impl Canvas {
             };
         }
         let picture = cx.full(image);
+        response.widget_info(|| WidgetInfo {
+            current_text_value: matches!(picture, Picture::Loading).then(|| "loading".to_owned()),
+            ..WidgetInfo::labeled(Role::Canvas, true, "Canvas")
+        });
         if let Picture::Failed(why) = &picture {
             self.draft = None;
             not_shown(ui, area, &project.path_of(image).to_string_lossy(), why);
