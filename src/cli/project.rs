@@ -41,11 +41,6 @@ pub fn import(request: &Import) -> Result<()> {
         &show,
         &AtomicBool::new(false),
     )?;
-    if let Ok(progress) = progress.lock() {
-        for file in &import.not_read {
-            progress.say(&format!("not read: {}", format::not_read(file)));
-        }
-    }
     drop(progress);
     // Before anything is written: half of what was asked for is no answer to a slip of the pen.
     let mut classes: BTreeSet<&str> = import.images.iter().map(|i| i.class.as_str()).collect();
@@ -66,9 +61,13 @@ pub fn import(request: &Import) -> Result<()> {
         Some(project) => project,
         None => Project::create(&request.project)?,
     };
-    let not_read = import.not_read.len();
     let boxes: usize = import.images.iter().map(|image| image.boxes.len()).sum();
     let taken = project.take_in(import)?;
+    // Among them what only the project could notice: files that have changed since they came in.
+    let not_read = project.not_read().len();
+    for file in project.not_read() {
+        output::note(&format!("not read: {}", format::not_read(file)));
+    }
     let marked: Vec<_> = project
         .classes()
         .iter()
