@@ -1032,6 +1032,7 @@ mod tests {
                 weights: task.folder.join("before.safetensors"),
                 found: vec![],
             };
+            tch::set_num_threads(1);
             let outcome = train_and_save(&task, &mut host, save_every);
             assert_eq!(outcome, Outcome::Stopped(None));
             assert_eq!(host.found, found, "{save_every:?}");
