@@ -110,6 +110,8 @@ pub struct TrainingRun {
     pub results: Option<Results>,
     /// Every test image as each model saw it; empty until the run has ended.
     pub test: Vec<(ModelRole, Vec<ImageAttention>)>,
+    /// Whether the weights it began with were for other classes, so that the classifier layer is new.
+    pub new_classifier: bool,
     /// Files that were left out because they could not be decoded.
     pub left_out: Vec<NotRead>,
 }
@@ -130,6 +132,7 @@ impl TrainingRun {
             changes: Vec::new(),
             results: None,
             test: Vec::new(),
+            new_classifier: false,
             left_out: Vec::new(),
         }
     }
@@ -212,7 +215,7 @@ impl TrainingRun {
             TrainerEvent::Evaluating { role, done, total } => {
                 self.phase = Phase::Evaluating { role, done, total };
             }
-            TrainerEvent::Weights { .. } => {}
+            TrainerEvent::Weights { new_classifier } => self.new_classifier = new_classifier,
             TrainerEvent::Ended(outcome) => {
                 let state = outcome.state();
                 self.phase = match outcome {

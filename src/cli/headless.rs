@@ -85,6 +85,11 @@ impl Host for Console {
     fn stop_requested(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
+
+    /// Whoever interrupts wants it to end: the checkpoint is kept, the test is left out.
+    fn abandoned(&self) -> bool {
+        self.stop_requested()
+    }
 }
 
 /// Trains and tests, and records the run in the project.

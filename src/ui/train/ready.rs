@@ -95,7 +95,7 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
 fn room_for(problem: &Problem) -> Option<Room> {
     match problem {
         Problem::NoBoxes | Problem::RareWithoutBoxes { .. } => Some(Room::Annotate),
-        Problem::Config(_) => None,
+        Problem::Config(_) | Problem::Memory { .. } => None,
         _ => Some(Room::Images),
     }
 }

@@ -136,6 +136,13 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         ui.add_space(4.0);
         caption(ui, format!("Reading images {}", of(done, total)));
     }
+    if run.new_classifier {
+        ui.add_space(4.0);
+        caption(
+            ui,
+            "The weights are for other classes; the classifier layer is new.",
+        );
+    }
     left_out(ui, run);
 }
 
