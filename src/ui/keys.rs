@@ -1,9 +1,9 @@
 //! The sheet of keys (F1), made from the one table of actions.
 
-use egui::{Grid, Id, Modal, RichText};
+use egui::{Grid, RichText};
 
 use super::tokens;
-use super::widgets::WordButton;
+use super::widgets::{WordButton, sheet};
 use crate::command::{Action, Commands};
 
 /// What a room's own parts listen to.
@@ -18,9 +18,11 @@ const IN_PLACE: [(&str, &str); 4] = [
 ];
 
 pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
-    let response = Modal::new(Id::unique("keys")).show(ctx, |ui| {
+    let response = sheet(ctx, "keys").show(ctx, |ui| {
         let t = tokens::Tokens::of(ui);
-        ui.set_width(420.0);
+        ui.set_width(480.0);
+        // Lines of text, not rows of buttons: all of them fit on the smallest window.
+        ui.spacing_mut().interact_size.y = 18.0;
         ui.label(
             RichText::new("Keys")
                 .text_style(egui::TextStyle::Heading)
@@ -29,7 +31,7 @@ pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
         Grid::new("keys")
             .num_columns(2)
             .min_col_width(110.0)
-            .spacing([16.0, 6.0])
+            .spacing([16.0, 3.0])
             .show(ui, |ui| {
                 for action in Action::ALL {
                     let spec = action.spec();
@@ -47,7 +49,7 @@ pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
                     ui.end_row();
                 }
             });
-        ui.add_space(8.0);
+        ui.add_space(12.0);
         WordButton::new("Close").ui(ui).clicked()
     });
     if response.inner || response.should_close() {

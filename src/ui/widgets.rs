@@ -2,8 +2,8 @@
 
 use egui::emath::GuiRounding as _;
 use egui::{
-    Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Response, RichText, Role, Sense,
-    Stroke, StrokeKind, TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Id, Modal, Painter, Pos2, Rect, Response, RichText,
+    Role, Sense, Stroke, StrokeKind, TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::icons;
@@ -617,6 +617,16 @@ pub fn elided(
     let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, ink);
     job.wrap = egui::text::TextWrapping::truncate_at_width(width);
     painter.layout_job(job)
+}
+
+/// A dialog in the middle of the window, which waits for an answer.
+#[must_use]
+pub fn sheet(ctx: &egui::Context, name: &str) -> Modal {
+    let style = ctx.global_style();
+    let frame = egui::Frame::popup(&style)
+        .corner_radius(radius::CARD)
+        .inner_margin(24);
+    Modal::new(Id::unique(name)).frame(frame)
 }
 
 /// A message that says what went wrong and what to do, with a way to put it away.

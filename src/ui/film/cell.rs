@@ -123,6 +123,10 @@ pub(super) fn model_cell(
         let name = format!("{}, {}, {score}", frame.role.name(), image.name());
         WidgetInfo::labeled(Role::Image, true, name)
     });
+    // A question over the window goes before what rests under the pointer.
+    if ui.memory(|memory| memory.top_modal_layer().is_some()) {
+        return;
+    }
     let epoch = frame.epoch.ceil();
     Tooltip::for_enabled(&response).width(LARGE).show(|ui| {
         let t = Tokens::of(ui);
