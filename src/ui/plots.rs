@@ -256,9 +256,11 @@ fn losses(run: &TrainingRun) -> Vec<Series> {
             } else {
                 Some(so_far.classification)
             };
-            if let Some(value) = value {
-                line.points
-                    .push([f64::from(so_far.epoch), f64::from(value)]);
+            // The mean of a few steps is no mean of an epoch, and so steep a line after the last one draws a wedge.
+            let epoch = f64::from(so_far.epoch);
+            let is_early = line.points.last().is_some_and(|[x, _]| epoch - x < 0.3);
+            if let (Some(value), false) = (value, is_early) {
+                line.points.push([epoch, f64::from(value)]);
             }
         }
     }

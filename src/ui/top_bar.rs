@@ -1,5 +1,6 @@
 //! The bar along the top: the mark, the project, the four rooms with what is left in each, undo, device, theme.
 
+use care_data::RunState;
 use egui::{
     Align2, FontId, Id, Panel, Popup, Pos2, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2,
 };
@@ -256,10 +257,13 @@ fn chip(room: Room, state: &State, counts: BoxCounts) -> Option<Chip> {
                 Phase::Ended(_) | Phase::Failed(_) => None,
             }
         }
-        Room::Compare => match project.runs().len() {
-            0 => None,
-            n => plain(format::plural(n, "run", "runs")),
-        },
+        Room::Compare => {
+            let runs = project.runs().iter();
+            match runs.filter(|run| run.state != RunState::Running).count() {
+                0 => None,
+                n => plain(format::plural(n, "run", "runs")),
+            }
+        }
     }
 }
 

@@ -275,8 +275,10 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The most telling first; what would overlap is left out.
+    /// The most telling first; what would come too near is left out.
     fn labels(&self, ui: &Ui, shown: Option<f32>, stage_two: Option<f32>) {
+        /// Beside each label.
+        const ROOM: f32 = 12.0;
         let t = Tokens::of(ui);
         let mut labels = Vec::new();
         if let Some(epoch) = shown {
@@ -310,10 +312,10 @@ impl<'a> Timeline<'a> {
             );
             let rect = Rect::from_center_size(
                 pos2(center, self.rail.bottom() + 17.0),
-                galley.size() + vec2(8.0, 0.0),
+                galley.size() + vec2(2.0 * ROOM, 0.0),
             );
             if taken.iter().all(|other| !other.intersects(rect)) {
-                ui.painter().galley(rect.min + vec2(4.0, 0.0), galley, ink);
+                ui.painter().galley(rect.min + vec2(ROOM, 0.0), galley, ink);
                 taken.push(rect);
             }
         }
