@@ -388,9 +388,14 @@ fn nothing_yet(cx: &Context<'_>) -> (String, String, &'static str) {
             "Train",
         ),
         Phase::Failed(why) => (format!("Run {id} failed"), why.clone(), "Train"),
-        Phase::Evaluating { role, .. } => (
+        Phase::Evaluating { role, done, total } => (
             format!("Run {id} is being tested"),
-            format!("The test part is being scored: {}. The results appear here in a moment.", role.name()),
+            format!(
+                "{}: {} of {} test images. The results appear here in a moment.",
+                role.name(),
+                format::count(*done),
+                format::count(*total)
+            ),
             "Watch it",
         ),
         Phase::Loading(..) | Phase::Training | Phase::Paused | Phase::Stopping => (
