@@ -59,8 +59,14 @@ impl Network {
         network
     }
 
-    /// Convolutions and linear layers are zero.
-    fn without_weights(kind: BackboneKind, num_classes: usize, seed: u64, device: Device) -> Self {
+    /// A network whose convolutions and linear layers are zero, for weights that are about to come.
+    #[must_use]
+    pub fn without_weights(
+        kind: BackboneKind,
+        num_classes: usize,
+        seed: u64,
+        device: Device,
+    ) -> Self {
         let mut store = VarStore::new(Device::Cpu);
         let backbone = build(kind, &store.root(), num_classes as i64, seed);
         channels_last(&store);
