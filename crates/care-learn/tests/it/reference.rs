@@ -1,6 +1,8 @@
 //! The backbones against PyTorch's own, on the same weights and images. `scripts/reference/backbones.py` makes the fixture.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use care_learn::backbone::Network;
 use care_learn::config::{BackboneKind, CamWeights};
@@ -44,6 +46,44 @@ fn residual_networks_are_pytorchs() {
 #[test]
 fn other_networks_are_pytorchs() {
     check_all(&BackboneKind::ALL[6..]);
+}
+
+/// With its published weights, where they are; the logits are those of `efficientnet-lite-pytorch`.
+#[test]
+fn efficientnet_lite0_with_its_own_weights() {
+    let data = std::env::var_os("CARE_TEST_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    let path = data.join("weights/efficientnet_lite0.safetensors");
+    if !path.is_file() {
+        // Not by `eprintln!`, which is not shown of a test that passes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {} is not there",
+            path.display()
+        );
+        return;
+    }
+    let kind = BackboneKind::EfficientnetLite0;
+    let mut network = Network::without_weights(kind, 1000, 0, Device::Cpu);
+    let loaded = network.load(&path).expect("loads");
+    assert!(!loaded.new_classifier);
+    let images = numbers("images", &[2, 3, 224, 224], 0.0, 1.0);
+    let backbone = network.backbone();
+    let logits = tch::no_grad(|| backbone.head(&backbone.features(&images, false), false));
+    let first = logits.get(0).narrow(0, 0, 6);
+    let expected = [
+        -2.897702,
+        0.014_949_79,
+        0.927_276_5,
+        -0.074_804_43,
+        1.065_936,
+        -0.604_419_1,
+    ];
+    let error = largest_difference(&first, &expected);
+    assert!(error < LOGITS * 7.5, "logits differ by {error}");
+    assert_eq!(logits.argmax(-1, false), Tensor::from_slice(&[21i64, 21]));
 }
 
 fn check_all(kinds: &[BackboneKind]) {
