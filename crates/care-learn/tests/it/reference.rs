@@ -156,6 +156,17 @@ fn check(reference: &Reference) {
         let what = format!("{name}: {statistic}");
         check_probe(&what, statistic, &variables[statistic], expected);
     }
+
+    if backbone.pooled_linear().is_none() {
+        // A head that is differentiated in training: its map comes from the pass of the logits, with the values it dropped.
+        let activations = backbone.features(&images, true);
+        let logits = backbone.head(&activations, true);
+        let f = GradCam::default().attention(backbone, &activations, &logits, &labels);
+        let first = &variables["features.0.weight"];
+        let gradient = &Tensor::run_backward(&[f.mean(Kind::Double)], &[first], false, false)[0];
+        let norm = gradient.norm().double_value(&[]);
+        assert!(norm.is_finite() && norm > 0.0, "{name}: {norm}");
+    }
 }
 
 fn check_probe(what: &str, name: &str, tensor: &Tensor, expected: &Probe) {
