@@ -19,6 +19,7 @@ use crate::format;
 use crate::jobs::{self, Job, Kind};
 use crate::state::{Problem, State};
 use crate::training::{Phase, TrainingRun};
+use crate::weight_store::with_path_of_weights;
 
 /// Held-out images in the film.
 pub const WATCHED: usize = 8;
@@ -474,9 +475,15 @@ fn train(state: &mut State, ctx: &egui::Context) {
     if state.is_training() {
         return;
     }
-    let config = state.draft.clone();
     let Some(project) = &mut state.project else {
         return;
+    };
+    let config = match with_path_of_weights(state.draft.clone()) {
+        Ok(config) => config,
+        Err(error) => {
+            state.problem = Some(Problem::new("This run cannot start", format!("{error:#}.")));
+            return;
+        }
     };
     if let Some(problem) = preflight(project, &config)
         .into_iter()

@@ -94,6 +94,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Pretrained weights: what there is, torchvision's, files of your own
+    Weights {
+        #[command(subcommand)]
+        command: WeightsCommand,
+    },
     /// The built-in demo: synthetic images, a rare class, a ruler that misleads
     #[command(after_help = "Example: care demo --headless --seed 3 --json")]
     Demo {
@@ -114,4 +119,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WeightsCommand {
+    /// List the weights that --set weights=NAME can name, and those that could be fetched
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch the weights that torchvision publishes for a backbone (ImageNet, 1000 classes)
+    ///
+    /// What was broken off goes on the next time. A proxy is taken from the environment (HTTPS_PROXY).
+    #[command(after_help = "Example: care weights get resnet18")]
+    Get { name: String },
+    /// Copy a file into the store: .safetensors, or the .pth, .pt or .bin of torch.save
+    #[command(after_help = "Example: care weights add mine.pth")]
+    Add { file: PathBuf },
 }

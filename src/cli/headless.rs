@@ -13,6 +13,7 @@ use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
 use super::output::{self, Progress};
 use crate::dispatch::{WATCHED, metrics_of, record_end};
 use crate::format;
+use crate::weight_store::with_path_of_weights;
 
 struct Console {
     progress: Progress,
@@ -94,6 +95,7 @@ impl Host for Console {
 
 /// Trains and tests, and records the run in the project.
 pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
+    let config = with_path_of_weights(config)?;
     let progress = Progress::new();
     for problem in preflight(project, &config) {
         if problem.blocks() {

@@ -11,13 +11,14 @@ mod output;
 mod project;
 mod request;
 mod train;
+mod weights;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use crate::window;
-use request::Request;
+use request::{Request, Weights};
 
 /// The program.
 #[must_use]
@@ -47,6 +48,9 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::List { project, json } => project::list(&project, json),
         Request::Box(boxes) => project::boxes(&boxes),
         Request::Train(train) => train::train(&train),
+        Request::Weights(Weights::List { json }) => weights::list(json),
+        Request::Weights(Weights::Get(published)) => weights::get(&published),
+        Request::Weights(Weights::Add { file }) => weights::add(&file),
         Request::HeadlessDemo { config, json } => demo::headless(config, json),
         Request::Doctor { json } => doctor::doctor(json),
     }

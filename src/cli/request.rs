@@ -8,7 +8,8 @@ use care_data::split::SplitSpec;
 use care_data::{BoundingBox, BoxId};
 use care_learn::RunConfig;
 
-use super::args::{Arguments, Command};
+use super::args::{Arguments, Command, WeightsCommand};
+use crate::weight_store::Published;
 use crate::window::Start;
 
 #[derive(Debug, PartialEq)]
@@ -19,6 +20,7 @@ pub enum Request {
     List { project: PathBuf, json: bool },
     Box(Boxes),
     Train(Train),
+    Weights(Weights),
     HeadlessDemo { config: RunConfig, json: bool },
     Doctor { json: bool },
 }
@@ -47,6 +49,13 @@ pub struct Train {
     /// `name=value`, each checked on its own.
     pub set: Vec<String>,
     pub json: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Weights {
+    List { json: bool },
+    Get(Published),
+    Add { file: PathBuf },
 }
 
 impl TryFrom<Arguments> for Request {
@@ -158,6 +167,11 @@ impl TryFrom<Arguments> for Request {
                     json,
                 })
             }
+            Command::Weights { command } => Self::Weights(match command {
+                WeightsCommand::List { json } => Weights::List { json },
+                WeightsCommand::Get { name } => Weights::Get(Published::find(&name)?),
+                WeightsCommand::Add { file } => Weights::Add { file },
+            }),
             Command::Demo {
                 headless: true,
                 seed,
@@ -239,6 +253,10 @@ mod tests {
             panic!("not a box")
         };
         assert_eq!(boxes.add, [BoundingBox::new(1.0, 2.0, 3.5, 4.0).unwrap()]);
+        assert_eq!(
+            parse("care weights get resnet18").unwrap(),
+            Request::Weights(Weights::Get(Published::find("resnet18").unwrap()))
+        );
     }
 
     #[test]
@@ -256,6 +274,8 @@ mod tests {
             "care import a.care b --per-class 0",
             "care import a.care b --boxes c.csv --no-boxes",
             "care demo --seed 3",
+            "care weights",
+            "care weights get alexnet",
             "care fly",
         ] {
             assert!(parse(line).is_err(), "{line} was accepted");

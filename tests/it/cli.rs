@@ -298,7 +298,9 @@ fn nobody_reads_what_it_says() {
 #[test]
 fn every_command_explains_itself() {
     let folder = tempfile::tempdir().expect("folder");
-    for command in ["new", "import", "list", "box", "train", "demo", "doctor"] {
+    for command in [
+        "new", "import", "list", "box", "train", "weights", "demo", "doctor",
+    ] {
         let help = done(&care(folder.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: care {command}")), "{help}");
     }

@@ -9,3 +9,4 @@ mod compare;
 mod images_room;
 mod kill;
 mod train;
+mod weights;

@@ -34,31 +34,72 @@ impl LiveParams {
     }
 }
 
-/// The network.
+/// The network. The settings name it as torchvision does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum BackboneKind {
     /// Three residual stages with a last map of an eighth of the input's side (12 x 12 at 96). For the demo.
     #[default]
+    #[serde(alias = "small-resnet")]
     SmallResnet,
-    /// He et al. 2016, torchvision's names; last map a thirty-second of the input's side (7 x 7 at 224).
     Resnet18,
+    Resnet34,
+    Resnet50,
+    Resnet101,
+    Resnet152,
+    Vgg16,
+    Vgg19,
+    /// With batch normalisation.
+    Vgg19Bn,
+    /// The one that work on chest X-rays uses (CheXNet).
+    Densenet121,
+    MobilenetV2,
+    /// Not in torchvision; as the PyPI package `efficientnet-lite-pytorch` has it.
+    EfficientnetLite0,
 }
 
 /// Cells along a side of the last map below which it is too coarse to say where a network looks; the paper's has 7.
 const LEAST_MAP_SIDE: u32 = 7;
 
 impl BackboneKind {
+    pub const ALL: [Self; 12] = [
+        Self::SmallResnet,
+        Self::Resnet18,
+        Self::Resnet34,
+        Self::Resnet50,
+        Self::Resnet101,
+        Self::Resnet152,
+        Self::Vgg16,
+        Self::Vgg19,
+        Self::Vgg19Bn,
+        Self::Densenet121,
+        Self::MobilenetV2,
+        Self::EfficientnetLite0,
+    ];
+
     /// Pixels of the input to a cell of the last map, along a side.
     #[must_use]
     pub const fn stride(self) -> u32 {
         match self {
             Self::SmallResnet => 8,
-            Self::Resnet18 => 32,
+            Self::Vgg16 | Self::Vgg19 | Self::Vgg19Bn => 16,
+            _ => 32,
         }
     }
 
-    /// The smallest side of the input in pixels whose last map has 7 x 7 cells.
+    /// Cells along a side of the last map for an input of this side in pixels.
+    #[must_use]
+    pub const fn map_side(self, input_size: u32) -> u32 {
+        match self {
+            // VGG's poolings leave out what does not fill a cell, and so do DenseNet's transitions. Strided convolutions
+            // and the stem's pooling pad it.
+            Self::Vgg16 | Self::Vgg19 | Self::Vgg19Bn => input_size / self.stride(),
+            Self::Densenet121 => input_size.div_ceil(4) / 8,
+            _ => input_size.div_ceil(self.stride()),
+        }
+    }
+
+    /// The smallest side of the input in pixels whose last map has 7 x 7 whole cells.
     #[must_use]
     pub const fn smallest_input(self) -> u32 {
         LEAST_MAP_SIDE * self.stride()
@@ -68,10 +109,78 @@ impl BackboneKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::SmallResnet => "small-resnet",
+            Self::SmallResnet => "small_resnet",
             Self::Resnet18 => "resnet18",
+            Self::Resnet34 => "resnet34",
+            Self::Resnet50 => "resnet50",
+            Self::Resnet101 => "resnet101",
+            Self::Resnet152 => "resnet152",
+            Self::Vgg16 => "vgg16",
+            Self::Vgg19 => "vgg19",
+            Self::Vgg19Bn => "vgg19_bn",
+            Self::Densenet121 => "densenet121",
+            Self::MobilenetV2 => "mobilenet_v2",
+            Self::EfficientnetLite0 => "efficientnet_lite0",
         }
     }
+
+    /// As people write it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::SmallResnet => "Small ResNet",
+            Self::Resnet18 => "ResNet-18",
+            Self::Resnet34 => "ResNet-34",
+            Self::Resnet50 => "ResNet-50",
+            Self::Resnet101 => "ResNet-101",
+            Self::Resnet152 => "ResNet-152",
+            Self::Vgg16 => "VGG-16",
+            Self::Vgg19 => "VGG-19",
+            Self::Vgg19Bn => "VGG-19 BN",
+            Self::Densenet121 => "DenseNet-121",
+            Self::MobilenetV2 => "MobileNetV2",
+            Self::EfficientnetLite0 => "EfficientNet-Lite0",
+        }
+    }
+
+    /// The layer that gives the logits: its parameters are `{classifier}.weight` [C, K] and `{classifier}.bias` [C].
+    #[must_use]
+    pub const fn classifier(self) -> &'static str {
+        match self {
+            Self::Vgg16 | Self::Vgg19 | Self::Vgg19Bn => "classifier.6",
+            Self::Densenet121 => "classifier",
+            Self::MobilenetV2 => "classifier.1",
+            Self::EfficientnetLite0 => "_fc",
+            _ => "fc",
+        }
+    }
+
+    /// How its pretrained weights expect their images.
+    #[must_use]
+    pub const fn preprocess(self) -> Preprocess {
+        match self {
+            Self::EfficientnetLite0 => Preprocess {
+                mean: [127.0; 3],
+                std: [128.0; 3],
+            },
+            _ => Preprocess::IMAGENET,
+        }
+    }
+}
+
+/// What is done to the pixels of a network's input: `(value - mean) / std` for red, green and blue, all in 0..=255.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preprocess {
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+impl Preprocess {
+    /// ImageNet's own mean and standard deviation, as torchvision's weights expect.
+    pub const IMAGENET: Self = Self {
+        mean: [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0],
+        std: [0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0],
+    };
 }
 
 /// How an activation map becomes F in 0..=1 (method.md, Grad-CAM).
@@ -128,7 +237,7 @@ pub struct RunConfig {
     pub normalisation: Normalisation,
     pub cam_weights: CamWeights,
     pub outside: Outside,
-    /// Pretrained weights (safetensors); the classifier layer is new where its shape differs.
+    /// Pretrained weights, see [`crate::weights`]; the classifier layer is new where it is for other classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<std::path::PathBuf>,
     #[serde(flatten)]
@@ -197,7 +306,7 @@ impl RunConfig {
     /// Cells along a side of the last map.
     #[must_use]
     pub const fn map_side(&self) -> u32 {
-        self.input_size.div_ceil(self.backbone.stride())
+        self.backbone.map_side(self.input_size)
     }
 
     /// # Errors
@@ -320,6 +429,27 @@ mod tests {
     }
 
     #[test]
+    fn every_backbone_has_its_name() {
+        for kind in BackboneKind::ALL {
+            let config = RunConfig {
+                backbone: kind,
+                ..RunConfig::default()
+            };
+            let text = toml::to_string(&config).expect("serialises");
+            assert!(
+                text.contains(&format!("backbone = \"{}\"", kind.name())),
+                "{text}"
+            );
+            let assignment = format!("backbone={}", kind.name());
+            let set = RunConfig::default().with(&assignment).expect("a name");
+            assert_eq!(set.backbone, kind);
+        }
+        // As the first version wrote it.
+        let first = toml::from_str::<RunConfig>("backbone = \"small-resnet\"").expect("parses");
+        assert_eq!(first.backbone, BackboneKind::SmallResnet);
+    }
+
+    #[test]
     fn one_setting_changed() {
         let config = RunConfig::default();
         assert_eq!(config.with("alpha=1").expect("alpha").live.alpha, 1.0);
@@ -358,6 +488,10 @@ mod tests {
             (BackboneKind::Resnet18, 96, None),
             (BackboneKind::Resnet18, 223, None),
             (BackboneKind::Resnet18, 224, Some(7)),
+            (BackboneKind::Vgg19, 111, None),
+            (BackboneKind::Vgg19, 239, Some(14)),
+            (BackboneKind::Densenet121, 255, Some(8)),
+            (BackboneKind::Densenet121, 252, Some(7)),
         ] {
             let config = RunConfig {
                 backbone,

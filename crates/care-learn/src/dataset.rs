@@ -10,11 +10,8 @@ use std::time::Duration;
 use care_data::{ImageSize, NotRead, decode};
 use tch::{Device, Kind, Tensor};
 
+use crate::config::Preprocess;
 use crate::panics::caught;
-
-/// ImageNet's mean and standard deviation of each channel, in 0..=1: what pretrained weights expect.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// How often a wait looks up.
 const TICK: Duration = Duration::from_millis(50);
@@ -23,6 +20,7 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Dataset {
     shared: Arc<Shared>,
+    preprocess: Preprocess,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -41,11 +39,17 @@ struct Shared {
 }
 
 impl Dataset {
-    /// Starts to decode all `paths`, those in `first` first and in that order, to `size`.
+    /// Starts to decode all `paths`, those in `first` first and in that order, to `size`. Batches are normalised as
+    /// `preprocess` says.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn load(paths: Vec<PathBuf>, first: &[usize], size: ImageSize) -> std::io::Result<Self> {
+    pub fn load(
+        paths: Vec<PathBuf>,
+        first: &[usize],
+        size: ImageSize,
+        preprocess: Preprocess,
+    ) -> std::io::Result<Self> {
         let mut seen = vec![false; paths.len()];
         let mut left: VecDeque<usize> = first.iter().copied().chain(0..paths.len()).collect();
         left.retain(|i| !std::mem::replace(&mut seen[*i], true));
@@ -60,6 +64,7 @@ impl Dataset {
         });
         let mut dataset = Self {
             shared,
+            preprocess,
             threads: Vec::new(),
         };
         // With more than two cores one is left to whatever else is being done.
@@ -137,8 +142,8 @@ impl Dataset {
                 count += 1;
             }
         }
-        let constant =
-            |values: [f32; 3]| Tensor::from_slice(&values.map(|v| v * 255.0)).to_device(device);
+        let Preprocess { mean, std } = self.preprocess;
+        let constant = |values: [f32; 3]| Tensor::from_slice(&values).to_device(device);
         let nhwc = Tensor::from_data_size(
             &pixels,
             &[count, i64::from(height), i64::from(width), 3],
@@ -146,7 +151,7 @@ impl Dataset {
         )
         .to_device(device)
         .to_kind(Kind::Float);
-        ((nhwc - constant(MEAN)) / constant(STD)).permute([0, 3, 1, 2])
+        ((nhwc - constant(mean)) / constant(std)).permute([0, 3, 1, 2])
     }
 }
 
@@ -214,6 +219,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BackboneKind;
 
     #[test]
     fn what_is_waited_for_is_decoded_first() {
@@ -248,7 +254,9 @@ mod tests {
                 path
             })
             .collect();
-        let data = Dataset::load(paths, &[3, 3, 1], ImageSize::new(4, 4)).expect("threads");
+        let preprocess = BackboneKind::EfficientnetLite0.preprocess();
+        let data =
+            Dataset::load(paths, &[3, 3, 1], ImageSize::new(4, 4), preprocess).expect("threads");
         for images in [&[11, 0][..], &[5], &(0..12).collect::<Vec<_>>()] {
             assert!(data.wait_for(images, || true));
             assert!(images.iter().all(|image| data.is_readable(*image)));
@@ -256,8 +264,7 @@ mod tests {
         assert_eq!(data.progress(), (12, 12));
         // Each image in its own slot: the red of image i is i.
         let batch = data.batch(&(0..12).collect::<Vec<_>>(), Device::Cpu);
-        let red = batch.select(1, 0).amax([1, 2].as_slice(), false) * f64::from(STD[0] * 255.0)
-            + f64::from(MEAN[0] * 255.0);
+        let red = batch.select(1, 0).amax([1, 2].as_slice(), false) * 128.0 + 127.0;
         let expected = Tensor::arange(12, (Kind::Float, Device::Cpu));
         assert!((red - expected).abs().max().double_value(&[]) < 1e-3);
     }

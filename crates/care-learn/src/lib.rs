@@ -17,6 +17,7 @@ pub mod run_folder;
 pub mod sampler;
 pub mod task;
 pub mod trainer;
+pub mod weights;
 pub mod worker;
 
 pub use config::{LiveParams, RunConfig};

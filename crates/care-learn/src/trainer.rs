@@ -326,7 +326,8 @@ impl<'a> Session<'a> {
         first.extend(in_part(&task.samples, Part::Train));
         let paths = task.samples.iter().map(|s| s.path.clone()).collect();
         let input = ImageSize::new(config.input_size, config.input_size);
-        let data = Dataset::load(paths, &first, input).map_err(TrainError::Threads)?;
+        let data = Dataset::load(paths, &first, input, config.backbone.preprocess())
+            .map_err(TrainError::Threads)?;
 
         let mut network = Network::new(config.backbone, task.classes.len(), config.seed, device);
         if let Some(path) = &config.weights {

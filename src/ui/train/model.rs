@@ -19,23 +19,14 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
     let mut draft = cx.draft.clone();
     setting(ui, "backbone", |ui, width| {
         let before = draft.backbone;
-        combo(
-            ui,
-            width,
-            &mut draft.backbone,
-            &[BackboneKind::SmallResnet, BackboneKind::Resnet18],
-            |kind| backbone_name(*kind).to_owned(),
-        );
+        let title = |kind: &BackboneKind| kind.title().to_owned();
+        combo(ui, width, &mut draft.backbone, &BackboneKind::ALL, title);
         if draft.backbone != before {
-            // Below this size its last map is too coarse to say where it looks.
-            draft.input_size = smallest_input(draft.backbone);
+            draft.input_size = usual_input(draft.backbone);
         }
     });
     setting(ui, "input", |ui, width| {
-        let sizes: &[u32] = match draft.backbone {
-            BackboneKind::SmallResnet => &[64, 96, 128, 160, 224],
-            BackboneKind::Resnet18 => &[224, 256, 320, 448],
-        };
+        let sizes = input_sizes(draft.backbone);
         combo(ui, width, &mut draft.input_size, sizes, |side| {
             input_text(*side)
         });
@@ -74,9 +65,9 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
             .hint_text("none: from scratch")
             .margin(Margin::symmetric(8, 4))
             .align(Align2::LEFT_CENTER);
-        let response = ui
-            .add_sized(vec2(width, FIELD), edit)
-            .on_hover_text("Path of pretrained weights (safetensors, torchvision's names)");
+        let response = ui.add_sized(vec2(width, FIELD), edit).on_hover_text(
+            "Pretrained weights: a file (.safetensors, .pth), or a name of `care weights list`",
+        );
         if response.changed() {
             draft.weights = (!path.is_empty()).then(|| path.into());
         }
@@ -107,7 +98,7 @@ pub(super) fn fixed_model(ui: &mut Ui, config: &RunConfig) {
     });
     let grid = config.map_side();
     for (label, text) in [
-        ("backbone", backbone_name(config.backbone).to_owned()),
+        ("backbone", config.backbone.title().to_owned()),
         ("target layer", format!("{grid} \u{d7} {grid}, last block")),
         ("input", input_text(config.input_size)),
         (
@@ -123,18 +114,20 @@ pub(super) fn fixed_model(ui: &mut Ui, config: &RunConfig) {
     }
 }
 
-fn backbone_name(kind: BackboneKind) -> &'static str {
-    match kind {
-        BackboneKind::SmallResnet => "Small ResNet",
-        BackboneKind::Resnet18 => "ResNet-18",
+/// Sides that give a last map of at least 7 x 7: below that it is too coarse to say where a network looks.
+fn input_sizes(kind: BackboneKind) -> &'static [u32] {
+    match kind.stride() {
+        8 => &[64, 96, 128, 160, 224],
+        16 => &[112, 160, 224, 320],
+        _ => &[224, 256, 320, 448],
     }
 }
 
-/// The smallest input that gives a last map of at least 7 x 7 and that the network is known with.
-fn smallest_input(kind: BackboneKind) -> u32 {
+/// The side that the network is known with.
+fn usual_input(kind: BackboneKind) -> u32 {
     match kind {
         BackboneKind::SmallResnet => 96,
-        BackboneKind::Resnet18 => 224,
+        _ => 224,
     }
 }
 
@@ -148,13 +141,16 @@ mod tests {
 
     #[test]
     fn every_backbone_is_offered_with_a_map_that_says_where() {
-        for backbone in [BackboneKind::SmallResnet, BackboneKind::Resnet18] {
-            let config = RunConfig {
-                backbone,
-                input_size: smallest_input(backbone),
-                ..RunConfig::default()
-            };
-            assert_eq!(config.check(), Ok(()));
+        for backbone in BackboneKind::ALL {
+            assert!(input_sizes(backbone).contains(&usual_input(backbone)));
+            for &input_size in input_sizes(backbone) {
+                let config = RunConfig {
+                    backbone,
+                    input_size,
+                    ..RunConfig::default()
+                };
+                assert_eq!(config.check(), Ok(()));
+            }
         }
     }
 }

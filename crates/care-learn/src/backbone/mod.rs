@@ -1,22 +1,31 @@
 //! Networks, each split as `features -> A` and `head(A) -> logits`.
 //!
-//! Parameter names are torchvision's, so that pretrained safetensors load by name and what is saved here loads there.
+//! Parameter names are torchvision's (EfficientNet-Lite0's those of `efficientnet-lite-pytorch`), so that pretrained weights load by
+//! name and what is saved here loads there.
 
+mod densenet;
+mod layers;
+mod mobile;
 mod resnet;
-mod resnet18;
-mod small_resnet;
+mod vgg;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
-use tch::nn::VarStore;
+use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
+use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::BackboneKind;
-use crate::panics::torch_reason;
+pub use crate::weights::{Loaded, WeightsError};
+use crate::weights::{Shapes, WeightFile};
+
+use densenet::Densenet;
+use mobile::{Family, Mobile};
+use resnet::{BlockKind, Resnet};
+use vgg::Vgg;
 
 /// A network split at its target layer, the last convolutional feature map before pooling.
 pub trait Backbone {
@@ -25,39 +34,11 @@ pub trait Backbone {
     /// Logits [B, C] of A.
     fn head(&self, activations: &Tensor, train: bool) -> Tensor;
     /// The weight [C, K] of a head that is global average pooling and one linear layer; none for any other head.
+    ///
+    /// Where there is dropout between the two (MobileNetV2, EfficientNet-Lite0), Grad-CAM's w_k from this weight are those of
+    /// evaluation mode, in training too: the mean over all dropout masks of what one pass would give. Heads that are
+    /// differentiated (VGG's) give the w_k of their own pass, with its mask.
     fn pooled_linear(&self) -> Option<&Tensor>;
-}
-
-/// Weights that do not fit the network.
-#[derive(Debug, thiserror::Error)]
-pub enum WeightsError {
-    #[error("the weights {} cannot be read: {source}. Choose a safetensors file.", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{} is not a safetensors file, or it is damaged: {source}", path.display())]
-    NotSafetensors {
-        path: PathBuf,
-        source: SafeTensorError,
-    },
-    #[error("the weights {} are for another network: {why}. Choose weights of {network}, named as in torchvision.", path.display())]
-    OtherNetwork {
-        path: PathBuf,
-        why: String,
-        network: &'static str,
-    },
-    #[error("the weights cannot be packed: {0}")]
-    Pack(#[from] SafeTensorError),
-    #[error("libtorch failed: {}", torch_reason(&.0.to_string()))]
-    Torch(#[from] tch::TchError),
-}
-
-/// What loading weights left as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Loaded {
-    /// The classifier layer is new: the file has none, or one for another number of classes.
-    pub new_classifier: bool,
 }
 
 /// A network with its parameters.
@@ -66,21 +47,28 @@ pub struct Network {
     backbone: Box<dyn Backbone>,
     kind: BackboneKind,
     num_classes: usize,
+    seed: u64,
 }
 
 impl Network {
-    /// A network with new weights; the same seed gives the same.
+    /// A network with new weights; the same seed gives the same, and drops the same values where there is dropout.
     #[must_use]
     pub fn new(kind: BackboneKind, num_classes: usize, seed: u64, device: Device) -> Self {
+        let network = Self::without_weights(kind, num_classes, seed, device);
+        initialise(&network.store, seed);
+        network
+    }
+
+    /// A network whose convolutions and linear layers are zero, for weights that are about to come.
+    #[must_use]
+    pub fn without_weights(
+        kind: BackboneKind,
+        num_classes: usize,
+        seed: u64,
+        device: Device,
+    ) -> Self {
         let mut store = VarStore::new(Device::Cpu);
-        let classes = num_classes as i64;
-        let backbone: Box<dyn Backbone> = match kind {
-            BackboneKind::SmallResnet => {
-                Box::new(small_resnet::SmallResnet::new(&store.root(), classes))
-            }
-            BackboneKind::Resnet18 => Box::new(resnet18::Resnet18::new(&store.root(), classes)),
-        };
-        initialise(&store, seed);
+        let backbone = build(kind, &store.root(), num_classes as i64, seed);
         channels_last(&store);
         store.set_device(device);
         Self {
@@ -88,15 +76,17 @@ impl Network {
             backbone,
             kind,
             num_classes,
+            seed,
         }
     }
 
-    /// Another network with the same weights.
+    /// Another network with the same weights; two of them drop the same values, step by step.
     ///
     /// # Errors
     /// Where libtorch cannot copy them (out of memory).
     pub fn duplicate(&self) -> Result<Self, WeightsError> {
-        let mut twin = Self::new(self.kind, self.num_classes, 0, self.store.device());
+        let mut twin =
+            Self::without_weights(self.kind, self.num_classes, self.seed, self.store.device());
         twin.store.copy(&self.store)?;
         Ok(twin)
     }
@@ -152,91 +142,49 @@ impl Network {
         Ok(safetensors::serialize(views, None)?)
     }
 
-    /// Takes weights by name. Every parameter has to be there in its shape, and nothing else; only the classifier
-    /// (`fc`) may be missing or differ in shape, and stays new then.
+    /// Takes weights by name, from a safetensors file or one of PyTorch's (see [`crate::weights`]). Every parameter has to be
+    /// there in its shape, and nothing else. Only the classifier layer may be missing or be for another number of classes,
+    /// and stays new then; and a head of several layers (VGG's) may be missing as a whole, as in files of features alone.
     ///
     /// # Errors
-    /// Where the file is missing, damaged or another network's. The network is unchanged then.
+    /// Where the file is missing, damaged, another network's, or holds values that are no numbers. The network is unchanged
+    /// then.
     pub fn load(&mut self, path: &Path) -> Result<Loaded, WeightsError> {
-        let other = |why: String| WeightsError::OtherNetwork {
-            path: path.to_owned(),
-            why,
-            network: match self.kind {
-                BackboneKind::SmallResnet => "the small residual network",
-                BackboneKind::Resnet18 => "ResNet18",
-            },
-        };
-        let bytes = std::fs::read(path).map_err(|source| WeightsError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file =
-            SafeTensors::deserialize(&bytes).map_err(|source| WeightsError::NotSafetensors {
-                path: path.to_owned(),
-                source,
-            })?;
-        let variables: BTreeMap<String, Tensor> = self.store.variables().into_iter().collect();
-        if let Some(name) = file.names().into_iter().find(|name| {
-            !variables.contains_key(*name)
-                && !name.ends_with(".num_batches_tracked")
-                && !name.starts_with("fc.")
-        }) {
-            return Err(other(format!(
-                "it holds \"{name}\", which that network has not"
-            )));
-        }
-        let mut new_classifier = false;
-        let mut taken = Vec::with_capacity(variables.len());
-        for (name, variable) in variables {
-            match file.tensor(&name) {
-                Ok(view) if shape_of(&view) == variable.size() => {
-                    taken.push((variable, Tensor::try_from_view(&view)?))
-                }
-                Ok(_) | Err(SafeTensorError::TensorNotFound(_)) if name.starts_with("fc.") => {
-                    new_classifier = true
-                }
-                Ok(view) => {
-                    let (is, wanted) = (view.shape(), variable.size());
-                    return Err(other(format!("\"{name}\" is {is:?} there, not {wanted:?}")));
-                }
-                Err(_) => return Err(other(format!("\"{name}\" is missing"))),
-            }
-        }
-        tch::no_grad(|| {
-            taken
-                .iter_mut()
-                .try_for_each(|(variable, value)| variable.f_copy_(value))
-        })?;
-        Ok(Loaded { new_classifier })
+        WeightFile::open(path)?.load_into(&self.store, self.kind)
     }
 }
 
-trait TryFromView: Sized {
-    fn try_from_view(view: &TensorView) -> Result<Self, tch::TchError>;
-}
-
-impl TryFromView for Tensor {
-    fn try_from_view(view: &TensorView) -> Result<Self, tch::TchError> {
-        let kind = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F64 => Kind::Double,
-            Dtype::F16 => Kind::Half,
-            Dtype::BF16 => Kind::BFloat16,
-            other => {
-                return Err(tch::TchError::Convert(format!(
-                    "weights of type {other:?} are not known"
-                )));
-            }
-        };
-        Tensor::f_from_data_size(view.data(), &shape_of(view), kind)
+fn build(kind: BackboneKind, p: &nn::Path<'_>, classes: i64, seed: u64) -> Box<dyn Backbone> {
+    let resnet = |block, depths| Box::new(Resnet::new(p, block, depths, classes));
+    let vgg = |depths, has_norms| Box::new(Vgg::new(p, depths, has_norms, classes, seed));
+    let mobile = |family| Box::new(Mobile::new(p, family, classes, seed));
+    match kind {
+        BackboneKind::SmallResnet => Box::new(Resnet::small(p, classes)),
+        BackboneKind::Resnet18 => resnet(BlockKind::Basic, [2, 2, 2, 2]),
+        BackboneKind::Resnet34 => resnet(BlockKind::Basic, [3, 4, 6, 3]),
+        BackboneKind::Resnet50 => resnet(BlockKind::Bottleneck, [3, 4, 6, 3]),
+        BackboneKind::Resnet101 => resnet(BlockKind::Bottleneck, [3, 4, 23, 3]),
+        BackboneKind::Resnet152 => resnet(BlockKind::Bottleneck, [3, 8, 36, 3]),
+        BackboneKind::Vgg16 => vgg([2, 2, 3, 3, 3], false),
+        BackboneKind::Vgg19 => vgg([2, 2, 4, 4, 4], false),
+        BackboneKind::Vgg19Bn => vgg([2, 2, 4, 4, 4], true),
+        BackboneKind::Densenet121 => Box::new(Densenet::new(p, classes)),
+        BackboneKind::MobilenetV2 => mobile(Family::MobilenetV2),
+        BackboneKind::EfficientnetLite0 => mobile(Family::EfficientnetLite0),
     }
 }
 
-fn shape_of(view: &TensorView) -> Vec<i64> {
-    view.shape().iter().map(|n| *n as i64).collect()
+/// Names and shapes of a network's parameters and running statistics, for 1000 classes.
+pub(crate) fn shapes(kind: BackboneKind) -> Shapes {
+    let store = VarStore::new(Device::Cpu);
+    build(kind, &store.root(), 1000, 0);
+    let variables = store.variables().into_iter();
+    variables
+        .map(|(name, variable)| (name, variable.size()))
+        .collect()
 }
 
-/// Kaiming's initialisation (He et al. 2015, fan out, uniform) for convolutions, torch's for the linear layer. From a
+/// Kaiming's initialisation (He et al. 2015, fan out, uniform) for convolutions, torch's for linear layers. From a
 /// generator of our own, because libtorch's is one for the whole process and a test or second run would disturb it.
 fn initialise(store: &VarStore, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -244,6 +192,8 @@ fn initialise(store: &VarStore, seed: u64) {
     for mut variable in variables.into_values() {
         let size = variable.size();
         let bound = match size[..] {
+            // One input channel for each output: as many groups as outputs.
+            [_, 1, height, width] => (6.0 / (height * width) as f64).sqrt(),
             [out, _, height, width] => (6.0 / (out * height * width) as f64).sqrt(),
             [_, input] => (1.0 / input as f64).sqrt(),
             // Biases and batch normalisation keep their constants.
@@ -275,7 +225,6 @@ fn channels_last(store: &VarStore) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RunConfig;
 
     fn images() -> Tensor {
         Tensor::from_slice(
@@ -295,45 +244,38 @@ mod tests {
     }
 
     #[test]
-    fn shapes_and_names() {
-        for (kind, side, grid, variables, parameters) in [
-            (BackboneKind::SmallResnet, 96, [12, 12], None, None),
-            // torchvision's resnet18 has 11 689 512 parameters with 1000 classes, 122 tensors in its state, 20 of
-            // them `num_batches_tracked`.
-            (
-                BackboneKind::Resnet18,
-                224,
-                [7, 7],
-                Some(102),
-                Some(11_689_512),
-            ),
+    fn as_many_parameters_as_published() {
+        // With ImageNet's 1000 classes.
+        for (kind, parameters) in [
+            (BackboneKind::Resnet18, 11_689_512),
+            (BackboneKind::Resnet34, 21_797_672),
+            (BackboneKind::Resnet50, 25_557_032),
+            (BackboneKind::Resnet101, 44_549_160),
+            (BackboneKind::Resnet152, 60_192_808),
+            (BackboneKind::Vgg16, 138_357_544),
+            (BackboneKind::Vgg19, 143_667_240),
+            (BackboneKind::Vgg19Bn, 143_678_248),
+            (BackboneKind::Densenet121, 7_978_856),
+            (BackboneKind::MobilenetV2, 3_504_872),
+            (BackboneKind::EfficientnetLite0, 4_652_008),
         ] {
-            let network = Network::new(kind, 1000, 0, Device::Cpu);
-            assert_eq!(network.grid(side), grid, "{kind:?}");
-            // The settings know the map's side without the network.
-            for input_size in [kind.smallest_input(), side + 4] {
-                let config = RunConfig {
-                    backbone: kind,
-                    input_size,
-                    ..RunConfig::default()
-                };
-                let side = config.map_side() as usize;
-                assert_eq!(network.grid(input_size), [side; 2], "{kind:?} {input_size}");
-            }
-            assert_eq!(logits(&network).size(), [2, 1000]);
-            if let (Some(variables), Some(parameters)) = (variables, parameters) {
-                let store = network.store();
-                assert_eq!(store.len(), variables);
-                let sum: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
-                assert_eq!(sum, parameters);
-                for name in [
-                    "conv1.weight",
-                    "layer2.0.downsample.1.running_var",
-                    "layer4.1.bn2.bias",
-                    "fc.bias",
-                ] {
-                    assert!(store.variables().contains_key(name), "{name}");
-                }
+            let network = Network::without_weights(kind, 1000, 0, Device::Cpu);
+            let trained = network.store().trainable_variables();
+            let sum: usize = trained.iter().map(Tensor::numel).sum();
+            assert_eq!(sum, parameters, "{kind:?}");
+            let weight = &network.store().variables()[&format!("{}.weight", kind.classifier())];
+            assert_eq!(weight.size()[0], 1000, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_settings_know_the_maps_side_without_the_network() {
+        for kind in BackboneKind::ALL {
+            let network = Network::without_weights(kind, 2, 0, Device::Cpu);
+            assert_eq!(kind.map_side(kind.smallest_input()), 7, "{kind:?}");
+            for side in [64, 71, 90, 101] {
+                let map = kind.map_side(side) as usize;
+                assert_eq!(network.grid(side), [map; 2], "{kind:?} {side}");
             }
         }
     }
@@ -348,47 +290,15 @@ mod tests {
     }
 
     #[test]
-    fn weights_come_back_by_name() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("weights.safetensors");
-        let network =
-            |classes, seed| Network::new(BackboneKind::SmallResnet, classes, seed, Device::Cpu);
-        let saved = network(3, 1);
-        std::fs::write(&path, saved.to_safetensors().expect("packs")).expect("writes");
-
-        let mut same = network(3, 2);
-        assert_eq!(
-            same.load(&path).expect("loads"),
-            Loaded {
-                new_classifier: false
-            }
-        );
-        assert_eq!(logits(&same), logits(&saved));
-
-        let mut other_classes = network(5, 2);
-        assert_eq!(
-            other_classes.load(&path).expect("loads"),
-            Loaded {
-                new_classifier: true
-            }
-        );
-
-        let mut other_network = Network::new(BackboneKind::Resnet18, 3, 2, Device::Cpu);
-        let before = logits(&other_network);
-        let error = other_network
-            .load(&path)
-            .expect_err("another network")
-            .to_string();
-        assert!(
-            error.contains("ResNet18") && error.contains("weights.safetensors"),
-            "{error}"
-        );
-        assert_eq!(logits(&other_network), before);
-
-        std::fs::write(&path, b"no weights").expect("writes");
-        assert!(matches!(
-            same.load(&path),
-            Err(WeightsError::NotSafetensors { .. })
-        ));
+    fn the_seed_decides_what_is_dropped() {
+        let network = Network::new(BackboneKind::EfficientnetLite0, 3, 1, Device::Cpu);
+        let twins = [(); 2].map(|()| network.duplicate().expect("copies"));
+        let step = |network: &Network| {
+            let backbone = network.backbone();
+            tch::no_grad(|| backbone.head(&backbone.features(&images(), true), true))
+        };
+        let [first, second] = twins.each_ref().map(|twin| [step(twin), step(twin)]);
+        assert_eq!(first, second);
+        assert_ne!(first[0], first[1]);
     }
 }

@@ -1,95 +1,158 @@
-//! What residual networks are built of (He et al. 2016).
+//! Residual networks (He et al. 2016, "Deep Residual Learning for Image Recognition"), as torchvision has them.
 
 use tch::Tensor;
-use tch::nn::{self, BatchNorm, Conv2D, Linear, Module, ModuleT, Path};
+use tch::nn::Path;
 
-pub(super) fn conv(p: Path, c_in: i64, c_out: i64, side: i64, stride: i64) -> Conv2D {
-    let config = nn::ConvConfig {
-        stride,
-        padding: side / 2,
-        bias: false,
-        // Set by the network as a whole.
-        ws_init: nn::Init::Const(0.0),
-        ..Default::default()
-    };
-    nn::conv2d(p, c_in, c_out, side, config)
+use super::Backbone;
+use super::layers::{ConvNorm, PooledLinear, batch_norm, conv, stem_pool};
+
+/// torchvision's two kinds of block.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BlockKind {
+    /// Two 3 x 3 convolutions.
+    Basic,
+    /// 1 x 1, 3 x 3 and 1 x 1, the last four times as wide.
+    Bottleneck,
 }
 
-pub(super) fn batch_norm(p: Path, channels: i64) -> BatchNorm {
-    let config = nn::BatchNormConfig {
-        ws_init: nn::Init::Const(1.0),
-        ..Default::default()
-    };
-    nn::batch_norm2d(p, channels, config)
+impl BlockKind {
+    /// Output channels for each of `width`.
+    const fn expansion(self) -> i64 {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
 }
 
-/// Global average pooling and one linear layer.
 #[derive(Debug)]
-pub(super) struct PooledLinear(Linear);
-
-impl PooledLinear {
-    pub(super) fn new(p: Path, channels: i64, classes: i64) -> Self {
-        let config = nn::LinearConfig {
-            ws_init: nn::Init::Const(0.0),
-            bs_init: Some(nn::Init::Const(0.0)),
-            bias: true,
-        };
-        Self(nn::linear(p, channels, classes, config))
-    }
-
-    pub(super) fn forward(&self, activations: &Tensor) -> Tensor {
-        let pooled = activations.mean_dim([2, 3].as_slice(), false, activations.kind());
-        self.0.forward(&pooled)
-    }
-
-    pub(super) fn weight(&self) -> &Tensor {
-        &self.0.ws
-    }
+pub(super) struct Resnet {
+    stem: ConvNorm,
+    has_stem_pool: bool,
+    blocks: Vec<Block>,
+    fc: PooledLinear,
 }
 
-/// Two 3 x 3 convolutions and a shortcut, torchvision's `BasicBlock`.
-#[derive(Debug)]
-pub(super) struct BasicBlock {
-    conv1: Conv2D,
-    bn1: BatchNorm,
-    conv2: Conv2D,
-    bn2: BatchNorm,
-    downsample: Option<(Conv2D, BatchNorm)>,
-}
-
-impl BasicBlock {
-    pub(super) fn new(p: &Path, c_in: i64, c_out: i64, stride: i64) -> Self {
-        let shortcut = p / "downsample";
+impl Resnet {
+    /// The networks for 224 x 224 images; `depths` are the blocks of the four stages.
+    pub(super) fn new(p: &Path, kind: BlockKind, depths: [i64; 4], classes: i64) -> Self {
+        let stages = [64, 128, 256, 512].into_iter().zip(depths).collect();
         Self {
-            conv1: conv(p / "conv1", c_in, c_out, 3, stride),
-            bn1: batch_norm(p / "bn1", c_out),
-            conv2: conv(p / "conv2", c_out, c_out, 3, 1),
-            bn2: batch_norm(p / "bn2", c_out),
-            downsample: (stride != 1 || c_in != c_out).then(|| {
-                (
-                    conv(&shortcut / "0", c_in, c_out, 1, stride),
-                    batch_norm(&shortcut / "1", c_out),
-                )
+            has_stem_pool: true,
+            ..Self::with_stages(p, kind, (64, 7), stages, classes)
+        }
+    }
+
+    /// For the demo: a 3 x 3 stem and three stages of one block, last map an eighth of the input's side, learned from
+    /// nothing within a minute on two cores.
+    pub(super) fn small(p: &Path, classes: i64) -> Self {
+        let stages = vec![(24, 1), (48, 1), (96, 1)];
+        Self::with_stages(p, BlockKind::Basic, (24, 3), stages, classes)
+    }
+
+    /// `stem` is its width and side, `stages` are width and blocks of each.
+    fn with_stages(
+        p: &Path,
+        kind: BlockKind,
+        (stem, side): (i64, i64),
+        stages: Vec<(i64, i64)>,
+        classes: i64,
+    ) -> Self {
+        let mut channels = stem;
+        let mut blocks = Vec::new();
+        for (stage, (width, depth)) in stages.into_iter().enumerate() {
+            let p = p / format!("layer{}", stage + 1);
+            for i in 0..depth {
+                let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+                blocks.push(Block::new(&(&p / i), kind, channels, width, stride));
+                channels = width * kind.expansion();
+            }
+        }
+        Self {
+            stem: conv_norm(p, ["conv1", "bn1"], [3, stem], side, 2),
+            has_stem_pool: false,
+            blocks,
+            fc: PooledLinear::new(p / "fc", channels, classes, None),
+        }
+    }
+}
+
+impl Backbone for Resnet {
+    fn features(&self, images: &Tensor, train: bool) -> Tensor {
+        let stem = self.stem.forward(images, train).relu_();
+        let stem = if self.has_stem_pool {
+            stem_pool(&stem)
+        } else {
+            stem
+        };
+        self.blocks
+            .iter()
+            .fold(stem, |x, block| block.forward(&x, train))
+    }
+
+    fn head(&self, activations: &Tensor, train: bool) -> Tensor {
+        self.fc.forward(activations, train)
+    }
+
+    fn pooled_linear(&self) -> Option<&Tensor> {
+        Some(self.fc.weight())
+    }
+}
+
+/// Convolutions with ReLUs between them, and a shortcut round them.
+#[derive(Debug)]
+struct Block {
+    convs: Vec<ConvNorm>,
+    downsample: Option<ConvNorm>,
+}
+
+impl Block {
+    fn new(p: &Path, kind: BlockKind, c_in: i64, width: i64, stride: i64) -> Self {
+        // Width, side and stride. The bottleneck's stride lies in its 3 x 3 convolution, as in torchvision ("v1.5"), not in
+        // the first one, as in the paper.
+        let shapes = match kind {
+            BlockKind::Basic => vec![(width, 3, stride), (width, 3, 1)],
+            BlockKind::Bottleneck => {
+                vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+            }
+        };
+        let mut channels = c_in;
+        let mut convs = Vec::with_capacity(shapes.len());
+        for (i, (c_out, side, stride)) in shapes.into_iter().enumerate() {
+            let names = [format!("conv{}", i + 1), format!("bn{}", i + 1)];
+            convs.push(conv_norm(p, names, [channels, c_out], side, stride));
+            channels = c_out;
+        }
+        Self {
+            convs,
+            downsample: (stride != 1 || c_in != channels).then(|| {
+                let p = p / "downsample";
+                conv_norm(&p, ["0", "1"], [c_in, channels], 1, stride)
             }),
         }
     }
 
-    pub(super) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let y = self.bn1.forward_t(&self.conv1.forward(x), train).relu_();
-        let y = self.bn2.forward_t(&self.conv2.forward(&y), train);
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let mut y = self.convs[0].forward(x, train);
+        for conv in &self.convs[1..] {
+            y = conv.forward(&y.relu_(), train);
+        }
         match &self.downsample {
-            Some((conv, bn)) => (y + bn.forward_t(&conv.forward(x), train)).relu_(),
+            Some(downsample) => (y + downsample.forward(x, train)).relu_(),
             None => (y + x).relu_(),
         }
     }
 }
 
-/// Blocks in a row, the first of them with `stride`.
-pub(super) fn layer(p: &Path, c_in: i64, c_out: i64, stride: i64, blocks: i64) -> Vec<BasicBlock> {
-    (0..blocks)
-        .map(|i| {
-            let (c_in, stride) = if i == 0 { (c_in, stride) } else { (c_out, 1) };
-            BasicBlock::new(&(p / i), c_in, c_out, stride)
-        })
-        .collect()
+fn conv_norm<T: ToString>(
+    p: &Path,
+    [conv_name, norm_name]: [T; 2],
+    [c_in, c_out]: [i64; 2],
+    side: i64,
+    stride: i64,
+) -> ConvNorm {
+    ConvNorm {
+        conv: conv(p / conv_name, c_in, c_out, side, stride),
+        norm: batch_norm(p / norm_name, c_out),
+    }
 }

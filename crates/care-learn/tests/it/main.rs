@@ -1,4 +1,5 @@
 //! The crate from outside, in one executable: libtorch is linked once.
 
 mod project;
+mod reference;
 mod training;

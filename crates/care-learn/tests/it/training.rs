@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part};
 use care_learn::attention_loss::{GridMasks, Raster, Upsampling};
 use care_learn::backbone::Network;
-use care_learn::config::{BackboneKind, Outside};
+use care_learn::config::{BackboneKind, Outside, Preprocess};
 use care_learn::dataset::Dataset;
 use care_learn::event::{
     AttentionLosses, AttentionMap, Change, ModelRole, Outcome, StepMetrics, TrainerEvent,
@@ -196,7 +196,8 @@ fn replay(task: &Task, network: &Network, step: u32) -> Replay {
         .last()
         .expect("a step");
     let paths = task.samples.iter().map(|s| s.path.clone()).collect();
-    let data = Dataset::load(paths, &batch, ImageSize::new(SIDE, SIDE)).expect("threads");
+    let size = ImageSize::new(SIDE, SIDE);
+    let data = Dataset::load(paths, &batch, size, Preprocess::IMAGENET).expect("threads");
     assert!(data.wait_for(&batch, || true));
     let labels: Vec<usize> = batch.iter().map(|i| task.samples[*i].label).collect();
     let labels = label_tensor(&labels, Device::Cpu);
@@ -866,15 +867,15 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
     assert_eq!(not_read[0].len(), 3);
 }
 
-/// Weights of which one is no number.
+/// Weights so large that logits are infinite.
 fn poisoned(folder: &Path) -> PathBuf {
     let network = Network::new(BackboneKind::SmallResnet, 2, 0, Device::Cpu);
-    let mut bias = network
+    let mut weight = network
         .store()
         .variables()
-        .remove("fc.bias")
-        .expect("a bias");
-    let _ = tch::no_grad(|| bias.fill_(f64::NAN));
+        .remove("fc.weight")
+        .expect("a weight");
+    let _ = tch::no_grad(|| weight.fill_(3e38));
     let path = folder.with_file_name("poisoned.safetensors");
     std::fs::create_dir_all(folder).expect("a folder");
     std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
