@@ -14,14 +14,23 @@ const MAX_FRAMES: usize = 512;
 /// The settings that a project's first run is offered with.
 #[must_use]
 pub fn first_config(project: &Project) -> RunConfig {
-    let demo = RunConfig::demo();
     if crate::demo::is_demo(project) {
-        return demo;
+        return RunConfig::demo();
     }
-    // The paper's learning rate fine-tunes pretrained weights; a network that starts from nothing needs the demo's.
     RunConfig {
-        learning_rate: demo.learning_rate,
+        learning_rate: first_learning_rate(false),
         ..RunConfig::default()
+    }
+}
+
+/// The learning rate to begin with: the paper's fine-tunes pretrained weights, a network that starts from nothing needs
+/// the demo's.
+#[must_use]
+pub fn first_learning_rate(pretrained: bool) -> f64 {
+    if pretrained {
+        RunConfig::default().learning_rate
+    } else {
+        RunConfig::demo().learning_rate
     }
 }
 

@@ -6,6 +6,7 @@ use egui::{Align2, DragValue, Label, Margin, RichText, Sense, TextEdit, Ui, vec2
 
 use super::rows::{combo, field_style, remark, row, title};
 use crate::command::Command;
+use crate::training::first_learning_rate;
 use crate::ui::tokens::Tokens;
 use crate::ui::{Context, icons};
 
@@ -69,7 +70,12 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
             "Pretrained weights: a file (.safetensors, .pth), or a name of `care weights list`",
         );
         if response.changed() {
+            let before = first_learning_rate(draft.weights.is_some());
             draft.weights = (!path.is_empty()).then(|| path.into());
+            // A rate that nobody chose goes with the weights.
+            if draft.learning_rate == before {
+                draft.learning_rate = first_learning_rate(draft.weights.is_some());
+            }
         }
     });
     if draft != *cx.draft {
