@@ -1,6 +1,6 @@
 //! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
-use care_data::{Annotation, Edit, Image};
+use care_data::{Annotation, Edit, Image, ImageId, Project};
 use egui::{
     Align, CentralPanel, Checkbox, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin,
     Modifiers, Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
@@ -73,16 +73,16 @@ impl AnnotateRoom {
                     .inner_margin(16)
                     .show(ui, |ui| problem_ui(ui, problem, cx.commands));
             }
-            self.prefetch(cx);
+            self.prefetch(cx, image);
             self.canvas.ui(ui, cx, image, bare);
         });
     }
 
     /// The neighbours are decoded while the image in hand is looked at, which itself comes first.
-    fn prefetch(&self, cx: &mut Context<'_>) {
+    fn prefetch(&self, cx: &mut Context<'_>, image: &Image) {
         let neighbours = [
-            self.queue.previous(),
-            self.queue.next(),
+            self.previous(cx.project, image),
+            self.next(cx.project, image),
             self.queue.next_to_do(),
         ];
         for id in neighbours.into_iter().flatten() {
@@ -141,15 +141,33 @@ impl AnnotateRoom {
             return false;
         }
         if Action::PreviousImage.pressed(&ctx) {
-            go(self.queue.previous(), cx);
+            go(self.previous(cx.project, image), cx);
         }
         if Action::NextImage.pressed(&ctx) {
-            go(self.queue.next(), cx);
+            go(self.next(cx.project, image), cx);
         }
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);
         }
         Action::HideBoxes.held(&ctx)
+    }
+
+    /// In the queue; where nothing is asked for, among all images.
+    fn previous(&self, project: &Project, image: &Image) -> Option<ImageId> {
+        if self.queue.is_empty() {
+            let before = place_of(project, image)?.checked_sub(1)?;
+            return Some(project.images()[before].id);
+        }
+        self.queue.previous()
+    }
+
+    /// As [`previous`](Self::previous).
+    fn next(&self, project: &Project, image: &Image) -> Option<ImageId> {
+        if self.queue.is_empty() {
+            let after = project.images().get(place_of(project, image)? + 1)?;
+            return Some(after.id);
+        }
+        self.queue.next()
     }
 
     fn done_and_next(&self, cx: &mut Context<'_>, image: &Image) {
@@ -216,7 +234,7 @@ impl AnnotateRoom {
                     let right = ui
                         .with_layout(Layout::right_to_left(Align::Center), |ui| {
                             if bar.width() >= 560.0 {
-                                self.hints_ui(ui, cx);
+                                self.hints_ui(ui, cx, image);
                             }
                             ui.cursor().right()
                         })
@@ -227,7 +245,7 @@ impl AnnotateRoom {
     }
 
     /// The keys that lead through the queue.
-    fn hints_ui(&self, ui: &mut Ui, cx: &mut Context<'_>) {
+    fn hints_ui(&self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         let weak = |text| {
             RichText::new(text)
@@ -241,11 +259,15 @@ impl AnnotateRoom {
         ui.add_space(6.0);
         ui.label(weak("image"));
         for (action, glyph, to) in [
-            (Action::NextImage, icons::ARROW_RIGHT, self.queue.next()),
+            (
+                Action::NextImage,
+                icons::ARROW_RIGHT,
+                self.next(cx.project, image),
+            ),
             (
                 Action::PreviousImage,
                 icons::ARROW_LEFT,
-                self.queue.previous(),
+                self.previous(cx.project, image),
             ),
         ] {
             let (ink, sense) = match to {
@@ -458,7 +480,14 @@ impl AnnotateRoom {
     }
 }
 
-fn go(to: Option<care_data::ImageId>, cx: &mut Context<'_>) {
+fn place_of(project: &Project, image: &Image) -> Option<usize> {
+    let images = project.images();
+    images
+        .binary_search_by_key(&image.id, |image| image.id)
+        .ok()
+}
+
+fn go(to: Option<ImageId>, cx: &mut Context<'_>) {
     if let Some(id) = to {
         cx.commands.send(Command::Select(id));
     }

@@ -385,6 +385,21 @@ fn a_box_under_the_hand_does_not_outlive_the_room() {
 }
 
 #[test]
+fn without_a_rare_class_the_arrows_walk_through_all_images() {
+    let (_root, dir) = tiny_project(false);
+    let mut window = window(Some(&dir));
+    press(&mut window, Modifiers::COMMAND, Key::Num2);
+    let first = image(&window).id;
+    key(&mut window, Key::ArrowLeft);
+    assert_eq!(image(&window).id, first, "there is none before it");
+    key(&mut window, Key::ArrowRight);
+    key(&mut window, Key::ArrowRight);
+    assert_eq!(image(&window).id, project(&window).images()[2].id);
+    key(&mut window, Key::ArrowLeft);
+    assert_eq!(image(&window).id, project(&window).images()[1].id);
+}
+
+#[test]
 fn a_deleted_box_is_asked_for_again() {
     let (_root, mut window) = annotate();
     let first = image(&window).id;
