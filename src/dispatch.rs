@@ -76,13 +76,21 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
 
 /// Whether a command closes the open project.
 fn leaves_project(command: &Command, state: &State) -> bool {
-    let other = |dir: &Path| state.project.as_ref().is_none_or(|open| open.dir() != dir);
+    // A project that cannot be opened is an error, and no reason to end a run.
+    let opens = |dir: &Path| !is_open(state, dir) && Project::open(dir).is_ok();
     match command {
         Command::Action(Action::CloseProject | Action::StartDemo) | Command::Quit => true,
-        Command::OpenProject(dir) => other(dir),
-        Command::OpenPath(path) => is_project(path) && other(path),
+        Command::OpenProject(dir) => opens(dir),
+        Command::OpenPath(path) => is_project(path) && opens(path),
         _ => false,
     }
+}
+
+/// Whether this is the open project's folder, however it is written.
+fn is_open(state: &State, dir: &Path) -> bool {
+    let open = state.project.as_ref().map(Project::dir);
+    dir.canonicalize()
+        .is_ok_and(|dir| open == Some(dir.as_path()))
 }
 
 /// Whether a command is a fresh try, before which the message of what went wrong is put away. Others leave it to be read.
@@ -133,11 +141,12 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         Action::Resume => tell(state, TrainerCommand::Resume, Phase::Training),
         Action::Stop => {
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
-                // Where only the test is left, it is the test that is to stop: the trainer has to be told twice for that.
+                // Where only the test is left, it is the test that is to stop.
                 if matches!(run.phase, Phase::Evaluating { .. }) {
+                    worker.abandon();
+                } else {
                     worker.stop();
                 }
-                worker.stop();
                 run.phase = Phase::Stopping;
             }
         }
@@ -211,11 +220,7 @@ fn read_folder(from: PathBuf, state: &mut State, ctx: &egui::Context) {
 /// Opens a project and shows it.
 pub fn open_project(dir: &Path, state: &mut State) {
     // The same project again would find its own lock.
-    if state
-        .project
-        .as_ref()
-        .is_some_and(|project| project.dir() == dir)
-    {
+    if is_open(state, dir) {
         return;
     }
     match Project::open(dir) {

@@ -96,17 +96,18 @@ impl Host for Console {
 /// Trains and tests, and records the run in the project.
 pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     let config = with_path_of_weights(config)?;
-    let progress = Progress::new();
+    let mut console = Console::new(Progress::new())?;
     for problem in preflight(project, &config) {
         if problem.blocks() {
             bail!("{problem}");
         }
-        progress.say(&format!("note: {problem}"));
+        console.progress.say(&format!("note: {problem}"));
     }
     let watch = pick_watch_list(project, WATCHED);
     let (id, folder) = project.begin_run()?;
     let task = Task::from_project(project, config, folder, watch);
-    let outcome = train(&task, &mut Console::new(progress)?);
+    let outcome = train(&task, &mut console);
+    drop(console);
     let note = record_end(project, id, &outcome)?;
     match outcome {
         Outcome::Finished(results) => {

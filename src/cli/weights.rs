@@ -167,9 +167,10 @@ fn say_how_to_use(file: &Path) -> Result<()> {
         .network()
         .with_context(|| format!("{} fits no network", file.display()))?;
     // ImageNet's size, for the networks that the demo's is too small for.
-    let input_size = match kind.smallest_input() > RunConfig::default().input_size {
-        true => " --set input_size=224",
-        false => "",
+    let input_size = if kind.smallest_input() > RunConfig::default().input_size {
+        " --set input_size=224"
+    } else {
+        ""
     };
     line(&format!(
         "{} is ready. Use it: care train PROJECT --set backbone={}{input_size} --set weights={}",

@@ -42,6 +42,20 @@ fn project_with_boxes() -> (TempDir, PathBuf) {
     (root, dir)
 }
 
+/// The next run is a small one of so many epochs in each stage.
+fn set_epochs(window: &mut Harness<'_, App>, stage1_epochs: u32, stage2_epochs: u32) {
+    let config = RunConfig {
+        input_size: 56,
+        stage1_epochs,
+        stage2_epochs,
+        ..RunConfig::demo()
+    };
+    window
+        .state_mut()
+        .commands()
+        .send(Command::SetDraft(config));
+}
+
 fn go_to_train(window: &mut Harness<'_, App>) {
     window.state_mut().commands().send(Command::Go(Room::Train));
     settle(window);
@@ -115,16 +129,7 @@ fn settings_of_the_next_run_are_kept() {
 fn a_run_is_seen_steered_and_stopped() {
     let (_root, dir) = project_with_boxes();
     let mut window = window(Some(&dir));
-    let config = RunConfig {
-        input_size: 56,
-        stage1_epochs: 1,
-        stage2_epochs: 500,
-        ..RunConfig::demo()
-    };
-    window
-        .state_mut()
-        .commands()
-        .send(Command::SetDraft(config));
+    set_epochs(&mut window, 1, 500);
     go_to_train(&mut window);
     window.get_by_label_contains("has no box yet");
     window.get_by_role_and_label(Role::Button, "Train").click();
@@ -203,15 +208,7 @@ fn a_run_is_seen_steered_and_stopped() {
 fn a_run_in_training_is_left_only_with_a_yes() {
     let (_root, dir) = project_with_boxes();
     let mut window = window(Some(&dir));
-    let config = RunConfig {
-        input_size: 56,
-        stage1_epochs: 500,
-        ..RunConfig::demo()
-    };
-    window
-        .state_mut()
-        .commands()
-        .send(Command::SetDraft(config));
+    set_epochs(&mut window, 500, 1);
     window.key_press_modifiers(egui::Modifiers::COMMAND, Key::T);
     settle(&mut window);
     let close = |window: &mut Harness<'_, App>| {
@@ -224,6 +221,18 @@ fn a_run_in_training_is_left_only_with_a_yes() {
     settle(&mut window);
     assert!(window.state().state.is_training());
     assert!(window.query_by_label("Run 1 is training").is_none());
+
+    // What does not open is no reason to end it, and it is open itself, however its folder is written.
+    for path in [dir.join("."), dir.with_file_name("nowhere.care")] {
+        window
+            .state_mut()
+            .commands()
+            .send(Command::OpenProject(path));
+        settle(&mut window);
+        assert!(window.state().state.asked.is_none());
+        assert!(window.state().state.is_training());
+    }
+    window.get_by_label("This project cannot be opened");
 
     close(&mut window);
     window.get_by_label("Stop it").click();
@@ -245,16 +254,7 @@ fn a_finished_run_is_shown_again_when_the_project_is_opened() {
     let (_root, dir) = project_with_boxes();
     {
         let mut window = window(Some(&dir));
-        let config = RunConfig {
-            input_size: 56,
-            stage1_epochs: 1,
-            stage2_epochs: 1,
-            ..RunConfig::demo()
-        };
-        window
-            .state_mut()
-            .commands()
-            .send(Command::SetDraft(config));
+        set_epochs(&mut window, 1, 1);
         // From any room.
         window.key_press_modifiers(egui::Modifiers::COMMAND, Key::T);
         settle(&mut window);

@@ -1,20 +1,24 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
+mod learner;
+mod schedule;
+
 use std::time::{Duration, Instant};
 
 use care_data::{BoundingBox, ImageId, ImageSize, NotRead, Part};
-use tch::nn::{self, OptimizerConfig};
 use tch::{Kind, Tensor};
 
-use crate::attention_loss::{GridMasks, MaskBatch, attention_terms, total};
+use self::learner::{Batch, EpochSums, Learner};
+use self::schedule::{Pace, Plateau, cosine};
+use crate::attention_loss::{GridMasks, MaskBatch};
 use crate::backbone::{Loaded, Network, WeightsError};
 use crate::config::LiveParams;
 use crate::dataset::Dataset;
 use crate::device::{DeviceError, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
-    AttentionLosses, Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome,
-    RecordedChange, Results, StepMetrics, TrainerCommand, TrainerEvent,
+    Change, EpochMetrics, FilmFrame, ImageAttention, ModelRole, Outcome, RecordedChange, Results,
+    StepMetrics, TrainerCommand, TrainerEvent,
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
@@ -31,10 +35,6 @@ const SAVE_SHARE: u32 = 20;
 /// Time between reports of how far something is that is counted in images.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_TICK: Duration = Duration::from_millis(20);
-/// Steps over which the pace is averaged.
-const PACE_OVER: u32 = 50;
-/// An epoch has to bring the loss below this share of the best one to count as progress.
-const PROGRESS: f32 = 0.99;
 
 /// Whoever runs the trainer.
 pub trait Host {
@@ -138,115 +138,6 @@ fn torch_failed(reason: &str) -> String {
 enum Flow {
     Done,
     Stopped,
-}
-
-/// One model being trained.
-struct Learner {
-    role: ModelRole,
-    network: Network,
-    optimizer: nn::Optimizer,
-    epoch: EpochSums,
-}
-
-impl EpochSums {
-    fn classification(&self) -> f32 {
-        self.classification / self.steps.max(1) as f32
-    }
-
-    fn attention(&self) -> Option<f32> {
-        (self.with_attention > 0).then(|| self.attention / self.with_attention as f32)
-    }
-}
-
-/// Sums over an epoch's steps.
-#[derive(Default)]
-struct EpochSums {
-    steps: u32,
-    classification: f32,
-    with_attention: u32,
-    attention: f32,
-}
-
-impl Learner {
-    fn new(role: ModelRole, network: Network, learning_rate: f64) -> Result<Self, TrainError> {
-        // The paper's Adam: betas (0.9, 0.999), no weight decay.
-        let optimizer = nn::Adam::default().build(network.store(), learning_rate)?;
-        Ok(Self {
-            role,
-            network,
-            optimizer,
-            epoch: EpochSums::default(),
-        })
-    }
-
-    /// One forward and one backward pass. F comes from the same forward pass as the logits.
-    fn step(
-        &mut self,
-        batch: &Batch,
-        viewer: &Viewer,
-        alpha: f64,
-        live: &LiveParams,
-    ) -> Option<Losses> {
-        let backbone = self.network.backbone();
-        let activations = backbone.features(&batch.images, true);
-        let logits = backbone.head(&activations, true);
-        let l_c = logits.cross_entropy_for_logits(&batch.labels);
-        let terms = batch.boxed.as_ref().map(|(rows, masks)| {
-            let of_boxed = || {
-                let attention =
-                    viewer
-                        .cam
-                        .attention(backbone, &activations, &logits, &batch.labels);
-                attention_terms(&attention.index_select(0, rows), masks, live)
-            };
-            // Without a share in the loss the terms are only reported.
-            if alpha > 0.0 {
-                of_boxed()
-            } else {
-                without_graph(backbone.pooled_linear().is_some(), of_boxed)
-            }
-        });
-        let loss = total(&l_c, terms.as_ref().map(|terms| &terms.l_a), alpha);
-        let number = |tensor: &Tensor| tensor.double_value(&[]) as f32;
-        let losses = Losses {
-            total: number(&loss),
-            classification: number(&l_c),
-            attention: terms.as_ref().map(|terms| AttentionLosses {
-                l_in: number(&terms.l_in),
-                l_out: number(&terms.l_out),
-                l_a: number(&terms.l_a),
-            }),
-        };
-        if !losses.total.is_finite() || !losses.classification.is_finite() {
-            return None;
-        }
-        self.optimizer.backward_step(&loss);
-        self.epoch.steps += 1;
-        self.epoch.classification += losses.classification;
-        if let Some(attention) = losses.attention {
-            self.epoch.with_attention += 1;
-            self.epoch.attention += attention.l_a;
-        }
-        Some(losses)
-    }
-}
-
-/// A head that has to be differentiated needs its graph even for a map that is only looked at.
-fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
-    if closed_form {
-        tch::no_grad(compute)
-    } else {
-        compute()
-    }
-}
-
-/// A batch on the device.
-struct Batch {
-    images: Tensor,
-    labels: Tensor,
-    /// The rows with boxes, and their masks.
-    boxed: Option<(Tensor, MaskBatch)>,
-    len: usize,
 }
 
 /// One run from its first decoded image to its last result.
@@ -863,72 +754,6 @@ impl Loading {
             });
         }
     }
-}
-
-/// How long a pass of one model takes lately, everything between two steps included.
-struct Pace {
-    since: Instant,
-    passes: u32,
-    seconds: f32,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            passes: 0,
-            seconds: 0.0,
-        }
-    }
-
-    fn step(&mut self, passes: usize) {
-        let seconds = self.since.elapsed().as_secs_f32() / passes as f32;
-        self.passes = (self.passes + 1).min(PACE_OVER);
-        self.seconds += (seconds - self.seconds) / self.passes as f32;
-        self.since = Instant::now();
-    }
-
-    /// A pause does not count.
-    fn rest(&mut self) {
-        self.since = Instant::now();
-    }
-
-    fn seconds_per_pass(&self) -> f32 {
-        self.seconds.max(1e-6)
-    }
-}
-
-/// Whether a loss has stopped falling.
-struct Plateau {
-    patience: u32,
-    best: f32,
-    epochs_since: u32,
-}
-
-impl Plateau {
-    fn new(patience: u32) -> Self {
-        Self {
-            patience,
-            best: f32::INFINITY,
-            epochs_since: 0,
-        }
-    }
-
-    fn ends_with(&mut self, loss: f32) -> bool {
-        if loss < self.best * PROGRESS {
-            self.best = loss;
-            self.epochs_since = 0;
-        } else {
-            self.epochs_since += 1;
-        }
-        self.epochs_since >= self.patience
-    }
-}
-
-/// The learning rate of a stage's step: a cosine from `start` to nearly nothing.
-fn cosine(start: f64, step: u32, num_steps: u32) -> f64 {
-    let share = f64::from(step) / f64::from(num_steps);
-    start * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
 }
 
 /// Lets the host breathe, and asks whether it wants to go on.

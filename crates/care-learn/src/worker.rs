@@ -86,19 +86,21 @@ impl Worker {
         let _ = self.commands.send(command);
     }
 
-    /// Ends the run after the step that is being computed; what is there is kept and scored. Asked a second time, the
-    /// scoring is left out or broken off too.
+    /// Ends the run after the step that is being computed; what is there is kept and scored.
     pub fn stop(&self) {
-        if self.flags.stop.swap(true, Ordering::Relaxed) {
-            self.flags.abandon.store(true, Ordering::Relaxed);
-        }
+        self.flags.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// As [`stop`](Self::stop), and leaves out the scoring, or breaks it off.
+    pub fn abandon(&self) {
+        self.stop();
+        self.flags.abandon.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.flags.stop.store(true, Ordering::Relaxed);
-        self.flags.abandon.store(true, Ordering::Relaxed);
+        self.abandon();
         // A trainer that waits for room in the channel is let go by this.
         self.events = None;
         if let Some(thread) = self.thread.take() {
@@ -251,12 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn asked_twice_to_stop_it_abandons() {
+    fn stopping_keeps_the_test_and_abandoning_leaves_it_out() {
         let (worker, ..) = reporting(0);
-        let abandoned = || worker.flags.abandon.load(Ordering::Relaxed);
+        let flags = || {
+            let Flags { stop, abandon } = &*worker.flags;
+            [stop, abandon].map(|flag| flag.load(Ordering::Relaxed))
+        };
         worker.stop();
-        assert!(!abandoned());
         worker.stop();
-        assert!(abandoned());
+        assert_eq!(flags(), [true, false]);
+        worker.abandon();
+        assert_eq!(flags(), [true, true]);
     }
 }
