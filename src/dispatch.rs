@@ -126,6 +126,7 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         Action::CloseProject => {
             remember(state);
             state.show(None);
+            state.last_event.clear();
         }
         Action::Undo => step_back(state, Project::undo, UNDONE),
         Action::Redo => step_back(state, Project::redo, REDONE),
