@@ -213,6 +213,98 @@ pub enum Outside {
     Distance,
 }
 
+/// How batches are drawn. Each holds [`RunConfig::batch_size`] images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// P classes and K images of each.
+    #[default]
+    ClassesTimesImages,
+    /// Every image once an epoch, in a shuffled order: batches are as imbalanced as the data.
+    Shuffled,
+    /// As shuffled, but images of smaller classes come again until every class is as frequent as the largest.
+    Oversampled,
+}
+
+/// What follows the gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Kingma and Ba 2015, betas (0.9, 0.999); weight decay is added to the gradient.
+    #[default]
+    Adam,
+    /// Loshchilov and Hutter 2019: weight decay apart from the gradient.
+    AdamW,
+    /// With momentum 0.9.
+    Sgd,
+}
+
+/// How the learning rate falls within a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Along a cosine, to nearly nothing at the stage's last step.
+    #[default]
+    Cosine,
+    /// To a tenth wherever the epoch's loss has not fallen for half of `patience`, of either model where two are trained.
+    Plateau,
+    Constant,
+}
+
+/// The validation measure by which the best epoch of a stage is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyMetric {
+    /// None: a stage ends with the weights of its last epoch.
+    #[default]
+    None,
+    /// Mean class accuracy.
+    Mca,
+    RareRecall,
+    /// Mean energy in the box, over the validation images with boxes.
+    Energy,
+}
+
+/// What the forward passes compute in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    Fp32,
+    /// Convolutions and matrix products in bfloat16 by libtorch's autocast; weights, loss and optimiser stay fp32.
+    Bf16,
+}
+
+/// Random changes of training images ("DA" in the paper's Table 1), drawn anew for each image and step. Masks go
+/// through the same transform as the pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Largest rotation either way in degrees, 0..=180.
+    pub rotation: f64,
+    /// Left and right are exchanged in half of the cases.
+    pub flip_horizontal: bool,
+    /// Top and bottom are exchanged in half of the cases.
+    pub flip_vertical: bool,
+    /// Brightness, contrast and saturation are multiplied by factors in 1 - this ..= 1 + this; 0..1.
+    pub colour_jitter: f64,
+    /// The smallest share of the image's area that a random crop keeps, sides 3:4 to 4:3; 1 crops nothing.
+    pub crop: f64,
+}
+
+impl Default for Augmentation {
+    /// Nothing is changed.
+    fn default() -> Self {
+        Self {
+            rotation: 0.0,
+            flip_horizontal: false,
+            flip_vertical: false,
+            colour_jitter: 0.0,
+            crop: 1.0,
+        }
+    }
+}
+
 /// Every setting of a run. `Default` is the paper's, at the size of the demo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -228,15 +320,35 @@ pub struct RunConfig {
     pub patience: u32,
     /// Epochs of stage 2 (CARE and its control).
     pub stage2_epochs: u32,
-    /// Adam's learning rate at the start of each stage; it decays along a cosine.
+    pub optimizer: OptimizerKind,
+    /// The learning rate at the start of each stage.
     pub learning_rate: f64,
+    pub schedule: Schedule,
+    /// Of all parameters; see [`OptimizerKind`].
+    pub weight_decay: f64,
+    /// The norm of all gradients together is brought down to this where it is larger; 0 lets it be.
+    pub clip_norm: f64,
+    pub precision: Precision,
+    pub sampling: Sampling,
     /// P: classes in a batch; limited by the classes there are.
     pub classes_per_batch: usize,
     /// K: images of each class in a batch.
     pub images_per_class: usize,
+    /// Each class counts in L_c by `N / (C n_c)`, n_c its share of the N training images ("CSL" in Table 1).
+    pub class_weighted: bool,
+    /// L_c is the focal loss with this gamma (Lin et al. 2017; "FL" in Table 1: 2); 0 is cross-entropy.
+    pub focal_gamma: f64,
+    /// A stage ends with its best epoch by this measure.
+    pub key_metric: KeyMetric,
+    /// A stage ends where `key_metric` has not risen for so many epochs, of either model where two are trained; 0: never.
+    pub early_stop: u32,
     pub normalisation: Normalisation,
     pub cam_weights: CamWeights,
     pub outside: Outside,
+    /// Boxes are learned from with their sides times this, about their centres (Table 3: 0.7 to 1.3).
+    pub box_scale: f64,
+    #[serde(flatten)]
+    pub augmentation: Augmentation,
     /// Pretrained weights, see [`crate::weights`]; the classifier layer is new where it is for other classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<std::path::PathBuf>,
@@ -253,12 +365,24 @@ impl Default for RunConfig {
             stage1_epochs: 20,
             patience: 10,
             stage2_epochs: 10,
+            optimizer: OptimizerKind::default(),
             learning_rate: 1e-4,
+            schedule: Schedule::default(),
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+            precision: Precision::default(),
+            sampling: Sampling::default(),
             classes_per_batch: 8,
             images_per_class: 4,
+            class_weighted: false,
+            focal_gamma: 0.0,
+            key_metric: KeyMetric::default(),
+            early_stop: 0,
             normalisation: Normalisation::default(),
             cam_weights: CamWeights::default(),
             outside: Outside::default(),
+            box_scale: 1.0,
+            augmentation: Augmentation::default(),
             weights: None,
             live: LiveParams::default(),
         }
@@ -283,6 +407,8 @@ pub enum ConfigError {
         input_size: u32,
         backbone: BackboneKind,
     },
+    #[error("early_stop = {0} needs a measure: set key_metric to mca, rare_recall or energy")]
+    EarlyStopByNothing(u32),
     #[error("\"{0}\" is not a setting: write it as name=value, for example alpha=0.5")]
     NotASetting(String),
     #[error("the settings cannot be read: {0}")]
@@ -319,7 +445,16 @@ impl RunConfig {
                 backbone: self.backbone,
             });
         }
+        if self.early_stop > 0 && self.key_metric == KeyMetric::None {
+            return Err(ConfigError::EarlyStopByNothing(self.early_stop));
+        }
         Ok(())
+    }
+
+    /// Images in a batch: P x K.
+    #[must_use]
+    pub const fn batch_size(&self) -> usize {
+        self.classes_per_batch * self.images_per_class
     }
 
     /// Each number by itself.
@@ -347,7 +482,14 @@ impl RunConfig {
             "images_per_class",
             self.images_per_class as f64,
             1.0..=1000.0,
-        )
+        )?;
+        in_range("weight_decay", self.weight_decay, 0.0..=1.0)?;
+        in_range("clip_norm", self.clip_norm, 0.0..=f64::MAX)?;
+        in_range("focal_gamma", self.focal_gamma, 0.0..=10.0)?;
+        in_range("box_scale", self.box_scale, 0.1..=3.0)?;
+        in_range("rotation", self.augmentation.rotation, 0.0..=180.0)?;
+        in_range("colour_jitter", self.augmentation.colour_jitter, 0.0..=0.9)?;
+        in_range("crop", self.augmentation.crop, 0.05..=1.0)
     }
 
     /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out. Whether
@@ -411,6 +553,16 @@ mod tests {
             RunConfig {
                 weights: Some("a b.safetensors".into()),
                 outside: Outside::Distance,
+                optimizer: OptimizerKind::AdamW,
+                sampling: Sampling::Oversampled,
+                key_metric: KeyMetric::RareRecall,
+                early_stop: 3,
+                precision: Precision::Bf16,
+                augmentation: Augmentation {
+                    rotation: 30.0,
+                    flip_vertical: true,
+                    ..Augmentation::default()
+                },
                 ..RunConfig::demo()
             },
         ] {
@@ -459,6 +611,21 @@ mod tests {
             BackboneKind::Resnet18
         );
         assert_eq!(config.with("seed=7").expect("seed").seed, 7);
+        let turned = config.with("rotation=30").expect("rotation");
+        assert_eq!(turned.augmentation.rotation, 30.0);
+        assert!(
+            config
+                .with("class_weighted=true")
+                .expect("CSL")
+                .class_weighted
+        );
+        assert!(
+            config
+                .with("early_stop=3")
+                .expect("in range")
+                .check()
+                .is_err()
+        );
         for wrong in [
             "alpha",
             "alpha=",
@@ -472,6 +639,10 @@ mod tests {
             "seed=-1",
             "backbone=vgg",
             "input_size=2000",
+            "crop=0",
+            "rotation=200",
+            "box_scale=0",
+            "optimizer=lion",
         ] {
             assert!(config.with(wrong).is_err(), "{wrong}");
         }
