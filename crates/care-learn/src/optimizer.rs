@@ -1,7 +1,7 @@
 //! What follows the gradients: Adam, AdamW and SGD, each as one operator over all parameters.
 
 use tch::nn::VarStore;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use crate::config::OptimizerKind;
 use crate::libtorch::{self, Adam};
@@ -125,6 +125,7 @@ impl Optimizer {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
     use tch::nn::{self, OptimizerConfig};
 
     use super::*;
