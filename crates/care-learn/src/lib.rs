@@ -4,6 +4,7 @@
 
 pub mod attention_loss;
 pub mod backbone;
+pub mod benchmark;
 pub mod classification_loss;
 pub mod config;
 pub mod dataset;

@@ -1,6 +1,6 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
-mod learner;
+pub(crate) mod learner;
 mod schedule;
 
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::backbone::{Loaded, Network, WeightsError};
 use crate::classification_loss::ClassificationLoss;
 use crate::config::{KeyMetric, LiveParams};
 use crate::dataset::Dataset;
-use crate::device::{DeviceError, pick_device};
+use crate::device::{DeviceError, leave_a_core, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
     Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
@@ -903,15 +903,6 @@ fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
         .enumerate()
         .filter(move |(_, s)| s.part == part)
         .map(|(i, _)| i)
-}
-
-/// To whatever else is being done: the window, or other programs where there is none. The number of threads decides in
-/// which order libtorch adds, so it is the same with and without a window, and so is what a seed gives.
-fn leave_a_core() {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    if cores > 2 {
-        tch::set_num_threads(cores as i32 - 1);
-    }
 }
 
 #[cfg(test)]
