@@ -2,16 +2,16 @@
 
 use care_learn::RunConfig;
 use care_learn::config::BackboneKind;
-use egui::{Align2, DragValue, Label, Margin, RichText, Sense, TextEdit, Ui, vec2};
+use egui::{Align2, DragValue, Margin, RichText, TextEdit, Ui, vec2};
 
-use super::rows::{combo, field_style, remark, row, title};
+use super::rows::{combo, field_style, pair, remark, row, title};
 use crate::command::Command;
 use crate::training::first_learning_rate;
 use crate::ui::tokens::Tokens;
 use crate::ui::{Context, icons};
 
 const SETTING: f32 = 36.0;
-const FIELD: f32 = 28.0;
+pub(super) const FIELD: f32 = 28.0;
 
 /// The settings of the next run.
 pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
@@ -33,20 +33,10 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
         });
     });
     setting(ui, "epochs", |ui, width| {
-        let each = (width - 22.0) / 2.0;
-        let number = |ui: &mut Ui, name: &str, value: &mut u32| {
-            ui.name_inputs(name, |ui| {
-                let drag = DragValue::new(value).range(1..=999).speed(0.1);
-                ui.add_sized(vec2(each, FIELD), drag);
-            });
-        };
-        number(ui, "epochs of stage 1, at most", &mut draft.stage1_epochs);
-        let (rect, _) = ui.allocate_exact_size(vec2(22.0, FIELD), Sense::hover());
-        ui.place(
-            rect,
-            Label::new(RichText::new("+").color(Tokens::of(ui).text_weak)),
-        );
-        number(ui, "epochs of stage 2", &mut draft.stage2_epochs);
+        let number = |value| DragValue::new(value).range(1..=999).speed(0.1);
+        let stages = [&mut draft.stage1_epochs, &mut draft.stage2_epochs].map(number);
+        let names = ["epochs of stage 1, at most", "epochs of stage 2"];
+        pair(ui, width, "+", names, stages);
     });
     setting(ui, "learning rate", |ui, width| {
         let rates = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3];
@@ -84,7 +74,7 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
 }
 
 /// A row whose control is named by its label.
-fn setting(ui: &mut Ui, label: &str, control: impl FnOnce(&mut Ui, f32)) {
+pub(super) fn setting(ui: &mut Ui, label: &str, control: impl FnOnce(&mut Ui, f32)) {
     row(ui, SETTING, label, |ui, width| {
         ui.spacing_mut().interact_size.y = FIELD;
         ui.name_inputs(label, |ui| control(ui, width));
