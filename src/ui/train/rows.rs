@@ -124,7 +124,7 @@ pub(super) fn combo<T: Clone + PartialEq>(
     ComboBox::from_id_salt("choices")
         .width(width)
         // Room for every backbone without scrolling.
-        .height(400.0)
+        .height(440.0)
         .icon(combo_caret)
         .selected_text(text(value))
         .show_ui(ui, |ui| {

@@ -9,6 +9,7 @@ use crate::backbone::Network;
 use crate::config::LiveParams;
 use crate::evaluation::Viewer;
 use crate::event::{AttentionLosses, Losses, ModelRole};
+use crate::grad_cam::GradCam;
 
 /// One model being trained.
 pub(super) struct Learner {
@@ -75,19 +76,16 @@ impl Learner {
         let logits = backbone.head(&activations, true);
         let l_c = logits.cross_entropy_for_logits(&batch.labels);
         let terms = batch.boxed.as_ref().map(|(rows, masks)| {
-            let of_boxed = || {
-                let attention =
-                    viewer
-                        .cam
-                        .attention(backbone, &activations, &logits, &batch.labels);
-                attention_terms(&attention.index_select(0, rows), masks, live)
+            let of_boxed = |cam: GradCam| {
+                cam.attention_of(rows, backbone, &activations, &logits, &batch.labels)
             };
             // Without a share in the loss the terms are only reported.
-            if alpha > 0.0 {
-                of_boxed()
+            let attention = if alpha > 0.0 {
+                of_boxed(viewer.cam)
             } else {
-                without_graph(backbone.pooled_linear().is_some(), of_boxed)
-            }
+                of_boxed(viewer.cam.constant()).detach()
+            };
+            attention_terms(&attention, masks, live)
         });
         let loss = total(&l_c, terms.as_ref().map(|terms| &terms.l_a), alpha);
         let number = |tensor: &Tensor| tensor.double_value(&[]) as f32;
@@ -111,14 +109,5 @@ impl Learner {
             self.epoch.attention += attention.l_a;
         }
         Some(losses)
-    }
-}
-
-/// A head that has to be differentiated needs its graph even for a map that is only looked at.
-fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
-    if closed_form {
-        tch::no_grad(compute)
-    } else {
-        compute()
     }
 }
