@@ -246,9 +246,8 @@ impl<'a> Session<'a> {
         let data = Dataset::load(paths, &first, input, config.backbone.preprocess())
             .map_err(TrainError::Threads)?;
 
-        let mut network = Network::new(config.backbone, task.classes.len(), config.seed, device);
-        if let Some(path) = &config.weights {
-            let Loaded { new_classifier } = network.load(path)?;
+        let (network, loaded) = Network::from_config(config, task.classes.len(), device)?;
+        if let Some(Loaded { new_classifier }) = loaded {
             host.report(TrainerEvent::Weights { new_classifier });
         }
         let viewer = Viewer::new(config, &network, device);
@@ -735,7 +734,7 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         for learner in learners {
             self.writer
-                .weights(learner.role, &learner.network.to_safetensors()?)?;
+                .weights(learner.role, &learner.network.to_bytes()?)?;
         }
         self.writer.film(self.film.film())?;
         self.saved = Some(self.step);

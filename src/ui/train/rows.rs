@@ -106,6 +106,8 @@ pub(super) fn row(ui: &mut Ui, height: f32, label: &str, content: impl FnOnce(&m
             content(ui, right.width());
         }
     });
+    // The columns' contents are not as high as the row.
+    ui.advance_cursor_after_rect(rect);
 }
 
 /// Two numbers in a row of `width`, each with its name, and what stands between them.
@@ -145,7 +147,7 @@ pub(super) fn combo<T: Clone + PartialEq>(
     ComboBox::from_id_salt("choices")
         .width(width)
         // Room for every backbone without scrolling.
-        .height(400.0)
+        .height(440.0)
         .icon(combo_caret)
         .selected_text(text(value))
         .show_ui(ui, |ui| {

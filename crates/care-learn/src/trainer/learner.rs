@@ -8,6 +8,7 @@ use crate::classification_loss::ClassificationLoss;
 use crate::config::{LiveParams, Precision, RunConfig};
 use crate::evaluation::Viewer;
 use crate::event::{AttentionLosses, Losses, ModelRole};
+use crate::grad_cam::GradCam;
 use crate::libtorch::autocast;
 use crate::optimizer::Optimizer;
 
@@ -183,20 +184,17 @@ impl Learner {
         };
         let l_c = settings.loss.mean(&logits, &part.labels) * share.classification;
         let terms = part.boxed.as_ref().map(|(rows, masks)| {
-            let of_boxed = || {
-                let attention =
-                    viewer
-                        .cam
-                        .attention(backbone, &activations, &logits, &part.label_tensor);
-                let rows = Tensor::from_slice(rows).to_device(viewer.device);
-                attention_terms(&attention.index_select(0, &rows), masks, live)
+            let rows = Tensor::from_slice(rows).to_device(viewer.device);
+            let of_boxed = |cam: GradCam| {
+                cam.attention_of(&rows, backbone, &activations, &logits, &part.label_tensor)
             };
             // Without a share in the loss the terms are only reported.
-            if alpha > 0.0 {
-                of_boxed()
+            let attention = if alpha > 0.0 {
+                of_boxed(viewer.cam)
             } else {
-                without_graph(backbone.pooled_linear().is_some(), of_boxed)
-            }
+                of_boxed(viewer.cam.constant()).detach()
+            };
+            attention_terms(&attention, masks, live)
         });
         let l_a = terms.as_ref().map(|terms| &terms.l_a * share.attention);
         // Nothing times infinity is not a number.
@@ -293,15 +291,6 @@ fn sum(a: &Losses, b: &Losses) -> Losses {
         total: a.total + b.total,
         classification: a.classification + b.classification,
         attention,
-    }
-}
-
-/// A head that has to be differentiated needs its graph even for a map that is only looked at.
-fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
-    if closed_form {
-        tch::no_grad(compute)
-    } else {
-        compute()
     }
 }
 

@@ -26,7 +26,7 @@ use tch::{Device, Tensor};
 const SIDE: u32 = 56;
 
 /// Two classes, told apart by the colour of a square; the second is rare and boxed.
-fn tiny_task(dir: &Path) -> Task {
+pub(crate) fn tiny_task(dir: &Path) -> Task {
     let parts = [(Part::Train, 8), (Part::Validation, 2), (Part::Test, 4)];
     let mut samples = Vec::new();
     for (label, (part, count)) in (0..2).flat_map(|label| parts.map(|part| (label, part))) {
@@ -98,7 +98,7 @@ struct Scripted<F: FnMut(&TrainerEvent) -> Reaction> {
     abandoned: bool,
 }
 
-enum Reaction {
+pub(crate) enum Reaction {
     Nothing,
     Send(Vec<TrainerCommand>),
     Stop,
@@ -134,7 +134,10 @@ fn use_one_thread() {
     tch::set_num_threads(1);
 }
 
-fn run(task: &Task, react: impl FnMut(&TrainerEvent) -> Reaction) -> (Outcome, Vec<TrainerEvent>) {
+pub(crate) fn run(
+    task: &Task,
+    react: impl FnMut(&TrainerEvent) -> Reaction,
+) -> (Outcome, Vec<TrainerEvent>) {
     let mut host = Scripted {
         react,
         events: vec![],
@@ -816,7 +819,7 @@ fn a_new_classifier_layer_is_said() {
         task.config.weights = classes.map(|classes| {
             let path = dir.path().join("pretrained.safetensors");
             let network = Network::new(BackboneKind::SmallResnet, classes, 3, Device::Cpu);
-            std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+            std::fs::write(&path, network.to_bytes().expect("packs")).expect("writes");
             path
         });
         let (_, events) = run(&task, |event| {
@@ -879,7 +882,7 @@ fn poisoned(folder: &Path) -> PathBuf {
     let _ = tch::no_grad(|| weight.fill_(3e38));
     let path = folder.with_file_name("poisoned.safetensors");
     std::fs::create_dir_all(folder).expect("a folder");
-    std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+    std::fs::write(&path, network.to_bytes().expect("packs")).expect("writes");
     path
 }
 
