@@ -76,7 +76,7 @@ pub fn bench(request: &Bench) -> Result<()> {
             let mut theirs = |measure: &str| {
                 let request = json!({
                     "measure": measure, "backbone": backbone.name(), "batch": request.batch, "size": INPUT,
-                    "threads": threads, "channels_last": true, "steps": STEPS,
+                    "threads": threads, "channels_last": true, "optimizer": "fused", "steps": STEPS, "warmup": 0,
                     "device": if device.is_cuda() { "cuda" } else { "cpu" },
                     "boxed": request.batch.div_ceil(BOXED),
                 });
@@ -97,7 +97,7 @@ pub fn bench(request: &Bench) -> Result<()> {
             &format!("{name}, plain step"),
             "ms an image",
             per_image,
-            "PyTorch",
+            "PyTorch, fused Adam",
         ));
         rows.push(Row {
             what: format!("{name}, CARE step over plain"),
@@ -177,7 +177,7 @@ fn from_files(
             decode::decode_resized(path, input).map_err(|e| anyhow!("{e}"))?;
         }
         let ours = begun.elapsed().as_secs_f64();
-        let asked = json!({ "measure": "input", "folder": folder, "size": INPUT, "threads": 1 });
+        let asked = json!({ "measure": "input", "folder": folder, "size": INPUT, "threads": 1, "steps": 1, "warmup": 0 });
         let theirs = peer.as_mut().map(|p| p.seconds(&asked)).transpose()?;
         if round > 0 {
             reading.studio.push(ours);
