@@ -4,17 +4,18 @@
 //! Such a file is a program for torch's own interpreter. It computes with tensors and can reach nothing else, but it
 //! is a program: unlike a file of weights it decides what is computed and for how long.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::nn::VarStore;
-use tch::{CModule, Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 use tempfile::TempDir;
 
 use super::Backbone;
 use crate::config::LEAST_MAP_SIDE;
+use crate::libtorch::Program;
 use crate::panics::torch_reason;
 use crate::weights::WeightsError;
 
@@ -84,80 +85,57 @@ fn finer(side: u32, cells: i64) -> String {
 
 /// A TorchScript file's program with its parameters and running statistics.
 pub(super) struct Script {
-    module: RefCell<Module>,
+    program: Program,
+    /// Whether it is in training mode; none before it was first told.
+    mode: Cell<Option<bool>>,
     device: Device,
     /// What the seeds of libtorch's generator are drawn from, see [`Backbone::features`] of this.
     rng: RefCell<ChaCha8Rng>,
 }
 
-struct Module {
-    script: CModule,
-    /// Whether it is in training mode; none before it was first told.
-    train: Option<bool>,
-}
-
 impl Script {
-    /// With a store of its parameters, by their names. `seed` decides what its dropout drops.
-    pub(super) fn open(
-        path: &Path,
-        seed: u64,
-        device: Device,
-    ) -> Result<(Self, VarStore), WeightsError> {
-        let refused = |source| WeightsError::Torchscript {
-            path: path.to_owned(),
-            source,
-        };
+    /// `seed` decides what its dropout drops.
+    pub(super) fn open(path: &Path, seed: u64, device: Device) -> Result<Self, WeightsError> {
         // libtorch's own words about a missing file are many.
         std::fs::File::open(path).map_err(|source| WeightsError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let script = CModule::load_on_device(path, device)
-            .map_err(|error| refused(TorchscriptError::Open(reason(&error))))?;
-        let store = VarStore::new(device);
-        for (name, parameter) in script.named_parameters()? {
-            let kind = parameter.kind();
-            if kind != Kind::Float {
-                return Err(refused(TorchscriptError::NotFloat { name, kind }));
-            }
-            // NaN and infinities spread.
-            if !parameter
-                .f_sum(Kind::Double)?
-                .f_double_value(&[])?
-                .is_finite()
-            {
-                return Err(WeightsError::NotFinite {
-                    path: path.to_owned(),
-                    tensor: name,
-                });
-            }
-            let (parents, last) = name.rsplit_once('.').unwrap_or(("", &name));
-            let parents = parents.split('.').filter(|parent| !parent.is_empty());
-            let path = parents.fold(store.root(), |path, parent| path / parent);
-            let is_trained = parameter.requires_grad();
-            let _ = path.add(last, parameter, is_trained);
-        }
-        if store.trainable_variables().is_empty() {
-            return Err(refused(TorchscriptError::NoParameters));
-        }
-        let script = Self {
-            module: RefCell::new(Module {
-                script,
-                train: None,
-            }),
+        let program = Program::open(path, device).map_err(|error| WeightsError::Torchscript {
+            path: path.to_owned(),
+            source: TorchscriptError::Open(reason(&error)),
+        })?;
+        Ok(Self {
+            program,
+            mode: Cell::new(None),
             device,
             rng: RefCell::new(ChaCha8Rng::seed_from_u64(seed)),
-        };
-        Ok((script, store))
+        })
+    }
+
+    /// The name of a parameter or buffer that holds values which are no numbers.
+    pub(super) fn not_finite(&self) -> Result<Option<String>, TchError> {
+        for (name, parameter) in self.program.parameters()? {
+            // NaN and infinities spread.
+            let sum = parameter.f_sum(Kind::Double)?;
+            if !sum.f_double_value(&[])?.is_finite() {
+                return Ok(Some(name));
+            }
+        }
+        for (name, buffer) in self.program.buffers()? {
+            // A mask may well be infinite.
+            if buffer.f_isnan()?.f_any()?.f_int64_value(&[])? != 0 {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether it can be trained for so many classes with square images of `side`: what it gives for black ones has the
-    /// shapes of a map and of logits, and can be differentiated.
+    /// shapes of a map and of logits, and can be differentiated. Parameters that have no part in it are not trained.
     pub(super) fn try_out(&self, num_classes: usize, side: u32) -> Result<(), TorchscriptError> {
-        let shape = [TRIED, 3, i64::from(side), i64::from(side)];
-        let images = Tensor::zeros(shape, (Kind::Float, self.device));
-        let call = |method, x: &Tensor| {
-            self.call(method, x, false).map_err(|error| {
+        let failed = |method| {
+            move |error| {
                 let reason = reason(&error);
                 if reason.contains(&format!("'{method}' is not defined")) {
                     return TorchscriptError::NoMethod(method);
@@ -167,22 +145,34 @@ impl Script {
                     side,
                     reason,
                 }
-            })
+            }
         };
-        let activations = tch::no_grad(|| call(FEATURES, &images))?;
-        let [TRIED, _, height, width] = activations.size()[..] else {
-            return Err(TorchscriptError::NoMap(activations.size()));
-        };
-        if height.min(width) < i64::from(LEAST_MAP_SIDE) {
-            return Err(TorchscriptError::Coarse {
-                height,
-                width,
-                side,
+        let parameters = self.program.parameters();
+        let parameters = parameters.map_err(|e| TorchscriptError::Open(reason(&e)))?;
+        if let Some((name, parameter)) = parameters.iter().find(|(_, p)| p.kind() != Kind::Float) {
+            return Err(TorchscriptError::NotFloat {
+                name: name.clone(),
+                kind: parameter.kind(),
             });
         }
+        let shape = [TRIED, 3, i64::from(side), i64::from(side)];
+        let images = Tensor::zeros(shape, (Kind::Float, self.device));
         tch::with_grad(|| {
-            let activations = activations.detach().set_requires_grad(true);
-            let logits = call(HEAD, &activations)?;
+            let activations = self.call(FEATURES, &images, false);
+            let activations = activations.map_err(failed(FEATURES))?;
+            let [TRIED, _, height, width] = activations.size()[..] else {
+                return Err(TorchscriptError::NoMap(activations.size()));
+            };
+            if height.min(width) < i64::from(LEAST_MAP_SIDE) {
+                return Err(TorchscriptError::Coarse {
+                    height,
+                    width,
+                    side,
+                });
+            }
+            let activations = differentiable(activations);
+            let logits = self.call(HEAD, &activations, false);
+            let logits = logits.map_err(failed(HEAD))?;
             let [TRIED, there] = logits.size()[..] else {
                 return Err(TorchscriptError::NoLogits(logits.size()));
             };
@@ -196,18 +186,45 @@ impl Script {
             if !sum.double_value(&[]).is_finite() {
                 return Err(TorchscriptError::NotFinite);
             }
-            Tensor::f_run_backward(&[sum], &[activations], false, false)
+            let learning = parameters.iter().map(|(_, parameter)| parameter);
+            let learning: Vec<&Tensor> = learning.filter(|p| p.requires_grad()).collect();
+            let mut of = vec![&activations];
+            of.extend(&learning);
+            let gradients = Tensor::f_run_backward(&[sum], &of, false, false)
                 .map_err(|error| TorchscriptError::NoGradient(reason(&error)))?;
+            if !gradients[0].defined() {
+                let apart = "they do not come from them".to_owned();
+                return Err(TorchscriptError::NoGradient(apart));
+            }
+            let mut num_learned = 0;
+            for (parameter, gradient) in learning.iter().zip(&gradients[1..]) {
+                num_learned += usize::from(gradient.defined());
+                let _ = parameter.set_requires_grad(gradient.defined());
+            }
+            if num_learned == 0 {
+                return Err(TorchscriptError::NoParameters);
+            }
             Ok(())
         })
     }
 
-    /// Another with the same values, all of them, in evaluation mode.
-    pub(super) fn duplicate(
-        &self,
-        seed: u64,
-        device: Device,
-    ) -> Result<(Self, VarStore), WeightsError> {
+    /// Its parameters and buffers by their names; those are trained that have gradients.
+    pub(super) fn store(&self) -> Result<VarStore, TchError> {
+        let store = VarStore::new(self.device);
+        let parameters = self.program.parameters()?.into_iter();
+        let buffers = self.program.buffers()?;
+        for (name, tensor) in parameters.chain(buffers) {
+            let (parents, last) = name.rsplit_once('.').unwrap_or(("", &name));
+            let parents = parents.split('.').filter(|parent| !parent.is_empty());
+            let path = parents.fold(store.root(), |path, parent| path / parent);
+            let is_trained = tensor.requires_grad();
+            let _ = path.add(last, tensor, is_trained);
+        }
+        Ok(store)
+    }
+
+    /// Another with the same values, all of them.
+    pub(super) fn duplicate(&self, seed: u64, device: Device) -> Result<Self, WeightsError> {
         let (_dir, file) = self.save()?;
         Self::open(&file, seed, device)
     }
@@ -216,7 +233,7 @@ impl Script {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
         if self.device != Device::Cpu {
             // The file notes where each tensor was.
-            return self.duplicate(0, Device::Cpu)?.0.to_bytes();
+            return self.duplicate(0, Device::Cpu)?.to_bytes();
         }
         let (_dir, file) = self.save()?;
         std::fs::read(file).map_err(WeightsError::Temporary)
@@ -227,27 +244,30 @@ impl Script {
         let dir = tempfile::tempdir().map_err(WeightsError::Temporary)?;
         let file = dir.path().join("network.pt");
         self.set_mode(false)?;
-        self.module.borrow().script.save(&file)?;
+        self.program.save(&file)?;
         Ok((dir, file))
     }
 
     fn set_mode(&self, train: bool) -> Result<(), TchError> {
-        let mut module = self.module.borrow_mut();
-        if module.train == Some(train) {
-            return Ok(());
+        if self.mode.get() != Some(train) {
+            self.program.set_training(train)?;
+            self.mode.set(Some(train));
         }
-        if train {
-            module.script.f_set_train()?;
-        } else {
-            module.script.f_set_eval()?;
-        }
-        module.train = Some(train);
         Ok(())
     }
 
     fn call(&self, method: &str, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.set_mode(train)?;
-        self.module.borrow().script.method_ts(method, &[x])
+        self.program.call(method, x)
+    }
+}
+
+/// Also where all parameters before it are kept as they are.
+fn differentiable(activations: Tensor) -> Tensor {
+    if activations.requires_grad() {
+        activations
+    } else {
+        activations.detach().set_requires_grad(true)
     }
 }
 
@@ -259,7 +279,12 @@ impl Backbone for Script {
             tch::manual_seed(self.rng.borrow_mut().random());
         }
         // Programs may ask for the usual layout (`view`), and are promised no other.
-        or_panic(self.call(FEATURES, &images.contiguous(), train))
+        let activations = or_panic(self.call(FEATURES, &images.contiguous(), train));
+        if train {
+            differentiable(activations)
+        } else {
+            activations
+        }
     }
 
     fn head(&self, activations: &Tensor, train: bool) -> Tensor {
@@ -288,8 +313,7 @@ mod tests {
     #[test]
     fn what_fails_in_the_program_says_its_own_reason() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torchscript");
-        let (script, _) =
-            Script::open(&fixtures.join("densenet.pt"), 0, Device::Cpu).expect("opens");
+        let script = Script::open(&fixtures.join("densenet.pt"), 0, Device::Cpu).expect("opens");
         let map = Tensor::zeros([2, 3, 7, 7], (Kind::Float, Device::Cpu));
         let Err(Panic::Torch(reason)) = caught(|| script.head(&map, true)) else {
             panic!("a map of other channels was taken")

@@ -9,7 +9,7 @@ use care_learn::attention_loss::{
     GridMasks, MaskBatch, Raster, Upsampling, attention_terms, total,
 };
 use care_learn::backbone::Network;
-use care_learn::config::{BackboneKind, Outside, Preprocess};
+use care_learn::config::{BackboneKind, Outside, Precision, Preprocess};
 use care_learn::dataset::Dataset;
 use care_learn::event::{ModelRole, Outcome};
 use care_learn::grad_cam::{GradCam, label_tensor};
@@ -134,6 +134,26 @@ fn logits_loss_and_gradients_are_pytorchs() {
     assert!(difference(&logits(&network, &images), &expected) < 1e-4);
 }
 
+/// The running statistics are among its variables, so that a step can be taken back.
+#[test]
+fn its_variables_are_the_parameters_and_buffers() {
+    let network = densenet();
+    let variables = network.store().variables();
+    let mean = &variables["network.features.norm0.running_mean"];
+    let (before, trained) = (mean.copy(), network.store().trainable_variables().len());
+    let images = numbers("images", &[2, 3, 56, 56], 0.0, 2.0);
+    drop(tch::no_grad(|| network.backbone().features(&images, true)));
+    assert_ne!(*mean, before);
+    let parameters = variables.values().filter(|v| v.requires_grad()).count();
+    assert_eq!(trained, parameters);
+    // What a map needs is there also where nothing before it is trained.
+    for variable in variables.values() {
+        let _ = variable.set_requires_grad(false);
+    }
+    let activations = network.backbone().features(&images, true);
+    assert!(activations.requires_grad());
+}
+
 #[test]
 fn a_duplicate_has_everything_and_drops_the_same() {
     let network = densenet();
@@ -203,6 +223,7 @@ fn a_run_trains_it_and_its_checkpoints_load_back() {
         seen.push(now);
     }
 
+    task.config.precision = Precision::Bf16;
     task.config.weights = Some(folder.weights(ModelRole::Care));
     task.folder = dir.path().join("runs/0002");
     let (outcome, _) = run(&task, |_| Reaction::Nothing);
@@ -221,6 +242,10 @@ fn a_file_that_cannot_be_used_is_refused_in_words() {
     let poisoned = densenet();
     let weight = poisoned.store().variables()["network.classifier.weight"].shallow_clone();
     let _ = tch::no_grad(|| weight.get(0).get(3).fill_(nan));
+    drop(weight);
+    let huge = densenet();
+    let weight = huge.store().variables()["network.classifier.weight"].shallow_clone();
+    let _ = tch::no_grad(|| weight.get(0).fill_(3e38));
     drop(weight);
     let strange = densenet();
     let images = Tensor::full([2, 3, 56, 56], nan, (Kind::Float, Device::Cpu));
@@ -269,6 +294,12 @@ fn a_file_that_cannot_be_used_is_refused_in_words() {
         ),
         (
             written("strange.pt", &strange.to_bytes().expect("packs")),
+            2,
+            SIDE,
+            "running_mean\" holds values that are no numbers",
+        ),
+        (
+            written("huge.pt", &huge.to_bytes().expect("packs")),
             2,
             SIDE,
             "logits are no numbers",
