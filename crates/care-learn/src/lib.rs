@@ -7,7 +7,7 @@ pub mod backbone;
 pub mod config;
 pub mod dataset;
 pub mod device;
-mod evaluation;
+pub mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;
