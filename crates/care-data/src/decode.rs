@@ -13,6 +13,7 @@ use image::{
 use tiff::tags::Tag;
 
 use crate::geometry::{ImageSize, Orientation};
+use crate::pillow;
 
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
 #[derive(Debug, thiserror::Error)]
@@ -277,7 +278,11 @@ where
     })
 }
 
-fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
+/// Brings an image to `size`, sides scaled separately, each pixel an area's average.
+///
+/// # Errors
+/// Where there is no memory for it.
+pub fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
     if image.dimensions() == (size.width, size.height) {
         return Ok(image);
     }
@@ -287,6 +292,43 @@ fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
         .resize(&image, &mut to, &options)
         .map_err(|error| DecodeError::Unsupported(sentence_part(&error)))?;
     Ok(to)
+}
+
+/// As torchvision's transform for ImageNet, to the last bit: the shorter side is brought to `resize` pixels and the longer in proportion, then a
+/// square of `crop` pixels (at most `resize`) is cut from the middle.
+///
+/// # Errors
+/// Where the image is so long that it is too large in between.
+pub fn resized_and_cropped(
+    image: RgbImage,
+    resize: u32,
+    crop: u32,
+) -> Result<RgbImage, DecodeError> {
+    let (width, height) = image.dimensions();
+    let longer = u64::from(resize) * u64::from(width.max(height)) / u64::from(width.min(height));
+    let too_large = |longer| {
+        let (width, height) = if width > height {
+            (longer, resize)
+        } else {
+            (resize, longer)
+        };
+        DecodeError::TooLarge { width, height }
+    };
+    let longer = u32::try_from(longer).map_err(|_| too_large(u32::MAX))?;
+    if u64::from(longer) * u64::from(resize) > MAX_PIXELS {
+        return Err(too_large(longer));
+    }
+    let size = if width > height {
+        ImageSize::new(longer, resize)
+    } else {
+        ImageSize::new(resize, longer)
+    };
+    let whole = pillow::resized(image, size);
+    let crop = crop.min(resize);
+    // Python's round: halves go to the even side.
+    let margin = |side: u32| (f64::from(side - crop) / 2.0).round_ties_even() as u32;
+    let (left, top) = (margin(size.width), margin(size.height));
+    Ok(image::imageops::crop_imm(&whole, left, top, crop, crop).to_image())
 }
 
 impl From<ImageError> for DecodeError {

@@ -227,6 +227,15 @@ impl BackboneKind {
         self.layers().last().copied()
     }
 
+    /// The side of the input, in pixels, that the network is known with.
+    #[must_use]
+    pub const fn usual_input(self) -> u32 {
+        match self {
+            Self::SmallResnet => 96,
+            _ => 224,
+        }
+    }
+
     /// Where in [`Self::layers`] the layer of this name is.
     pub(crate) fn find_layer(self, name: &str) -> Result<usize, ConfigError> {
         let mut layers = self.layers().iter();

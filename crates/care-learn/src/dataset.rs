@@ -133,7 +133,6 @@ impl Dataset {
     /// A batch [B, 3, H, W] of these images, normalised per channel, channels innermost in memory. Images that are
     /// not decoded or cannot be read are passed over.
     pub fn batch(&self, images: &[usize], device: Device) -> Tensor {
-        let ImageSize { width, height } = self.shared.size;
         let mut pixels = Vec::with_capacity(images.len() * self.shared.size.area() as usize * 3);
         let mut count = 0;
         for image in images {
@@ -142,17 +141,28 @@ impl Dataset {
                 count += 1;
             }
         }
-        let Preprocess { mean, std } = self.preprocess;
-        let constant = |values: [f32; 3]| Tensor::from_slice(&values).to_device(device);
-        let nhwc = Tensor::from_data_size(
-            &pixels,
-            &[count, i64::from(height), i64::from(width), 3],
-            Kind::Uint8,
-        )
-        .to_device(device)
-        .to_kind(Kind::Float);
-        ((nhwc - constant(mean)) / constant(std)).permute([0, 3, 1, 2])
+        normalised(&pixels, count, self.shared.size, self.preprocess, device)
     }
+}
+
+/// [B, 3, H, W] of `count` images' RGB pixels, one row after the other; channels innermost in memory.
+pub(crate) fn normalised(
+    pixels: &[u8],
+    count: i64,
+    size: ImageSize,
+    preprocess: Preprocess,
+    device: Device,
+) -> Tensor {
+    let Preprocess { mean, std } = preprocess;
+    let constant = |values: [f32; 3]| Tensor::from_slice(&values).to_device(device);
+    let nhwc = Tensor::from_data_size(
+        pixels,
+        &[count, i64::from(size.height), i64::from(size.width), 3],
+        Kind::Uint8,
+    )
+    .to_device(device)
+    .to_kind(Kind::Float);
+    ((nhwc - constant(mean)) / constant(std)).permute([0, 3, 1, 2])
 }
 
 impl Drop for Dataset {

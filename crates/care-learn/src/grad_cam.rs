@@ -93,11 +93,21 @@ impl GradCam {
         labels: &Tensor,
     ) -> (Tensor, Tensor) {
         let activations = tch::no_grad(|| backbone.features(images, false));
+        self.evaluate_activations(backbone, &activations, labels)
+    }
+
+    /// As [`Self::evaluate`], from the images' activations.
+    pub fn evaluate_activations(
+        self,
+        backbone: &dyn Backbone,
+        activations: &Tensor,
+        labels: &Tensor,
+    ) -> (Tensor, Tensor) {
         if backbone.pooled_linear().is_some() {
             return tch::no_grad(|| {
-                let logits = backbone.head(&activations, false);
+                let logits = backbone.head(activations, false);
                 (
-                    self.attention(backbone, &activations, &logits, labels),
+                    self.attention(backbone, activations, &logits, labels),
                     logits,
                 )
             });

@@ -9,7 +9,7 @@ pub mod classification_loss;
 pub mod config;
 pub mod dataset;
 pub mod device;
-mod evaluation;
+pub mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;

@@ -23,7 +23,7 @@ use crate::event::{
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
-use crate::metrics::{argmax, mcnemar_exact, score, summarise};
+use crate::metrics::{argmax, rare_difference, score, summarise};
 use crate::panics::{Panic, caught, torch_reason};
 use crate::run_folder::{RunFolder, RunFolderError, RunWriter};
 use crate::sampler::Sampler;
@@ -816,31 +816,19 @@ impl<'a> Session<'a> {
                 None => return Ok(None),
             }
         }
+        let seed = self.task.config.seed;
         let summaries = seen
             .iter()
-            .map(|(role, images)| {
-                (
-                    *role,
-                    summarise(&labels, images, &rare, self.task.config.seed),
-                )
-            })
+            .map(|(role, images)| (*role, summarise(&labels, images, &rare, seed)))
             .collect();
-        let right_on_rare = |role: ModelRole| {
-            let images = &seen.iter().find(|(r, _)| *r == role)?.1;
-            let pairs = images
-                .iter()
-                .zip(&labels)
-                .filter(|(_, label)| rare[**label]);
-            Some(
-                pairs
-                    .map(|(image, label)| argmax(&image.probabilities) == *label)
-                    .collect::<Vec<bool>>(),
-            )
+        let of = |role| {
+            seen.iter()
+                .find(|(r, _)| *r == role)
+                .map(|(_, images)| images)
         };
-        let rare_difference = right_on_rare(ModelRole::Control)
-            .zip(right_on_rare(ModelRole::Care))
-            .filter(|(control, _)| !control.is_empty())
-            .map(|(control, care)| mcnemar_exact(&control, &care));
+        let rare_difference = of(ModelRole::Control)
+            .zip(of(ModelRole::Care))
+            .and_then(|(control, care)| rare_difference(&labels, control, care, &rare));
         let results = Results {
             seconds: self.started.elapsed().as_secs_f32(),
             summaries,

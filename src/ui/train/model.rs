@@ -26,7 +26,7 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
         combo(ui, width, &mut draft.backbone, &kinds, title);
         if draft.backbone != before {
             draft.target_layer = None;
-            draft.input_size = usual_input(draft.backbone);
+            draft.input_size = draft.backbone.usual_input();
         }
     });
     setting(ui, "target layer", |ui, width| {
@@ -45,7 +45,7 @@ pub(super) fn model(ui: &mut Ui, cx: &mut Context<'_>) {
             })
         });
         if !input_sizes(layer_of(&draft)).contains(&draft.input_size) {
-            draft.input_size = usual_input(draft.backbone);
+            draft.input_size = draft.backbone.usual_input();
         }
     });
     setting(ui, "input", |ui, width| {
@@ -178,14 +178,6 @@ fn input_sizes(layer: Option<TargetLayer>) -> &'static [u32] {
     }
 }
 
-/// The side that the network is known with.
-fn usual_input(kind: BackboneKind) -> u32 {
-    match kind {
-        BackboneKind::SmallResnet => 96,
-        _ => 224,
-    }
-}
-
 fn input_text(side: u32) -> String {
     format!("{side} \u{d7} {side} px")
 }
@@ -204,7 +196,7 @@ mod tests {
                     ..RunConfig::default()
                 };
                 let sizes = input_sizes(layer_of(&config));
-                assert!(sizes.contains(&usual_input(backbone)), "{config:?}");
+                assert!(sizes.contains(&backbone.usual_input()), "{config:?}");
                 for &input_size in sizes {
                     config.input_size = input_size;
                     assert_eq!(config.check(), Ok(()));

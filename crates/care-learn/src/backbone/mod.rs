@@ -82,7 +82,7 @@ impl Network {
             let path = path.ok_or(ConfigError::NoTorchscriptFile)?;
             let input_size = config.input_size;
             let network =
-                Self::open_torchscript(path, num_classes, input_size, config.seed, device)?;
+                Self::open_torchscript(path, Some(num_classes), input_size, config.seed, device)?;
             let loaded = Loaded {
                 new_classifier: false,
             };
@@ -129,14 +129,15 @@ impl Network {
         }
     }
 
-    /// The network of a TorchScript file, for square images of `input_size`.
+    /// The network of a TorchScript file, for square images of `input_size`, and for `num_classes` classes or, where
+    /// that is none, as many as the file has.
     ///
     /// # Errors
     /// Where the file cannot be read, is none, lacks a method, is for another number of classes, has too coarse a map, or
     /// holds values that are no numbers.
     pub fn open_torchscript(
         path: &Path,
-        num_classes: usize,
+        num_classes: Option<usize>,
         input_size: u32,
         seed: u64,
         device: Device,
@@ -146,12 +147,12 @@ impl Network {
             let path = path.to_owned();
             return Err(WeightsError::NotFinite { path, tensor });
         }
-        script
-            .try_out(num_classes, input_size)
-            .map_err(|source| WeightsError::Torchscript {
+        let num_classes = script.try_out(num_classes, input_size).map_err(|source| {
+            WeightsError::Torchscript {
                 path: path.to_owned(),
                 source,
-            })?;
+            }
+        })?;
         Ok(Self {
             store: script.store()?,
             body: Body::Script(Box::new(script)),
@@ -227,6 +228,11 @@ impl Network {
             #[cfg(test)]
             Body::Wrapped(backbone) => backbone.as_ref(),
         }
+    }
+
+    #[must_use]
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
     }
 
     #[must_use]

@@ -131,9 +131,14 @@ impl Script {
         Ok(None)
     }
 
-    /// Whether it can be trained for so many classes with square images of `side`: what it gives for black ones has the
-    /// shapes of a map and of logits, and can be differentiated. Parameters that have no part in it are not trained.
-    pub(super) fn try_out(&self, num_classes: usize, side: u32) -> Result<(), TorchscriptError> {
+    /// Whether it can be trained with square images of `side`: what it gives for black ones has the shapes of a map and of
+    /// logits, and can be differentiated. Parameters that have no part in it are not trained. Says how many classes it tells
+    /// apart, which are `num_classes` where that is given.
+    pub(super) fn try_out(
+        &self,
+        num_classes: Option<usize>,
+        side: u32,
+    ) -> Result<usize, TorchscriptError> {
         let failed = |method| {
             move |error| {
                 let reason = reason(&error);
@@ -176,11 +181,11 @@ impl Script {
             let [TRIED, there] = logits.size()[..] else {
                 return Err(TorchscriptError::NoLogits(logits.size()));
             };
-            if usize::try_from(there).ok() != Some(num_classes) {
-                return Err(TorchscriptError::Classes {
-                    there,
-                    wanted: num_classes,
-                });
+            let classes = usize::try_from(there).unwrap_or_default();
+            if let Some(wanted) = num_classes
+                && wanted != classes
+            {
+                return Err(TorchscriptError::Classes { there, wanted });
             }
             let sum = logits.sum(Kind::Double);
             if !sum.double_value(&[]).is_finite() {
@@ -204,7 +209,7 @@ impl Script {
             if num_learned == 0 {
                 return Err(TorchscriptError::NoParameters);
             }
-            Ok(())
+            Ok(classes)
         })
     }
 

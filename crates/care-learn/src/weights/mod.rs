@@ -251,9 +251,14 @@ impl WeightFile {
             let wanted = shapes.get_or_init(|| backbone::shapes(*kind));
             fit(&self.tensors, wanted, kind.classifier()).is_ok()
         })?;
-        let bias = self.tensors.get(&format!("{}.bias", kind.classifier()));
-        let classes = bias.and_then(|bias| usize::try_from(*bias.shape.first()?).ok());
-        Some((kind, classes))
+        Some((kind, self.num_classes(kind)))
+    }
+
+    /// For how many classes its classifier layer is, where it is for this network; none where it has no such layer.
+    #[must_use]
+    pub fn num_classes(&self, kind: BackboneKind) -> Option<usize> {
+        let bias = self.tensors.get(&format!("{}.bias", kind.classifier()))?;
+        usize::try_from(*bias.shape.first()?).ok()
     }
 
     /// A network's parameters and running statistics from the file, see [`crate::backbone::Network::load`].
