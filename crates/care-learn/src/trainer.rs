@@ -10,7 +10,8 @@ use tch::{Kind, Tensor};
 
 use self::learner::{Batch, EpochSums, Learner};
 use self::schedule::{Pace, Plateau, cosine};
-use crate::attention_loss::{GridMasks, MaskBatch};
+use crate::attention_loss::MaskBatch;
+use crate::augment::{Augmenter, View};
 use crate::backbone::{Loaded, Network, WeightsError};
 use crate::config::LiveParams;
 use crate::dataset::Dataset;
@@ -152,6 +153,7 @@ struct Session<'a> {
     watch: Vec<usize>,
     film: FilmRecorder,
     sampler: Sampler,
+    augmenter: Augmenter,
     live: LiveParams,
     /// Steps done in the whole run, and how many there will be in each stage.
     step: u32,
@@ -246,6 +248,7 @@ impl<'a> Session<'a> {
             data,
             watch,
             sampler,
+            augmenter: Augmenter::new(config.augmentation, input, config.seed),
             step: 0,
             epochs_done: 0,
             loading: Loading::default(),
@@ -485,7 +488,8 @@ impl<'a> Session<'a> {
             }
             images.retain(|image| self.data.is_readable(*image));
             if !images.is_empty() {
-                return Ok(Some(self.batch(&images)));
+                let views = self.augmenter.draw(images.len());
+                return Ok(Some(self.batch(&images, views.as_deref())));
             }
             let train: Vec<usize> = in_part(&self.samples, Part::Train).collect();
             if !self.wait_for(&train) {
@@ -501,18 +505,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn batch(&self, images: &[usize]) -> Batch {
+    /// `views` are in the order of `images`; none shows them as they are.
+    fn batch(&self, images: &[usize], views: Option<&[View]>) -> Batch {
         let device = self.viewer.device;
         let labels: Vec<usize> = images.iter().map(|i| self.targets[*i].label).collect();
-        let (rows, masks): (Vec<i64>, Vec<&GridMasks>) = images
+        let (rows, masks): (Vec<i64>, Vec<_>) = images
             .iter()
             .enumerate()
             .filter_map(|(row, image)| {
-                Some((row as i64, self.viewer.masks(&self.targets[*image])?))
+                let view = views.map(|views| &views[row]);
+                Some((row as i64, self.viewer.masks(&self.targets[*image], view)?))
             })
             .unzip();
         Batch {
-            images: self.data.batch(images, device),
+            images: match views {
+                Some(views) => self.data.batch_seen_through(images, views, device),
+                None => self.data.batch(images, device),
+            },
             labels: label_tensor(&labels, device),
             boxed: (!rows.is_empty()).then(|| {
                 (
