@@ -5,6 +5,8 @@ use std::io::{Cursor, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{
     ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader,
@@ -220,7 +222,8 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
             // Any number of FF may stand before a marker.
             [0xFF, 0xFF, ..] => rest = &rest[1..],
             [0xFF, START_OF_SCAN, ref scan @ ..] => {
-                return scan.windows(2).any(|pair| pair == END_OF_IMAGE);
+                // From the end, where it is as a rule.
+                return scan.windows(2).rev().any(|pair| pair == END_OF_IMAGE);
             }
             [0xFF, _, high, low, ..] => {
                 let length = usize::from(u16::from_be_bytes([high, low]));
@@ -288,9 +291,15 @@ pub fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError
     }
     let mut to = RgbImage::new(size.width, size.height);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let failed = |error: &dyn std::fmt::Display| DecodeError::Unsupported(sentence_part(error));
+    // Of this one kind of pixel, or the compiler would make all that there are.
+    let (width, height) = image.dimensions();
+    let from = TypedImageRef::<U8x3>::from_buffer(width, height, &image).map_err(|e| failed(&e))?;
+    let mut into = TypedImage::<U8x3>::from_buffer(size.width, size.height, &mut to)
+        .map_err(|e| failed(&e))?;
     Resizer::new()
-        .resize(&image, &mut to, &options)
-        .map_err(|error| DecodeError::Unsupported(sentence_part(&error)))?;
+        .resize_typed(&from, &mut into, &options)
+        .map_err(|e| failed(&e))?;
     Ok(to)
 }
 

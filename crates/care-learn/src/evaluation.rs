@@ -1,15 +1,17 @@
 //! What a model makes of images that it does not learn from: within a run, and afterwards from its file of weights.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use care_data::{ImageId, ImageSize, NotRead};
+use care_data::{BoundingBox, ImageId, ImageSize, NotRead};
 use tch::{Device, Kind, Tensor};
 
 use crate::attention_loss::{GridMasks, Raster, Upsampling};
+use crate::augment::View;
 use crate::backbone::Network;
 use crate::config::{BackboneKind, Outside, RunConfig};
-use crate::dataset::{Dataset, normalised};
+use crate::dataset::{Dataset, normalised, rgb};
 use crate::device::{DeviceError, pick_device};
 use crate::event::{AttentionMap, ImageAttention};
 use crate::grad_cam::{GradCam, label_tensor};
@@ -229,7 +231,7 @@ impl Explainer {
         } = &self.viewer;
         Ok(caught(|| {
             let preprocess = self.config.backbone.preprocess();
-            let image = normalised(pixels, 1, *input, preprocess, *device);
+            let image = normalised(&rgb(pixels, 1, *input, *device), preprocess);
             let backbone = self.network.backbone();
             let activations = tch::no_grad(|| backbone.features(&image, false));
             let class = class.unwrap_or_else(|| {
@@ -264,8 +266,11 @@ impl Explainer {
 pub(crate) struct Target {
     pub(crate) image: ImageId,
     pub(crate) label: usize,
+    /// The boxes as they were drawn: for scoring.
     pub(crate) raster: Raster,
-    /// Computed when first learned from: for thousands of boxes that takes seconds. None without a box.
+    /// The boxes as they are learned from, that is scaled.
+    lesson: Raster,
+    /// Of the whole image, computed when first learned from: for thousands of boxes that takes seconds. None without a box.
     masks: OnceCell<Option<GridMasks>>,
 }
 
@@ -278,6 +283,7 @@ pub(crate) struct Viewer {
     grid: [usize; 2],
     input: ImageSize,
     outside: Outside,
+    box_scale: f64,
 }
 
 impl Viewer {
@@ -294,21 +300,39 @@ impl Viewer {
             grid,
             input,
             outside: config.outside,
+            box_scale: config.box_scale,
         }
     }
 
     pub(crate) fn target(&self, sample: &Sample) -> Target {
+        let raster = |boxes: &[BoundingBox]| Raster::new(boxes, sample.size, self.input);
+        let scaled = |rect: &BoundingBox| rect.scaled(self.box_scale, sample.size).ok();
         Target {
             image: sample.image,
             label: sample.label,
-            raster: Raster::new(&sample.boxes, sample.size, self.input),
+            raster: raster(&sample.boxes),
+            lesson: raster(&sample.boxes.iter().filter_map(scaled).collect::<Vec<_>>()),
             masks: OnceCell::new(),
         }
     }
 
-    pub(crate) fn masks<'t>(&self, target: &'t Target) -> Option<&'t GridMasks> {
-        let compute = || GridMasks::new(&target.raster, self.outside, &self.upsampling);
-        target.masks.get_or_init(compute).as_ref()
+    /// The masks to learn from, of the image as `view` shows it; none where it shows no box.
+    pub(crate) fn masks<'t>(
+        &self,
+        target: &'t Target,
+        view: Option<&View>,
+    ) -> Option<Cow<'t, GridMasks>> {
+        let Some(view) = view else {
+            let compute = || GridMasks::new(&target.lesson, self.outside, &self.upsampling);
+            return target
+                .masks
+                .get_or_init(compute)
+                .as_ref()
+                .map(Cow::Borrowed);
+        };
+        let mask = target.lesson.seen_through(&view.to_source)?;
+        let masks = GridMasks::of(&mask, self.outside, &self.upsampling);
+        Some(Cow::Owned(masks))
     }
 
     /// Attention for the own label, probabilities and scores of readable `images`, in order. `go_on` is asked before
