@@ -66,7 +66,7 @@ pub struct Evaluate {
 #[derive(Debug, PartialEq)]
 pub enum Subject {
     Run { project: PathBuf, run: RunId },
-    Weights(EvaluateWeights),
+    Weights(Box<EvaluateWeights>),
 }
 
 #[derive(Debug, PartialEq)]
@@ -271,13 +271,13 @@ impl TryFrom<EvaluateArguments> for Evaluate {
                         "--classes has \"{class}\" twice"
                     );
                 }
-                Subject::Weights(EvaluateWeights {
+                Subject::Weights(Box::new(EvaluateWeights {
                     config: network_settings(weights, &backbone, input, &set)?,
                     images,
                     boxes: boxes.map_or(BoxesFrom::Found, BoxesFrom::File),
                     classes: Some(classes).filter(|classes| !classes.is_empty()),
                     rare,
-                })
+                }))
             }
             (None, None) => bail!("name a PROJECT and its --run, or --weights"),
         };

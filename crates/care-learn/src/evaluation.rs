@@ -480,7 +480,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let network = Network::new(BackboneKind::SmallResnet, 3, 5, Device::Cpu);
         let path = saved(dir.path(), &network);
-        let error = look_at(&config(), 4, &[path.clone()], &[], |_, _| {});
+        let error = look_at(&config(), 4, std::slice::from_ref(&path), &[], |_, _| {});
         assert!(matches!(
             error,
             Err(EvaluationError::OtherClasses {
