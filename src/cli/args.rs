@@ -114,6 +114,26 @@ pub enum Command {
         #[arg(long, requires = "headless")]
         json: bool,
     },
+    /// Measure steps, epochs and reading on this machine, beside PyTorch where it is there
+    #[command(
+        after_help = "Example: care bench --backbone resnet18 --backbone vgg19 --peer scripts/benchmark/peer.py"
+    )]
+    Bench {
+        /// A network; may be given again
+        #[arg(long, value_name = "NAME", default_values = ["resnet18", "resnet50", "vgg19"])]
+        backbone: Vec<String>,
+        /// Images in a batch
+        #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..))]
+        batch: u16,
+        /// Times that both sides are measured in turn
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
+        /// The Python script that measures PyTorch (of this project's sources)
+        #[arg(long, value_name = "SCRIPT")]
+        peer: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what this machine has: device, libtorch, CUDA, graphics, memory
     Doctor {
         #[arg(long)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use care_data::Project;
-use care_learn::event::{Outcome, Results};
+use care_learn::event::{Change, Outcome, Results};
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::trainer::{Host, train};
 use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
@@ -72,6 +72,18 @@ impl Host for Console {
                     );
                 }
             }
+            TrainerEvent::Epoch(epoch) if epoch.skipped > 0 => self.progress.say(&format!(
+                "note: {} left out {} in epoch {}: the loss was not a number",
+                epoch.role.name(),
+                format::plural(epoch.skipped as usize, "step", "steps"),
+                epoch.epoch,
+            )),
+            TrainerEvent::Changed {
+                change: Change::BatchHalved,
+                ..
+            } => self.progress.say(
+                "note: a batch did not fit into memory; from here on each is computed in two parts",
+            ),
             TrainerEvent::Epoch(_)
             | TrainerEvent::Film(_)
             | TrainerEvent::Changed { .. }

@@ -4,6 +4,7 @@
 //! error.
 
 mod args;
+mod bench;
 mod demo;
 mod doctor;
 mod headless;
@@ -52,6 +53,7 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::Weights(Weights::Get(published)) => weights::get(&published),
         Request::Weights(Weights::Add { file }) => weights::add(&file),
         Request::HeadlessDemo { config, json } => demo::headless(config, json),
+        Request::Bench(bench) => bench::bench(&bench),
         Request::Doctor { json } => doctor::doctor(json),
     }
 }

@@ -7,6 +7,7 @@ use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
 use care_data::{BoundingBox, BoxId};
 use care_learn::RunConfig;
+use care_learn::config::BackboneKind;
 
 use super::args::{Arguments, Command, WeightsCommand};
 use crate::weight_store::Published;
@@ -22,7 +23,17 @@ pub enum Request {
     Train(Train),
     Weights(Weights),
     HeadlessDemo { config: RunConfig, json: bool },
+    Bench(Bench),
     Doctor { json: bool },
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Bench {
+    pub backbones: Vec<BackboneKind>,
+    pub batch: usize,
+    pub rounds: usize,
+    pub peer: Option<PathBuf>,
+    pub json: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -190,6 +201,31 @@ impl TryFrom<Arguments> for Request {
             Command::Demo {
                 headless: false, ..
             } => Self::Window(Start::Demo),
+            Command::Bench {
+                backbone,
+                batch,
+                rounds,
+                peer,
+                json,
+            } => {
+                if let Some(peer) = &peer {
+                    ensure!(peer.is_file(), "{} is not there", peer.display());
+                }
+                let backbones = backbone
+                    .iter()
+                    .map(|name| {
+                        let config = RunConfig::default().with(&format!("backbone={name}"))?;
+                        Ok(config.backbone)
+                    })
+                    .collect::<Result<_>>()?;
+                Self::Bench(Bench {
+                    backbones,
+                    batch: batch.into(),
+                    rounds: rounds.into(),
+                    peer,
+                    json,
+                })
+            }
             Command::Doctor { json } => Self::Doctor { json },
         })
     }

@@ -167,7 +167,8 @@ fn say_how_to_use(file: &Path) -> Result<()> {
         .network()
         .with_context(|| format!("{} fits no network", file.display()))?;
     // ImageNet's size, for the networks that the demo's is too small for.
-    let input_size = if kind.smallest_input() > RunConfig::default().input_size {
+    let smallest = kind.last_layer().map(|layer| layer.smallest_input());
+    let input_size = if smallest > Some(RunConfig::default().input_size) {
         " --set input_size=224"
     } else {
         ""

@@ -5,6 +5,8 @@
 pub mod attention_loss;
 pub mod augment;
 pub mod backbone;
+pub mod benchmark;
+pub mod classification_loss;
 pub mod config;
 pub mod dataset;
 pub mod device;
@@ -12,7 +14,9 @@ mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;
+mod libtorch;
 pub mod metrics;
+pub mod optimizer;
 mod panics;
 pub mod run_folder;
 pub mod sampler;

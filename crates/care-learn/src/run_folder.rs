@@ -7,7 +7,7 @@
 //! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
 //! | `film.safetensors` | the watch list's maps at each refresh: [`Film`] |
-//! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision |
+//! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision; of a TorchScript network `.pt`, the network with them |
 //! | `results.json` | [`Results`] |
 //! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit |
 //!
@@ -23,7 +23,7 @@ use care_data::ImageId;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 
-use crate::config::RunConfig;
+use crate::config::{BackboneKind, RunConfig};
 use crate::event::{
     AttentionMap, EpochMetrics, FilmFrame, ImageAttention, ModelRole, RecordedChange, Results,
     StepMetrics,
@@ -142,10 +142,15 @@ impl RunFolder {
             .map_err(|e| read_error(&path, e))
     }
 
-    /// Where one model's weights are.
+    /// Where one model's weights are, whatever the network; so they can be given to another run.
     #[must_use]
     pub fn weights(&self, role: ModelRole) -> PathBuf {
-        self.dir.join(weights_name(role))
+        let torchscript = self.dir.join(weights_name(role, true));
+        if torchscript.is_file() {
+            torchscript
+        } else {
+            self.dir.join(weights_name(role, false))
+        }
     }
 }
 
@@ -153,12 +158,9 @@ fn prefix(role: ModelRole) -> String {
     format!("{}.", role.name().to_lowercase())
 }
 
-fn weights_name(role: ModelRole) -> &'static str {
-    match role {
-        ModelRole::Before => "before.safetensors",
-        ModelRole::Control => "control.safetensors",
-        ModelRole::Care => "care.safetensors",
-    }
+fn weights_name(role: ModelRole, is_torchscript: bool) -> String {
+    let extension = if is_torchscript { "pt" } else { "safetensors" };
+    format!("{}{extension}", prefix(role))
 }
 
 /// A file without a last line that has no end: the power was cut while it was written.
@@ -198,6 +200,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunFolderErro
 /// The files of a run being trained.
 pub(crate) struct RunWriter {
     dir: PathBuf,
+    is_torchscript: bool,
     steps: csv::Writer<File>,
     epochs: csv::Writer<File>,
     changes: File,
@@ -221,6 +224,7 @@ impl RunWriter {
         };
         Ok(Self {
             dir: dir.to_owned(),
+            is_torchscript: config.backbone == BackboneKind::Torchscript,
             steps: csv::Writer::from_writer(create("steps.csv")?),
             epochs: csv::Writer::from_writer(create("epochs.csv")?),
             changes: create("changes.jsonl")?,
@@ -316,11 +320,11 @@ impl RunWriter {
     }
 
     pub(crate) fn weights(&self, role: ModelRole, bytes: &[u8]) -> Result<(), RunFolderError> {
-        write_whole(&self.dir.join(weights_name(role)), bytes)
+        write_whole(&self.weights_path(role), bytes)
     }
 
     pub(crate) fn weights_path(&self, role: ModelRole) -> PathBuf {
-        self.dir.join(weights_name(role))
+        self.dir.join(weights_name(role, self.is_torchscript))
     }
 
     fn tensors(&self, path: &Path, tensors: &[OwnedTensor]) -> Result<(), RunFolderError> {
@@ -607,6 +611,7 @@ mod tests {
             num_rare: 0,
             mca: Some(0.75),
             num_validation: 4,
+            skipped: 1,
         };
         let change = |step| RecordedChange {
             epoch: 0.5,

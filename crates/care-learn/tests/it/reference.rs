@@ -31,7 +31,7 @@ struct Reference {
 
 /// Norm of a tensor, and its product with [`numbers`].
 #[derive(Debug, Deserialize)]
-struct Probe(f64, f64);
+pub(crate) struct Probe(pub(crate) f64, pub(crate) f64);
 
 const NUM_CLASSES: usize = 10;
 const LOGITS: f64 = 1e-4;
@@ -40,12 +40,12 @@ const PROBE: f64 = 1e-6;
 
 #[test]
 fn residual_networks_are_pytorchs() {
-    check_all(&BackboneKind::ALL[1..6]);
+    check_all(&BackboneKind::BUILT_IN[1..6]);
 }
 
 #[test]
 fn other_networks_are_pytorchs() {
-    check_all(&BackboneKind::ALL[6..]);
+    check_all(&BackboneKind::BUILT_IN[6..]);
 }
 
 /// With its published weights, where they are; the logits are those of `efficientnet-lite-pytorch`.
@@ -204,7 +204,7 @@ fn set_weights(variables: &HashMap<String, Tensor>, gain: f64) {
 }
 
 /// `offset + scale * u`, u in -1..1 from a hash of the name and the index (murmur3's last step).
-fn numbers(name: &str, shape: &[i64], offset: f64, scale: f64) -> Tensor {
+pub(crate) fn numbers(name: &str, shape: &[i64], offset: f64, scale: f64) -> Tensor {
     let seed = fnv1a(name);
     let count = shape.iter().product::<i64>() as u32;
     let values: Vec<f32> = (0..count)

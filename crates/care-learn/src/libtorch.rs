@@ -1,0 +1,276 @@
+//! What tch does not offer of libtorch (`libtorch.cpp`): operators over lists of tensors, gradients let go, bfloat16, the
+//! buffers of a TorchScript program.
+#![allow(
+    unsafe_code,
+    reason = "calls into libtorch: everything passed lives as long as the call, which keeps none of it"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use tch::{Device, TchError, Tensor};
+
+/// torch-sys's `C_tensor`, which is an `at::Tensor`.
+type TensorPtr = *const torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn care_forget_gradients(parameters: *const TensorPtr, n: usize) -> *const c_char;
+    fn care_gradient_norm(parameters: *const TensorPtr, n: usize, norm: *mut f64) -> *const c_char;
+    fn care_scale_gradients(parameters: *const TensorPtr, n: usize, factor: f64) -> *const c_char;
+    fn care_adam(
+        parameters: *const TensorPtr,
+        first: *const TensorPtr,
+        second: *const TensorPtr,
+        n: usize,
+        step: TensorPtr,
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+        decoupled: bool,
+    ) -> *const c_char;
+    fn care_sgd(
+        parameters: *const TensorPtr,
+        momenta: *const TensorPtr,
+        n: usize,
+        learning_rate: f64,
+        momentum: f64,
+        weight_decay: f64,
+        is_first_step: bool,
+    ) -> *const c_char;
+    fn care_autocast(cuda: bool, on: bool) -> *const c_char;
+    fn care_program_open(
+        path: *const c_char,
+        gpu: c_int,
+        program: *mut *mut RawProgram,
+    ) -> *const c_char;
+    fn care_program_close(program: *mut RawProgram);
+    fn care_program_call(
+        program: *mut RawProgram,
+        method: *const c_char,
+        x: TensorPtr,
+        result: *mut *mut torch_sys::C_tensor,
+    ) -> *const c_char;
+    fn care_program_set_training(program: *mut RawProgram, training: bool) -> *const c_char;
+    fn care_program_save(program: *const RawProgram, path: *const c_char) -> *const c_char;
+    fn care_program_tensors(
+        program: *const RawProgram,
+        buffers: bool,
+        data: *mut c_void,
+        take: extern "C" fn(*mut c_void, *const c_char, *mut torch_sys::C_tensor),
+    ) -> *const c_char;
+}
+
+/// A `torch::jit::Module`.
+#[repr(C)]
+struct RawProgram {
+    _private: [u8; 0],
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<TensorPtr> {
+    tensors.iter().map(Tensor::as_ptr).collect()
+}
+
+fn checked(why: *const c_char) -> Result<(), TchError> {
+    if why.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null, so a C string that lives until this thread's next call.
+    let why = unsafe { CStr::from_ptr(why) };
+    Err(TchError::Torch(why.to_string_lossy().into_owned()))
+}
+
+/// Leaves the parameters without gradients: the next backward pass puts its own there, without adding to zeros.
+pub(crate) fn forget_gradients(parameters: &[Tensor]) -> Result<(), TchError> {
+    let parameters = pointers(parameters);
+    // SAFETY: as said above.
+    checked(unsafe { care_forget_gradients(parameters.as_ptr(), parameters.len()) })
+}
+
+/// The 2-norm of all gradients together; every parameter has to have one.
+pub(crate) fn gradient_norm(parameters: &[Tensor]) -> Result<f64, TchError> {
+    let parameters = pointers(parameters);
+    let mut norm = 0.0;
+    // SAFETY: as said above.
+    checked(unsafe { care_gradient_norm(parameters.as_ptr(), parameters.len(), &raw mut norm) })?;
+    Ok(norm)
+}
+
+pub(crate) fn scale_gradients(parameters: &[Tensor], factor: f64) -> Result<(), TchError> {
+    let parameters = pointers(parameters);
+    // SAFETY: as said above.
+    checked(unsafe { care_scale_gradients(parameters.as_ptr(), parameters.len(), factor) })
+}
+
+/// The constants of Adam and of its decoupled variant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Adam {
+    pub(crate) learning_rate: f64,
+    pub(crate) betas: (f64, f64),
+    pub(crate) eps: f64,
+    pub(crate) weight_decay: f64,
+    pub(crate) decoupled: bool,
+}
+
+/// Adam's step of all parameters at once. `first` and `second` are the running moments; `step` counts from 1, a float
+/// tensor of one value on the parameters' device.
+pub(crate) fn adam(
+    parameters: &[Tensor],
+    first: &[Tensor],
+    second: &[Tensor],
+    step: &Tensor,
+    adam: Adam,
+) -> Result<(), TchError> {
+    let [parameters, first, second] = [parameters, first, second].map(pointers);
+    // SAFETY: as said above; the lists are equally long, being made of the same parameters.
+    checked(unsafe {
+        care_adam(
+            parameters.as_ptr(),
+            first.as_ptr(),
+            second.as_ptr(),
+            parameters.len(),
+            step.as_ptr(),
+            adam.learning_rate,
+            adam.betas.0,
+            adam.betas.1,
+            adam.eps,
+            adam.weight_decay,
+            adam.decoupled,
+        )
+    })
+}
+
+/// A step down the gradients with momentum, of all parameters at once.
+pub(crate) fn sgd(
+    parameters: &[Tensor],
+    momenta: &[Tensor],
+    learning_rate: f64,
+    momentum: f64,
+    weight_decay: f64,
+    is_first_step: bool,
+) -> Result<(), TchError> {
+    let [parameters, momenta] = [parameters, momenta].map(pointers);
+    // SAFETY: as said above; the lists are equally long, being made of the same parameters.
+    checked(unsafe {
+        care_sgd(
+            parameters.as_ptr(),
+            momenta.as_ptr(),
+            parameters.len(),
+            learning_rate,
+            momentum,
+            weight_decay,
+            is_first_step,
+        )
+    })
+}
+
+/// Runs `f` with convolutions and matrix products in bfloat16 (libtorch's autocast).
+pub(crate) fn autocast<T>(device: Device, f: impl FnOnce() -> T) -> Result<T, TchError> {
+    /// Ends it also where `f` panics, as tch does where libtorch fails.
+    struct Guard(bool);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            // SAFETY: takes no pointers. It cannot fail where switching on has not.
+            let _ = checked(unsafe { care_autocast(self.0, false) });
+        }
+    }
+
+    let cuda = device.is_cuda();
+    // SAFETY: takes no pointers.
+    checked(unsafe { care_autocast(cuda, true) })?;
+    let _guard = Guard(cuda);
+    Ok(f())
+}
+
+/// A TorchScript program with its parameters and buffers.
+pub(crate) struct Program(NonNull<RawProgram>);
+
+impl Program {
+    pub(crate) fn open(path: &Path, device: Device) -> Result<Self, TchError> {
+        let path = c_path(path)?;
+        let gpu = match device {
+            Device::Cuda(index) => index as c_int,
+            _ => -1,
+        };
+        let mut program = ptr::null_mut();
+        // SAFETY: as said above.
+        checked(unsafe { care_program_open(path.as_ptr(), gpu, &raw mut program) })?;
+        let nothing = || TchError::Torch("nothing was opened".to_owned());
+        NonNull::new(program).map(Self).ok_or_else(nothing)
+    }
+
+    /// What the method gives for `x`.
+    pub(crate) fn call(&self, method: &str, x: &Tensor) -> Result<Tensor, TchError> {
+        let method = CString::new(method)?;
+        let mut result = ptr::null_mut();
+        // SAFETY: as said above.
+        checked(unsafe {
+            care_program_call(
+                self.0.as_ptr(),
+                method.as_ptr(),
+                x.as_ptr(),
+                &raw mut result,
+            )
+        })?;
+        // SAFETY: a tensor that nobody else owns.
+        Ok(unsafe { Tensor::from_ptr(result) })
+    }
+
+    /// Training mode, or evaluation mode.
+    pub(crate) fn set_training(&self, training: bool) -> Result<(), TchError> {
+        // SAFETY: as said above.
+        checked(unsafe { care_program_set_training(self.0.as_ptr(), training) })
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TchError> {
+        let path = c_path(path)?;
+        // SAFETY: as said above.
+        checked(unsafe { care_program_save(self.0.as_ptr(), path.as_ptr()) })
+    }
+
+    /// By name; what is done to them is done to the program's.
+    pub(crate) fn parameters(&self) -> Result<Vec<(String, Tensor)>, TchError> {
+        self.tensors(false)
+    }
+
+    /// By name, such as running statistics; what is done to them is done to the program's.
+    pub(crate) fn buffers(&self) -> Result<Vec<(String, Tensor)>, TchError> {
+        self.tensors(true)
+    }
+
+    fn tensors(&self, buffers: bool) -> Result<Vec<(String, Tensor)>, TchError> {
+        type Named = Vec<(String, Tensor)>;
+
+        extern "C" fn take(
+            data: *mut c_void,
+            name: *const c_char,
+            tensor: *mut torch_sys::C_tensor,
+        ) {
+            // SAFETY: `data` is the list below, `name` a C string, and nobody else owns the tensor.
+            unsafe {
+                let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+                (*data.cast::<Named>()).push((name, Tensor::from_ptr(tensor)));
+            }
+        }
+
+        let mut named = Named::new();
+        let data = (&raw mut named).cast();
+        // SAFETY: as said above.
+        checked(unsafe { care_program_tensors(self.0.as_ptr(), buffers, data, take) })?;
+        Ok(named)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: opened once, closed once.
+        unsafe { care_program_close(self.0.as_ptr()) };
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, TchError> {
+    Ok(CString::new(path.as_os_str().as_encoded_bytes())?)
+}
