@@ -120,6 +120,7 @@ fn finished_run(project: &Project, id: RunId, num_rare: usize) -> TrainingRun {
             .map(|(role, seen)| (*role, summarise(&labels, seen, &rare, 0)))
             .collect(),
         rare_difference: Some(mcnemar_exact(&right(1), &right(2))),
+        kept: vec![],
     });
     run.test = test;
     run

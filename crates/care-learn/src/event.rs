@@ -101,8 +101,10 @@ pub struct StepMetrics {
     /// 1 or 2.
     pub stage: u8,
     pub learning_rate: f64,
-    /// Stage 1: one entry, `Before`. Stage 2: `Control` and `Care`.
+    /// Stage 1: one entry, `Before`. Stage 2: `Control` and `Care`. Without a model that left the step out.
     pub losses: Vec<(ModelRole, Losses)>,
+    /// Steps left out in the whole run because a loss or gradient was not a number, each model's counted.
+    pub skipped: u32,
     /// Training images read by the network per second, both models counted, lately.
     pub images_per_second: f32,
     pub seconds_left: f32,
@@ -126,6 +128,9 @@ pub struct EpochMetrics {
     /// Mean class accuracy on validation; none where that part is empty.
     pub mca: Option<f32>,
     pub num_validation: u32,
+    /// Steps left out because the loss or a gradient was not a number.
+    #[serde(default)]
+    pub skipped: u32,
 }
 
 /// A change made while the model trained, as kept in the run's record.
@@ -141,6 +146,8 @@ pub enum Change {
         boxes: Vec<BoundingBox>,
     },
     StageTwo,
+    /// A batch did not fit into memory: from here on each is computed in two parts, whose gradients are added.
+    BatchHalved,
 }
 
 /// How a run ended.
@@ -173,6 +180,9 @@ pub struct Results {
     pub summaries: Vec<(ModelRole, Summary)>,
     /// CARE against the control on the rare test images; none where there are none or stage 2 had not begun.
     pub rare_difference: Option<McNemar>,
+    /// The epoch whose weights each model was tested with, where it was chosen by the key metric; otherwise its last.
+    #[serde(default)]
+    pub kept: Vec<(ModelRole, u32)>,
 }
 
 impl Results {

@@ -4,6 +4,7 @@
 
 pub mod attention_loss;
 pub mod backbone;
+pub mod classification_loss;
 pub mod config;
 pub mod dataset;
 pub mod device;
@@ -11,7 +12,9 @@ mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;
+mod libtorch;
 pub mod metrics;
+pub mod optimizer;
 mod panics;
 pub mod run_folder;
 pub mod sampler;

@@ -607,6 +607,7 @@ mod tests {
             num_rare: 0,
             mca: Some(0.75),
             num_validation: 4,
+            skipped: 1,
         };
         let change = |step| RecordedChange {
             epoch: 0.5,

@@ -1,25 +1,33 @@
-//! Batches of P classes and K images of each, so that a rare class is seen as often as a common one.
+//! Batches: of P classes and K images of each, so that a rare class is seen as often as a common one; or of all images
+//! shuffled, with those of smaller classes coming again or not.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Draws batches for ever. Each class goes through all of its images in a shuffled order before one comes again, and
-/// so do the classes where a batch does not hold all of them. The same seed draws the same batches.
+use crate::config::Sampling;
+
+/// Draws batches for ever. Each class goes through all of its images in a shuffled order before one comes again. Which
+/// classes come is decided by tickets, drawn in the same way. The same seed draws the same batches.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     classes: Vec<Round>,
+    /// The class of each ticket.
+    tickets: Vec<usize>,
     order: Round,
-    classes_per_batch: usize,
-    images_per_class: usize,
+    tickets_per_batch: usize,
+    images_per_ticket: usize,
+    steps_per_epoch: u32,
     rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    /// `members[c]` are the samples of class c; classes without any are passed over.
+    /// `members[c]` are the samples of class c; classes without any are passed over. A batch holds `classes_per_batch`
+    /// (or as many as there are) times `images_per_class` images, however they are drawn.
     #[must_use]
     pub fn new(
         members: Vec<Vec<usize>>,
+        sampling: Sampling,
         classes_per_batch: usize,
         images_per_class: usize,
         seed: u64,
@@ -29,38 +37,70 @@ impl Sampler {
             .filter(|class| !class.is_empty())
             .map(Round::new)
             .collect();
+        let sizes = || classes.iter().map(|class| class.members.len());
+        let tickets_of = |n: usize, class: usize| std::iter::repeat_n(class, n);
+        let tickets: Vec<usize> = match sampling {
+            Sampling::ClassesTimesImages => (0..classes.len()).collect(),
+            Sampling::Shuffled => sizes()
+                .enumerate()
+                .flat_map(|(class, n)| tickets_of(n, class))
+                .collect(),
+            Sampling::Oversampled => {
+                let most = sizes().max().unwrap_or(0);
+                (0..classes.len())
+                    .flat_map(|class| tickets_of(most, class))
+                    .collect()
+            }
+        };
+        let num_classes = classes_per_batch.min(classes.len());
+        let batch = num_classes * images_per_class;
+        let (tickets_per_batch, images_per_ticket, images) = match sampling {
+            Sampling::ClassesTimesImages => (num_classes, images_per_class, sizes().sum()),
+            Sampling::Shuffled | Sampling::Oversampled => (batch, 1, tickets.len()),
+        };
+        let steps = images.div_ceil(batch.max(1)).max(1);
         Self {
-            order: Round::new((0..classes.len()).collect()),
-            classes_per_batch: classes_per_batch.min(classes.len()),
-            images_per_class,
+            order: Round::new((0..tickets.len()).collect()),
+            tickets,
             classes,
+            tickets_per_batch,
+            images_per_ticket,
+            steps_per_epoch: u32::try_from(steps).unwrap_or(u32::MAX),
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// Batches in an epoch: as many as hold so many images as there are.
+    /// Batches in an epoch: as many as hold so many images as there are, or where images of smaller classes come again, as
+    /// many as hold all of them.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u32 {
-        let images: usize = self.classes.iter().map(|class| class.members.len()).sum();
-        let batch = (self.classes_per_batch * self.images_per_class).max(1);
-        u32::try_from(images.div_ceil(batch))
-            .unwrap_or(u32::MAX)
-            .max(1)
+        self.steps_per_epoch
     }
 
     /// The samples of the next batch.
     pub fn next_batch(&mut self) -> Vec<usize> {
-        let mut batch = Vec::with_capacity(self.classes_per_batch * self.images_per_class);
-        for class in self.order.draw(self.classes_per_batch, &mut self.rng) {
-            batch.extend(self.classes[class].draw(self.images_per_class, &mut self.rng));
+        let mut batch = Vec::with_capacity(self.tickets_per_batch * self.images_per_ticket);
+        for ticket in self.order.draw(self.tickets_per_batch, &mut self.rng) {
+            let class = &mut self.classes[self.tickets[ticket]];
+            batch.extend(class.draw(self.images_per_ticket, &mut self.rng));
         }
         batch
     }
 
-    /// Has this sample drawn first of its class: a box that was just drawn is learned from at once.
+    /// Has this sample drawn first of its class, and a ticket of the class in the next batch: a box that was just drawn
+    /// is learned from at once.
     pub fn bring_forward(&mut self, sample: usize) {
-        for class in &mut self.classes {
-            class.bring_forward(sample);
+        for (label, class) in self.classes.iter_mut().enumerate() {
+            if !class.bring_forward(sample) {
+                continue;
+            }
+            let waiting = &self.order.members[self.order.next..];
+            let ticket = waiting
+                .iter()
+                .find(|ticket| self.tickets[**ticket] == label);
+            if let Some(ticket) = ticket.copied() {
+                self.order.bring_forward(ticket);
+            }
         }
     }
 }
@@ -95,14 +135,17 @@ impl Round {
         drawn
     }
 
-    fn bring_forward(&mut self, member: usize) {
-        if let Some(at) = self.members.iter().position(|m| *m == member) {
+    /// False where it is not among the members.
+    fn bring_forward(&mut self, member: usize) -> bool {
+        let at = self.members.iter().position(|m| *m == member);
+        if let Some(at) = at {
             let member = self.members.remove(at);
             if at < self.next {
                 self.next -= 1;
             }
             self.members.insert(self.next, member);
         }
+        at.is_some()
     }
 }
 
@@ -117,7 +160,43 @@ mod tests {
             members.push((owner.len()..owner.len() + size).collect());
             owner.extend(vec![class; *size]);
         }
-        (Sampler::new(members, p, k, seed), owner)
+        let sampling = Sampling::ClassesTimesImages;
+        (Sampler::new(members, sampling, p, k, seed), owner)
+    }
+
+    /// Of samples numbered through, `sizes[c]` of class c; how often each is drawn in an epoch.
+    fn drawn_in_an_epoch(sizes: &[usize], sampling: Sampling, batch: usize) -> Vec<Vec<usize>> {
+        let mut next = 0..sizes.iter().sum::<usize>();
+        let members: Vec<Vec<usize>> = sizes
+            .iter()
+            .map(|n| next.by_ref().take(*n).collect())
+            .collect();
+        let mut sampler = Sampler::new(members.clone(), sampling, sizes.len(), batch, 3);
+        let steps = sampler.steps_per_epoch();
+        let drawn: Vec<usize> = (0..steps).flat_map(|_| sampler.next_batch()).collect();
+        let times = |s: &usize| drawn.iter().filter(|d| *d == s).count();
+        let class = |class: &Vec<usize>| class.iter().map(times).collect();
+        members.iter().map(class).collect()
+    }
+
+    #[test]
+    fn shuffled_sees_every_image_once() {
+        for class in drawn_in_an_epoch(&[12, 5, 1], Sampling::Shuffled, 2) {
+            assert!(class.iter().all(|times| *times == 1), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn oversampled_sees_every_class_as_often_as_the_largest() {
+        // 36 tickets in batches of 6.
+        for class in drawn_in_an_epoch(&[12, 5, 1], Sampling::Oversampled, 2) {
+            assert_eq!(class.iter().sum::<usize>(), 12, "{class:?}");
+            let (least, most) = (class.iter().min(), class.iter().max());
+            assert!(
+                most.zip(least).is_some_and(|(m, l)| m - l <= 1),
+                "{class:?}"
+            );
+        }
     }
 
     #[test]

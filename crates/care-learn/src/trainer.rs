@@ -6,19 +6,20 @@ mod schedule;
 use std::time::{Duration, Instant};
 
 use care_data::{BoundingBox, ImageId, ImageSize, NotRead, Part};
-use tch::{Kind, Tensor};
+use tch::Kind;
 
-use self::learner::{Batch, EpochSums, Learner};
-use self::schedule::{Pace, Plateau, cosine};
+use self::learner::{Batch, Learner, StepSettings};
+use self::schedule::{Falling, LearningRate, Pace, Patience};
 use crate::attention_loss::{GridMasks, MaskBatch};
 use crate::backbone::{Loaded, Network, WeightsError};
-use crate::config::LiveParams;
+use crate::classification_loss::ClassificationLoss;
+use crate::config::{KeyMetric, LiveParams};
 use crate::dataset::Dataset;
 use crate::device::{DeviceError, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
-    Change, EpochMetrics, FilmFrame, ImageAttention, ModelRole, Outcome, RecordedChange, Results,
-    StepMetrics, TrainerCommand, TrainerEvent,
+    Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
+    Results, StepMetrics, TrainerCommand, TrainerEvent,
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
@@ -35,6 +36,8 @@ const SAVE_SHARE: u32 = 20;
 /// Time between reports of how far something is that is counted in images.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_TICK: Duration = Duration::from_millis(20);
+/// A run ends where so many steps of a model had to be left out one after the other, or a whole epoch of fewer.
+const MAX_SKIPPED: u32 = 3;
 
 /// Whoever runs the trainer.
 pub trait Host {
@@ -70,13 +73,15 @@ enum TrainError {
     )]
     NothingReadable(NotRead),
     #[error(
-        "the loss of {model} is no longer a number, at step {step}. Lower the learning rate and train again. {checkpoint}"
+        "the loss of {model}, or its gradient, was not a number in the last steps, up to step {step}; they were left out. Lower the learning rate and train again. {checkpoint}"
     )]
     NotANumber {
         model: &'static str,
         step: u32,
         checkpoint: String,
     },
+    #[error("{}", panic_reason(.0))]
+    Panicked(Panic),
 }
 
 /// Trains, scores and records one run; the outcome is also reported as the last event,
@@ -92,8 +97,10 @@ fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Out
         session.run(network)
     }) {
         Ok(Ok(outcome)) => outcome,
+        Ok(Err(TrainError::Panicked(panic))) | Err(panic) => {
+            Outcome::Failed(capitalised(&panic_message(&panic, task)))
+        }
         Ok(Err(error)) => Outcome::Failed(capitalised(&error.to_string())),
-        Err(panic) => Outcome::Failed(capitalised(&panic_message(&panic, task))),
     };
     host.report(TrainerEvent::Ended(outcome.clone()));
     outcome
@@ -106,11 +113,15 @@ fn capitalised(sentence: &str) -> String {
     })
 }
 
-fn panic_message(panic: &Panic, task: &Task) -> String {
-    let mut text = match panic {
+fn panic_reason(panic: &Panic) -> String {
+    match panic {
         Panic::Torch(reason) => torch_failed(reason),
         Panic::Fault(what) => format!("training failed by a fault of this program: {what}."),
-    };
+    }
+}
+
+fn panic_message(panic: &Panic, task: &Task) -> String {
+    let mut text = panic_reason(panic);
     let saved = |folder: RunFolder| {
         ModelRole::ALL
             .iter()
@@ -122,6 +133,11 @@ fn panic_message(panic: &Panic, task: &Task) -> String {
         text.push('.');
     }
     text
+}
+
+/// As libtorch says it of a GPU, and of the CPU.
+fn is_out_of_memory(reason: &str) -> bool {
+    reason.contains("out of memory") || reason.contains("can't allocate memory")
 }
 
 fn torch_failed(reason: &str) -> String {
@@ -152,11 +168,18 @@ struct Session<'a> {
     watch: Vec<usize>,
     film: FilmRecorder,
     sampler: Sampler,
+    settings: StepSettings,
+    /// Parts that a batch is computed in: two where the whole did not fit into memory.
+    parts: usize,
     live: LiveParams,
     /// Steps done in the whole run, and how many there will be in each stage.
     step: u32,
     stage_steps: [u32; 2],
     epochs_done: u32,
+    /// Steps left out, of all models.
+    skipped: u32,
+    /// The epoch whose weights each model ended with, where it was chosen.
+    kept: Vec<(ModelRole, u32)>,
     loading: Loading,
     pace: Pace,
     /// The step whose weights were saved last, and when to save again.
@@ -182,7 +205,7 @@ impl<'a> Session<'a> {
         let device = pick_device(None)?;
         leave_a_core();
 
-        let members = (0..task.classes.len())
+        let members: Vec<Vec<usize>> = (0..task.classes.len())
             .map(|label| {
                 let mut of_class: Vec<(ImageId, usize)> = task
                     .samples
@@ -195,8 +218,11 @@ impl<'a> Session<'a> {
                 of_class.into_iter().map(|(_, i)| i).collect()
             })
             .collect();
+        let counts: Vec<usize> = members.iter().map(Vec::len).collect();
+        let loss = ClassificationLoss::new(&counts, config.class_weighted, config.focal_gamma);
         let sampler = Sampler::new(
             members,
+            config.sampling,
             config.classes_per_batch,
             config.images_per_class,
             config.seed,
@@ -246,8 +272,12 @@ impl<'a> Session<'a> {
             data,
             watch,
             sampler,
+            settings: StepSettings::new(config, loss),
+            parts: 1,
             step: 0,
             epochs_done: 0,
+            skipped: 0,
+            kept: Vec::new(),
             loading: Loading::default(),
             pace: Pace::new(),
             saved: None,
@@ -267,11 +297,7 @@ impl<'a> Session<'a> {
         self.watch.retain(|image| self.data.is_readable(*image));
         self.film = FilmRecorder::new(self.watch.iter().map(|i| self.targets[*i].image).collect());
 
-        let mut before = vec![Learner::new(
-            ModelRole::Before,
-            network,
-            config.learning_rate,
-        )?];
+        let mut before = vec![Learner::new(ModelRole::Before, network, config)];
         let flow = self.stage(1, &mut before, config.stage1_epochs)?;
         self.save(&before)?;
         if flow == Flow::Stopped {
@@ -281,8 +307,8 @@ impl<'a> Session<'a> {
         self.record(Change::StageTwo)?;
         let mut pair = [ModelRole::Control, ModelRole::Care]
             .into_iter()
-            .map(|role| Learner::new(role, before[0].network.duplicate()?, config.learning_rate))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|role| Ok(Learner::new(role, before[0].network.duplicate()?, config)))
+            .collect::<Result<Vec<_>, TrainError>>()?;
         let flow = self.stage(2, &mut pair, config.stage2_epochs)?;
         self.save(&pair)?;
         before.append(&mut pair);
@@ -299,34 +325,37 @@ impl<'a> Session<'a> {
         learners: &mut [Learner],
         num_epochs: u32,
     ) -> Result<Flow, TrainError> {
+        let flow = self.epochs_of_stage(stage, learners, num_epochs)?;
+        for learner in learners {
+            let epoch = learner.return_to_best();
+            self.kept.extend(epoch.map(|epoch| (learner.role, epoch)));
+        }
+        Ok(flow)
+    }
+
+    fn epochs_of_stage(
+        &mut self,
+        stage: u8,
+        learners: &mut [Learner],
+        num_epochs: u32,
+    ) -> Result<Flow, TrainError> {
+        let config = &self.task.config;
         let num_steps = num_epochs * self.sampler.steps_per_epoch();
-        let mut plateau = Plateau::new(self.task.config.patience);
+        let mut rate = LearningRate::new(config);
+        let mut falling = vec![Falling::new(); learners.len()];
+        let mut plateau = Patience::new(config.patience);
+        let mut early_stop = Patience::new(config.early_stop);
+        let most = MAX_SKIPPED.min(self.sampler.steps_per_epoch());
         self.refresh_film(learners, true);
         for step in 0..num_steps {
             if self.attend_to_host()? == Flow::Stopped {
                 return Ok(Flow::Stopped);
             }
-            let Some(batch) = self.next_batch()? else {
+            let Some(images) = self.next_batch()? else {
                 return Ok(Flow::Stopped);
             };
-            let learning_rate = cosine(self.task.config.learning_rate, step, num_steps);
-            let mut losses = Vec::with_capacity(learners.len());
-            for learner in learners.iter_mut() {
-                learner.optimizer.set_lr(learning_rate);
-                let alpha = if learner.role == ModelRole::Care {
-                    self.live.alpha
-                } else {
-                    0.0
-                };
-                let of_step = learner
-                    .step(&batch, &self.viewer, alpha, &self.live)
-                    .ok_or_else(|| TrainError::NotANumber {
-                        model: learner.role.name(),
-                        step: self.step + 1,
-                        checkpoint: self.name_checkpoint(learner.role),
-                    })?;
-                losses.push((learner.role, of_step));
-            }
+            let learning_rate = rate.at(step, num_steps);
+            let losses = self.step_all(learners, &images, learning_rate)?;
             self.step += 1;
             self.pace.step(learners.len());
             let metrics = StepMetrics {
@@ -336,23 +365,35 @@ impl<'a> Session<'a> {
                 stage,
                 learning_rate,
                 losses,
-                images_per_second: batch.len as f32 / self.pace.seconds_per_pass(),
+                skipped: self.skipped,
+                images_per_second: images.len() as f32 / self.pace.seconds_per_pass(),
                 seconds_left: self.seconds_left(),
             };
             self.writer.step(&metrics)?;
             self.host.report(TrainerEvent::Step(metrics));
+            if let Some(learner) = learners.iter().find(|l| l.skipped_in_a_row >= most) {
+                let (role, step) = (learner.role, self.step);
+                self.save(learners)?;
+                return Err(TrainError::NotANumber {
+                    model: role.name(),
+                    step,
+                    checkpoint: self.name_checkpoint(role),
+                });
+            }
 
             if self.step_of_epoch() == 0 {
                 self.epochs_done += 1;
-                let ends = step + 1 == num_steps
-                    || (stage == 1 && plateau.ends_with(learners[0].epoch.classification()));
+                let losses = learners.iter().map(|learner| learner.epoch.total());
+                let falls = falling.iter_mut().zip(losses).map(|(f, l)| f.falls_to(l));
+                let progress = falls.fold(false, |any, falls| any | falls);
+                rate.epoch_ended(progress);
+                let mut ends = step + 1 == num_steps || (stage == 1 && plateau.ends_with(progress));
+                let Some(best) = self.end_epoch(stage, learners, ends)? else {
+                    return Ok(Flow::Stopped);
+                };
+                ends |= config.early_stop > 0 && early_stop.ends_with(best);
                 if ends {
                     self.stage_steps[usize::from(stage) - 1] = step + 1;
-                }
-                if self.end_epoch(stage, learners, ends)? == Flow::Stopped {
-                    return Ok(Flow::Stopped);
-                }
-                if ends {
                     break;
                 }
             } else if self.film.is_due() {
@@ -363,6 +404,52 @@ impl<'a> Session<'a> {
             }
         }
         Ok(Flow::Done)
+    }
+
+    /// A step of every model on the same batch; those that left it out are missing.
+    fn step_all(
+        &mut self,
+        learners: &mut [Learner],
+        images: &[usize],
+        learning_rate: f64,
+    ) -> Result<Vec<(ModelRole, Losses)>, TrainError> {
+        let mut parts = self.parts_of(images);
+        let mut losses = Vec::with_capacity(learners.len());
+        for learner in learners {
+            let alpha = if learner.role == ModelRole::Care {
+                self.live.alpha
+            } else {
+                0.0
+            };
+            let of_step = loop {
+                let Self {
+                    viewer,
+                    settings,
+                    live,
+                    ..
+                } = self;
+                let step = || learner.step(&parts, viewer, settings, alpha, live, learning_rate);
+                let reason = match caught(step) {
+                    Ok(Ok(of_step)) => break of_step,
+                    Ok(Err(error)) => torch_reason(&error.to_string()),
+                    Err(Panic::Torch(reason)) => reason,
+                    Err(fault) => return Err(TrainError::Panicked(fault)),
+                };
+                if !is_out_of_memory(&reason) || self.parts > 1 || images.len() < 2 {
+                    return Err(TrainError::Panicked(Panic::Torch(reason)));
+                }
+                drop(parts);
+                learner.take_back()?;
+                self.parts = 2;
+                self.record(Change::BatchHalved)?;
+                parts = self.parts_of(images);
+            };
+            match of_step {
+                Some(of_step) => losses.push((learner.role, of_step)),
+                None => self.skipped += 1,
+            }
+        }
+        Ok(losses)
     }
 
     /// Both stages have whole epochs only, so the run's step says how far the epoch is.
@@ -477,7 +564,7 @@ impl<'a> Session<'a> {
     }
 
     /// The next batch without its unreadable images; none where the host wants to stop.
-    fn next_batch(&mut self) -> Result<Option<Batch>, TrainError> {
+    fn next_batch(&mut self) -> Result<Option<Vec<usize>>, TrainError> {
         loop {
             let mut images = self.sampler.next_batch();
             if !self.wait_for(&images) {
@@ -485,7 +572,7 @@ impl<'a> Session<'a> {
             }
             images.retain(|image| self.data.is_readable(*image));
             if !images.is_empty() {
-                return Ok(Some(self.batch(&images)));
+                return Ok(Some(images));
             }
             let train: Vec<usize> = in_part(&self.samples, Part::Train).collect();
             if !self.wait_for(&train) {
@@ -501,6 +588,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn parts_of(&self, images: &[usize]) -> Vec<Batch> {
+        let size = images.len().div_ceil(self.parts);
+        images.chunks(size).map(|part| self.batch(part)).collect()
+    }
+
     fn batch(&self, images: &[usize]) -> Batch {
         let device = self.viewer.device;
         let labels: Vec<usize> = images.iter().map(|i| self.targets[*i].label).collect();
@@ -513,14 +605,9 @@ impl<'a> Session<'a> {
             .unzip();
         Batch {
             images: self.data.batch(images, device),
-            labels: label_tensor(&labels, device),
-            boxed: (!rows.is_empty()).then(|| {
-                (
-                    Tensor::from_slice(&rows).to_device(device),
-                    MaskBatch::new(&masks, Kind::Float, device),
-                )
-            }),
-            len: images.len(),
+            label_tensor: label_tensor(&labels, device),
+            labels,
+            boxed: (!rows.is_empty()).then(|| (rows, MaskBatch::new(&masks, Kind::Float, device))),
         }
     }
 
@@ -562,45 +649,85 @@ impl<'a> Session<'a> {
         energies
     }
 
+    /// Scores the models on the validation part. Says whether any of them is at its best by the key metric; none where the
+    /// host wants to stop.
     fn end_epoch(
         &mut self,
         stage: u8,
         learners: &mut [Learner],
         last: bool,
-    ) -> Result<Flow, TrainError> {
+    ) -> Result<Option<bool>, TrainError> {
         let energies = self.refresh_film(learners, last);
         let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
         if !self.wait_for(&validation) {
-            return Ok(Flow::Stopped);
+            return Ok(None);
         }
         validation.retain(|image| self.data.is_readable(*image));
         let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
+        let key_metric = self.task.config.key_metric;
+        let mut any_best = false;
         for (learner, watched_energy) in learners.iter_mut().zip(energies) {
-            let host = &mut *self.host;
-            let predicted = self
-                .viewer
-                .predict(&learner.network, &self.data, &validation, || go_on(host));
-            let Some(predicted) = predicted else {
-                return Ok(Flow::Stopped);
+            let Some(seen) = self.validate(learner, &validation) else {
+                return Ok(None);
             };
-            let score = score(&labels, &predicted, &self.task.rare());
+            let score = score(&labels, &seen.predicted, &self.task.rare());
+            let metric = match key_metric {
+                KeyMetric::None => None,
+                KeyMetric::Mca => score.mca,
+                KeyMetric::RareRecall => score.rare_recall,
+                KeyMetric::Energy => seen.energy,
+            };
+            if let Some(metric) = metric {
+                any_best |= learner.keep_if_best(metric as f32, self.epochs_done)?;
+            }
+            let epoch = std::mem::take(&mut learner.epoch);
             let metrics = EpochMetrics {
                 role: learner.role,
                 epoch: self.epochs_done,
                 stage,
-                classification: learner.epoch.classification(),
-                attention: learner.epoch.attention(),
+                classification: epoch.classification(),
+                attention: epoch.attention(),
                 watched_energy,
                 rare_recall: score.rare_recall.map(|recall| recall as f32),
                 num_rare: score.num_rare as u32,
                 mca: score.mca.map(|mca| mca as f32),
                 num_validation: labels.len() as u32,
+                skipped: epoch.skipped,
             };
-            learner.epoch = EpochSums::default();
             self.writer.epoch(&metrics)?;
             self.host.report(TrainerEvent::Epoch(metrics));
         }
-        Ok(Flow::Done)
+        Ok(Some(any_best))
+    }
+
+    /// One model on these images; none where the host wants to stop.
+    fn validate(&mut self, learner: &Learner, images: &[usize]) -> Option<Seen> {
+        let Self {
+            viewer,
+            data,
+            targets,
+            host,
+            ..
+        } = self;
+        let network = &learner.network;
+        if self.task.config.key_metric != KeyMetric::Energy {
+            let predicted = viewer.predict(network, data, images, || go_on(*host))?;
+            return Some(Seen {
+                predicted,
+                energy: None,
+            });
+        }
+        // Maps are computed only where they are asked for.
+        let seen = viewer.look(network, data, targets, images, |_| go_on(*host))?;
+        let energies: Vec<f64> = seen
+            .iter()
+            .filter_map(|image| image.energy.map(f64::from))
+            .collect();
+        Some(Seen {
+            predicted: seen.iter().map(|i| argmax(&i.probabilities)).collect(),
+            energy: (!energies.is_empty())
+                .then(|| energies.iter().sum::<f64>() / energies.len() as f64),
+        })
     }
 
     /// The weights of these models and the film, as they are now.
@@ -719,11 +846,19 @@ impl<'a> Session<'a> {
             seconds: self.started.elapsed().as_secs_f32(),
             summaries,
             rare_difference,
+            kept: self.kept.clone(),
         };
         self.writer.test_attention(&seen)?;
         self.writer.results(&results)?;
         Ok(Some(results))
     }
+}
+
+/// What a model made of the validation part.
+struct Seen {
+    predicted: Vec<usize>,
+    /// Mean over the images with boxes, where the maps were computed.
+    energy: Option<f64>,
 }
 
 /// What is told of the decoding.
@@ -784,8 +919,10 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use care_data::ClassId;
+    use tch::{Device, Tensor};
 
     use super::*;
+    use crate::backbone::Backbone;
     use crate::config::RunConfig;
     use crate::task::TaskClass;
 
@@ -863,6 +1000,80 @@ mod tests {
             assert_eq!(outcome, Outcome::Stopped(None));
             assert_eq!(host.found, found, "{save_every:?}");
             assert!(host.weights.is_file(), "stopping saves");
+        }
+    }
+
+    /// Fails as libtorch does where more than so many images are to be kept for the backward pass.
+    struct Small(Box<dyn Backbone>, i64);
+
+    impl Backbone for Small {
+        fn features(&self, images: &Tensor, train: bool) -> Tensor {
+            if train && images.size()[0] > self.1 {
+                // Through the real allocator: an exbibyte.
+                let _ = Tensor::zeros([1 << 58], (Kind::Float, Device::Cpu));
+            }
+            self.0.features(images, train)
+        }
+
+        fn head(&self, activations: &Tensor, train: bool) -> Tensor {
+            self.0.head(activations, train)
+        }
+
+        fn pooled_linear(&self) -> Option<&Tensor> {
+            self.0.pooled_linear()
+        }
+    }
+
+    /// Hears everything, wants nothing.
+    #[derive(Default)]
+    struct Listening(Vec<TrainerEvent>);
+
+    impl Host for Listening {
+        fn report(&mut self, event: TrainerEvent) {
+            self.0.push(event);
+        }
+
+        fn commands(&mut self) -> Vec<TrainerCommand> {
+            vec![]
+        }
+
+        fn stop_requested(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_halved_once() {
+        for (fits, halved) in [(4, false), (2, true), (1, true)] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut task = plain_task(dir.path());
+            (task.config.stage1_epochs, task.config.stage2_epochs) = (1, 1);
+            let mut host = Listening::default();
+            tch::set_num_threads(1);
+            let (session, network) =
+                Session::new(&task, &mut host, Duration::from_secs(600)).expect("begins");
+            let network = network.wrapped(|whole| Box::new(Small(whole, fits)));
+            let ended = session.run(network);
+            let changes: Vec<(u32, &Change)> = host
+                .0
+                .iter()
+                .filter_map(|event| match event {
+                    TrainerEvent::Changed { step, change, .. } => Some((*step, change)),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(
+                changes.contains(&(0, &Change::BatchHalved)),
+                halved,
+                "{fits}"
+            );
+            match ended {
+                Ok(Outcome::Finished(_)) => assert!(fits > 1),
+                Err(TrainError::Panicked(Panic::Torch(reason))) => {
+                    assert!(fits == 1 && is_out_of_memory(&reason), "{fits}: {reason}");
+                }
+                other => panic!("{fits}: {:?}", other.map_err(|e| e.to_string())),
+            }
         }
     }
 

@@ -91,6 +91,14 @@ impl Network {
         Ok(twin)
     }
 
+    #[cfg(test)]
+    pub(crate) fn wrapped(self, wrap: impl FnOnce(Box<dyn Backbone>) -> Box<dyn Backbone>) -> Self {
+        Self {
+            backbone: wrap(self.backbone),
+            ..self
+        }
+    }
+
     #[must_use]
     pub fn backbone(&self) -> &dyn Backbone {
         self.backbone.as_ref()

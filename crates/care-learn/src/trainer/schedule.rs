@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
+use crate::config::{RunConfig, Schedule};
+
 /// Steps over which the pace is averaged.
 const PACE_OVER: u32 = 50;
-/// An epoch has to bring the loss below this share of the best one to count as progress.
-const PROGRESS: f32 = 0.99;
+/// An epoch has to bring the loss down by this share of the best one to count as progress.
+const PROGRESS: f32 = 0.01;
+/// What is left of the learning rate after a plateau.
+const FALL: f64 = 0.1;
 
 /// How long a pass of one model takes lately, everything between two steps included.
 pub(super) struct Pace {
@@ -40,35 +44,132 @@ impl Pace {
     }
 }
 
-/// Whether a loss has stopped falling.
-pub(super) struct Plateau {
-    patience: u32,
+/// Whether a loss falls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Falling {
     best: f32,
-    epochs_since: u32,
 }
 
-impl Plateau {
-    pub(super) fn new(patience: u32) -> Self {
+impl Falling {
+    pub(super) fn new() -> Self {
         Self {
-            patience,
             best: f32::INFINITY,
-            epochs_since: 0,
         }
     }
 
-    pub(super) fn ends_with(&mut self, loss: f32) -> bool {
-        if loss < self.best * PROGRESS {
+    pub(super) fn falls_to(&mut self, loss: f32) -> bool {
+        // A loss may be negative: the attention's is.
+        let progress = loss < self.best - self.best.abs() * PROGRESS;
+        if progress || self.best.is_infinite() {
             self.best = loss;
-            self.epochs_since = 0;
-        } else {
-            self.epochs_since += 1;
+            return true;
         }
-        self.epochs_since >= self.patience
+        false
     }
 }
 
-/// The learning rate of a stage's step: a cosine from `start` to nearly nothing.
-pub(super) fn cosine(start: f64, step: u32, num_steps: u32) -> f64 {
-    let share = f64::from(step) / f64::from(num_steps);
-    start * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+/// Epochs without progress, until there were too many in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    epochs: u32,
+    without: u32,
+}
+
+impl Patience {
+    pub(super) fn new(epochs: u32) -> Self {
+        Self { epochs, without: 0 }
+    }
+
+    /// True where it is at an end; it then begins anew.
+    pub(super) fn ends_with(&mut self, progress: bool) -> bool {
+        self.without = if progress { 0 } else { self.without + 1 };
+        let ends = self.without >= self.epochs;
+        if ends {
+            self.without = 0;
+        }
+        ends
+    }
+}
+
+/// The learning rate within a stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LearningRate {
+    schedule: Schedule,
+    start: f64,
+    patience: Patience,
+}
+
+impl LearningRate {
+    pub(super) fn new(config: &RunConfig) -> Self {
+        Self {
+            schedule: config.schedule,
+            start: config.learning_rate,
+            patience: Patience::new(config.patience.div_ceil(2)),
+        }
+    }
+
+    /// Of a step, counted from 0, of so many.
+    pub(super) fn at(&self, step: u32, num_steps: u32) -> f64 {
+        match self.schedule {
+            Schedule::Cosine => {
+                let share = f64::from(step) / f64::from(num_steps);
+                self.start * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            }
+            Schedule::Plateau | Schedule::Constant => self.start,
+        }
+    }
+
+    /// After an epoch: whether the loss fell.
+    pub(super) fn epoch_ended(&mut self, progress: bool) {
+        if self.schedule == Schedule::Plateau && self.patience.ends_with(progress) {
+            self.start *= FALL;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(schedule: Schedule, patience: u32) -> LearningRate {
+        LearningRate::new(&RunConfig {
+            schedule,
+            patience,
+            learning_rate: 1.0,
+            ..RunConfig::default()
+        })
+    }
+
+    #[test]
+    fn a_rate_for_every_step() {
+        for (schedule, expected) in [
+            (Schedule::Cosine, [1.0, 0.5, 0.0]),
+            (Schedule::Constant, [1.0; 3]),
+            (Schedule::Plateau, [1.0; 3]),
+        ] {
+            let rate = rate(schedule, 10);
+            let rates = [0, 50, 100].map(|step| rate.at(step, 100));
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+            assert!(
+                rates.iter().zip(&expected).all(near),
+                "{schedule:?} {rates:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn on_a_plateau_it_falls_to_a_tenth() {
+        let mut rate = rate(Schedule::Plateau, 4);
+        let mut falling = Falling::new();
+        let mut seen = vec![];
+        for loss in [
+            1.0, 0.5, 0.4999, 0.51, 0.4, -0.1, -0.2, -0.2, -0.2, -0.2, -0.2,
+        ] {
+            rate.epoch_ended(falling.falls_to(loss));
+            seen.push(rate.at(0, 1));
+        }
+        let expected = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001];
+        let near = |(a, b): (&f64, &f64)| (a / b - 1.0).abs() < 1e-9;
+        assert!(seen.iter().zip(&expected).all(near), "{seen:?}");
+    }
 }

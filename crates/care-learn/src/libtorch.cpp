@@ -1,0 +1,112 @@
+// What tch does not offer of libtorch: operators over lists of tensors, gradients let go, bfloat16.
+// Each function returns nullptr, or why it failed: to be read before the thread's next call.
+
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_mul_ops.h>
+#include <ATen/ops/_foreach_norm_ops.h>
+#include <ATen/ops/_fused_adam_ops.h>
+#include <ATen/ops/_fused_adamw_ops.h>
+#include <ATen/ops/_fused_sgd_ops.h>
+#include <ATen/ops/linalg_vector_norm_ops.h>
+#include <ATen/ops/stack_ops.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+Tensors list(at::Tensor *const *tensors, size_t n) {
+  Tensors out;
+  out.reserve(n);
+  for (size_t i = 0; i < n; i++) out.push_back(*tensors[i]);
+  return out;
+}
+
+Tensors gradients(const Tensors &parameters) {
+  Tensors out;
+  out.reserve(parameters.size());
+  for (const at::Tensor &parameter : parameters) out.push_back(parameter.grad());
+  return out;
+}
+
+template <typename F> const char *guarded(F f) {
+  thread_local std::string why;
+  try {
+    f();
+    return nullptr;
+  } catch (const std::exception &error) {
+    why = error.what();
+    return why.c_str();
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+// Undefined gradients: the next backward pass then puts its own there, without adding to zeros.
+const char *care_forget_gradients(at::Tensor *const *parameters, size_t n) {
+  return guarded([&] {
+    for (size_t i = 0; i < n; i++) parameters[i]->mutable_grad().reset();
+  });
+}
+
+// The 2-norm of all gradients together. All have to be there.
+const char *care_gradient_norm(at::Tensor *const *parameters, size_t n, double *norm) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    Tensors norms = at::_ops::_foreach_norm_Scalar::call(gradients(list(parameters, n)), 2, std::nullopt);
+    at::Tensor whole = at::_ops::linalg_vector_norm::call(
+        at::_ops::stack::call(norms, 0), 2, at::OptionalIntArrayRef(), false, std::nullopt);
+    *norm = whole.item().toDouble();
+  });
+}
+
+const char *care_scale_gradients(at::Tensor *const *parameters, size_t n, double factor) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    at::_ops::_foreach_mul__Scalar::call(gradients(list(parameters, n)), factor);
+  });
+}
+
+// `step` is the number of this step, from 1, as a float tensor of one value on the parameters' device.
+const char *care_adam(at::Tensor *const *parameters, at::Tensor *const *first, at::Tensor *const *second, size_t n,
+                      const at::Tensor *step, double learning_rate, double beta1, double beta2, double eps,
+                      double weight_decay, bool decoupled) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    Tensors p = list(parameters, n), m = list(first, n), v = list(second, n);
+    Tensors steps(n, *step);
+    auto fused = decoupled ? &at::_ops::_fused_adamw_::call : &at::_ops::_fused_adam_::call;
+    fused(p, gradients(p), m, v, {}, steps, learning_rate, beta1, beta2, weight_decay, eps, false, false, std::nullopt,
+          std::nullopt);
+  });
+}
+
+const char *care_sgd(at::Tensor *const *parameters, at::Tensor *const *momenta, size_t n, double learning_rate,
+                     double momentum, double weight_decay, bool is_first_step) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    Tensors p = list(parameters, n);
+    at::_ops::_fused_sgd_::call(p, gradients(p), list(momenta, n), weight_decay, momentum, learning_rate, 0.0, false,
+                                false, is_first_step, std::nullopt, std::nullopt);
+  });
+}
+
+// Has this thread compute in bfloat16 what gains by it, or no longer.
+const char *care_autocast(bool cuda, bool on) {
+  return guarded([&] {
+    auto device = cuda ? at::kCUDA : at::kCPU;
+    if (on) {
+      at::autocast::increment_nesting();
+    } else if (at::autocast::decrement_nesting() == 0) {
+      at::autocast::clear_cache();
+    }
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_enabled(device, on);
+  });
+}
+}
