@@ -4,6 +4,7 @@
 (target/reference, several GB), which is made where it is missing.
 """
 
+import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -33,16 +34,20 @@ def enter() -> None:
     """Before the first import of a package."""
     if has_packages():
         return
-    python = ENVIRONMENT / "bin" / "python"
-    if pathlib.Path(sys.prefix) != ENVIRONMENT and python.exists():
+    if pathlib.Path(sys.prefix) != ENVIRONMENT:
+        python = ENVIRONMENT / "bin" / "python"
+        if not python.exists():
+            run(sys.executable, "-m", "venv", ENVIRONMENT)
         os.execv(python, [python, *sys.argv])
     pinned = [f"{name}=={version}" for name, version in PACKAGES.items()]
     print(f"Installing into {ENVIRONMENT}: {' '.join(pinned)}", file=sys.stderr)
-    try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        # Standard output is the scripts' own.
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *pinned], check=True, stdout=sys.stderr)
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"{ENVIRONMENT} could not be made: {error}")
-    os.execv(python, [python, *sys.argv])
+    run(sys.executable, "-m", "pip", "install", "--quiet", *pinned)
+    importlib.invalidate_caches()
+    if not has_packages():
+        sys.exit(f"{ENVIRONMENT} has other versions than {PACKAGES}. Delete it and try again.")
+
+
+def run(*command) -> None:
+    # Standard output is the scripts' own.
+    if subprocess.run(command, stdout=sys.stderr).returncode != 0:
+        sys.exit(f"{ENVIRONMENT} could not be made")

@@ -39,8 +39,9 @@ class Network:
 
 
 def keep_all(x: torch.Tensor, p: float, training: bool) -> torch.Tensor:
-    """EfficientNet-Lite0's stochastic depth in a pass that happens to drop no block."""
-    return x / (1 - p) if training else x
+    """EfficientNet-Lite0's stochastic depth in a pass that happens to drop no block. The factor is single precision on the
+    other side as well."""
+    return x * torch.tensor(1 / (1 - p)).item() if training else x
 
 
 efficientnet_lite_pytorch.model.drop_connect = keep_all

@@ -25,7 +25,7 @@ from networks import CLASSES, Network, networks
 
 FIXTURE = environment.ROOT / "crates/care-learn/tests/fixtures/training.json"
 # Height and width; neither square nor a multiple of any stride. DenseNet's poolings leave too little of the smaller.
-SIZE, LARGER = (38, 70), (66, 102)
+SIZE, LARGER, SMALLER = (38, 70), (66, 102), (22, 38)
 # The boxes are those of images of this width and height.
 IMAGE = (640, 480)
 BOXES = [
@@ -39,12 +39,9 @@ BOXES = [
 ALPHA, LAMBDA = 0.4, 0.7
 # Normalisation, weights and outside. The defaults come last: their loss is the step's.
 OPTIONS = [("min-max", "constant", "distance"), ("max", "exact", "uniform")]
-# For one network of either kind of head.
-EVERY_OPTION = sorted(
-    itertools.product(["min-max", "max"], ["constant", "exact"], ["distance", "uniform"]),
-    key=lambda option: option == OPTIONS[-1],
-)
-WITH_EVERY_OPTION = ["resnet18", "vgg16"]
+# Every pair of two options' values, for one network of either kind of head.
+MORE_OPTIONS = [("max", "constant", "distance"), ("min-max", "exact", "distance"), ("min-max", "constant", "uniform"), OPTIONS[-1]]
+WITH_MORE_OPTIONS = ["resnet18", "vgg16"]
 LEARNING_RATE = 1e-4
 WEIGHT_DECAY = 0.01
 # Of the losses and optimisers that the first network alone is compared in.
@@ -80,8 +77,7 @@ def trained(network: Network, size) -> dict:
     parameters = dict(model.named_parameters())
     outermost = [parameters[network.first], parameters[network.last]]
     losses = []
-    for option in EVERY_OPTION if network.name in WITH_EVERY_OPTION else OPTIONS:
-        normalisation, weights, outside = option
+    for normalisation, weights, outside in MORE_OPTIONS if network.name in WITH_MORE_OPTIONS else OPTIONS:
         maps = [
             method.attention(activations, logits, image, labels[image], size, normalisation, weights)
             for image in boxed
@@ -172,8 +168,9 @@ def main() -> None:
         "learning_rate": LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
         "labels": CLASSIFIED,
-        "classified": classified(SIZE),
-        "optimised": optimised(SIZE),
+        "images": [len(BOXES), 3, *SMALLER],
+        "classified": classified(SMALLER),
+        "optimised": optimised(SMALLER),
         "trained": [],
     }
     for network in networks(SIZE):
