@@ -1,19 +1,29 @@
+#!/usr/bin/env python3
 """Makes the files of weights that care-learn's tests read: as PyTorch writes them, tiny, their values from a formula.
 
-    pip install torch==2.11.0 numpy && python3 scripts/reference/weights.py
+    python3 scripts/reference/weights.py      # writes crates/care-learn/tests/fixtures/weights
 
 Element i of the tensor NAME is ((7 i + length of NAME) mod 33 - 16) / 8, which every floating-point type holds exactly.
+PyTorch's older layout holds addresses: those files differ each time they are made.
 """
 
 import collections
+import io
 import pathlib
 import pickle
 import struct
+import sys
+import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import environment
+
+environment.enter()
 
 import torch
 import torch._utils
 
-OUT = pathlib.Path(__file__).parents[2] / "crates/care-learn/tests/fixtures/weights"
+OUT = environment.ROOT / "crates/care-learn/tests/fixtures/weights"
 OLDER = {"_use_new_zipfile_serialization": False}
 
 
@@ -109,6 +119,18 @@ def save_as_2017(path):
             file.write(struct.pack("<q", state[name].numel()) + state[name].numpy().tobytes())
 
 
+def save_torchscript(net, path):
+    """Without the lines of source that it was made from, which name folders of the machine."""
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(net), made)
+    with zipfile.ZipFile(made) as whole, zipfile.ZipFile(path, "w") as file:
+        for member in whole.infolist():
+            if not member.filename.endswith(".debug_pkl"):
+                # Without its own header: what aligned the data there has no meaning here.
+                file.writestr(zipfile.ZipInfo(member.filename.replace("archive/", "torchscript/", 1)), whole.read(member))
+    torch.jit.load(path)
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     net = network()
@@ -126,11 +148,12 @@ def main():
     torch.save(views(), OUT / "older_views.pth", **OLDER)
     save_as_2017(OUT / "2017.pth")
     torch.save(net, OUT / "whole_module.pth")
-    torch.jit.save(torch.jit.script(net), OUT / "torchscript.pth")
+    save_torchscript(net, OUT / "torchscript.pth")
     # The one by hand is as torch reads it, too.
     read = torch.load(OUT / "2017.pth", weights_only=True)
     for name, values in read.items():
         assert torch.equal(values, net.state_dict()[name]), name
+    print(f"wrote {OUT.relative_to(environment.ROOT)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use libtorch::WheelSet;
 
@@ -21,7 +21,16 @@ Usage: cargo xtask <COMMAND>
 Commands:
   setup [--cuda]   put in place what is missing: libtorch, system packages (--cuda: with CUDA, 2 GB more to download)
   demo [ARGS]...   setup, then open the window on the built-in demo project; ARGS as for `care demo`
-  test [ARGS]...   setup, then run every test; ARGS as for `cargo test`";
+  test [ARGS]...   setup, then run every test; ARGS as for `cargo test`
+  reference        make the fixtures that PyTorch gives anew (PyTorch into target/reference: several GB; takes minutes)";
+
+/// Each writes fixtures, and says which. `environment.py` beside them makes the Python that they run in.
+const REFERENCE_SCRIPTS: [&str; 4] = [
+    "backbones.py",
+    "training.py",
+    "torchscript.py",
+    "weights.py",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -44,6 +53,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         ["setup", "--cuda"] => setup(WheelSet::Cuda),
         ["demo", ..] => demo(&arguments[1..]),
         ["test", ..] => test(&arguments[1..]),
+        ["reference"] => reference(),
         ["help" | "--help" | "-h", ..] | ["setup", "--help" | "-h"] => {
             eprintln!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -96,6 +106,22 @@ fn test(arguments: &[OsString]) -> Result<ExitCode> {
     libtorch::ensure_installed(workspace_root(), WheelSet::Cpu)?;
     let error = cargo(&["test", "--workspace"]).args(arguments).exec();
     Err(error).context("cargo could not be started")
+}
+
+/// The reference suite: PyTorch and implementations independent of ours, on which ordinary tests rest through the fixtures.
+fn reference() -> Result<ExitCode> {
+    for script in REFERENCE_SCRIPTS {
+        eprintln!("Running scripts/reference/{script}");
+        let status = Command::new("python3")
+            .arg(workspace_root().join("scripts/reference").join(script))
+            .status()
+            .context("python3 could not be started")?;
+        ensure!(status.success(), "scripts/reference/{script} failed");
+    }
+    eprintln!(
+        "`git diff` shows what is new in the fixtures; `cargo test -p care-learn reference` compares."
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The cargo that runs this program.
