@@ -201,6 +201,7 @@ pub struct EvaluateArguments {
 
 #[derive(Debug, Args)]
 pub struct CamArguments {
+    /// PNG, JPEG or TIFF files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// The weights' network, as in --set backbone=NAME
@@ -227,6 +228,7 @@ pub struct CamArguments {
     /// One setting of a run, such as normalisation=min-max; may be given again
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// What the table says, and the files written, as JSON on standard output
     #[arg(long)]
     pub json: bool,
 }
