@@ -260,6 +260,10 @@ impl TryFrom<Arguments> for Request {
                     .iter()
                     .map(|name| {
                         let config = RunConfig::default().with(&format!("backbone={name}"))?;
+                        ensure!(
+                            BackboneKind::BUILT_IN.contains(&config.backbone),
+                            "only built-in networks are timed"
+                        );
                         Ok(config.backbone)
                     })
                     .collect::<Result<_>>()?;

@@ -147,10 +147,11 @@ pub(super) fn combo<T: Clone + PartialEq>(
     ComboBox::from_id_salt("choices")
         .width(width)
         // Room for every backbone without scrolling.
-        .height(440.0)
+        .height(400.0)
         .icon(combo_caret)
         .selected_text(text(value))
         .show_ui(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
             for choice in choices {
                 ui.selectable_value(value, choice.clone(), text(choice));
             }
