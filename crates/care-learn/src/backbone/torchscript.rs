@@ -101,9 +101,14 @@ impl Script {
             path: path.to_owned(),
             source,
         })?;
-        let program = Program::open(path, device).map_err(|error| WeightsError::Torchscript {
-            path: path.to_owned(),
-            source: TorchscriptError::Open(reason(&error)),
+        let program = Program::open(path, device).map_err(|error| {
+            let reason = reason(&error);
+            // Guesses at how the file came to be so may follow.
+            let first = reason.split(". ").next().unwrap_or_default();
+            WeightsError::Torchscript {
+                path: path.to_owned(),
+                source: TorchscriptError::Open(first.to_owned()),
+            }
         })?;
         Ok(Self {
             program,
