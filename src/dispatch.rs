@@ -8,6 +8,7 @@ use care_data::import::Import;
 use care_data::project::ProjectError;
 use care_data::{Edit, ImageId, Project, RunId, RunState};
 use care_learn::event::Results;
+use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::worker::Worker;
@@ -593,38 +594,59 @@ pub fn record_end(
 /// The figures of a run as rows of the project's table of metrics.
 #[must_use]
 pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
-    let mut metrics = Vec::new();
-    for (role, summary) in &results.summaries {
-        let recalls = project.classes().iter().zip(&summary.recalls);
-        let named = recalls
-            .map(|(class, estimate)| (format!("recall {}", class.name), *estimate))
-            .chain([
-                ("rare recall".to_owned(), summary.rare_recall),
-                ("mca".to_owned(), summary.mca),
-                ("energy in the box".to_owned(), summary.energy),
-                ("pointing hit".to_owned(), summary.pointing_hit),
-                (
-                    "energy in the box, all classes".to_owned(),
-                    summary.energy_all,
-                ),
-                (
-                    "pointing hit, all classes".to_owned(),
-                    summary.pointing_hit_all,
-                ),
-            ]);
-        metrics.extend(named.filter_map(|(name, estimate)| {
-            let estimate = estimate?;
-            Some(Metric {
-                model: role.name().to_owned(),
-                name,
-                value: estimate.value,
-                n: u64::from(estimate.n),
-                low: Some(estimate.low),
-                high: Some(estimate.high),
-            })
-        }));
-    }
-    metrics
+    let classes: Vec<&str> = project.classes().iter().map(|c| c.name.as_str()).collect();
+    let models = results.summaries.iter();
+    models
+        .flat_map(|(role, summary)| figures(role.name(), &classes, summary))
+        .collect()
+}
+
+/// The figures of one model. `classes` are in class order.
+#[must_use]
+pub fn figures(model: &str, classes: &[&str], summary: &Summary) -> Vec<Metric> {
+    let of_classes = |measure: &str, estimates: &[Option<Estimate>]| -> Vec<_> {
+        let named = classes.iter().zip(estimates);
+        named
+            .map(|(class, estimate)| (format!("{measure} {class}"), *estimate))
+            .collect()
+    };
+    let iou = format!("IoU of F \u{2265} {IOU_THRESHOLD} with the boxes");
+    let figures = [
+        of_classes("recall", &summary.recalls),
+        vec![
+            ("rare recall".to_owned(), summary.rare_recall),
+            ("mca".to_owned(), summary.mca),
+        ],
+        of_classes("precision", &summary.precisions),
+        of_classes("F1", &summary.f1s),
+        of_classes("AUROC", &summary.aurocs),
+        vec![
+            ("energy in the box".to_owned(), summary.energy),
+            ("pointing hit".to_owned(), summary.pointing_hit),
+            (iou.clone(), summary.iou),
+            (
+                "energy in the box, all classes".to_owned(),
+                summary.energy_all,
+            ),
+            (
+                "pointing hit, all classes".to_owned(),
+                summary.pointing_hit_all,
+            ),
+            (iou + ", all classes", summary.iou_all),
+        ],
+    ];
+    let defined = |(name, estimate): (String, Option<Estimate>)| {
+        let estimate = estimate?;
+        Some(Metric {
+            model: model.to_owned(),
+            name,
+            value: estimate.value,
+            n: u64::from(estimate.n),
+            low: Some(estimate.low),
+            high: Some(estimate.high),
+        })
+    };
+    figures.into_iter().flatten().filter_map(defined).collect()
 }
 
 /// Leaves the run in training: it is stopped without being tested, its checkpoint is saved behind the window.

@@ -170,7 +170,7 @@ impl WeightStore {
         let weights = WeightFile::open(file)?;
         weights.check()?;
         if weights.network().is_none() {
-            let kinds = BackboneKind::ALL.map(BackboneKind::name);
+            let kinds = BackboneKind::BUILT_IN.map(BackboneKind::name);
             let tensors: Vec<&str> = weights.names().take(3).collect();
             bail!(
                 "{} fits none of the networks {}: it holds {} ...",
@@ -273,7 +273,7 @@ mod tests {
         let store = WeightStore::new(dir.path().join("weights"));
         let network = Network::new(BackboneKind::SmallResnet, 3, 0, tch::Device::Cpu);
         let file = dir.path().join("mine.safetensors");
-        fs::write(&file, network.to_safetensors().unwrap()).unwrap();
+        fs::write(&file, network.to_bytes().unwrap()).unwrap();
         let added = store.add(&file).unwrap();
         assert_eq!(fs::read(&added).unwrap(), fs::read(&file).unwrap());
         assert!(

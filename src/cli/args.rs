@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Show a classifier where to look.
 ///
@@ -94,6 +94,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure a run's models, or any weights on any images
+    ///
+    /// A run is measured with its own weights on the project's test part and boxes as they are now.
+    #[command(
+        after_help = "Examples:\n  care evaluate skin.care --run 3 --json\n  care evaluate --weights mine.pth --backbone resnet18 --images test.csv --rare df"
+    )]
+    Evaluate(EvaluateArguments),
+    /// Write what a network looks at: Grad-CAM maps of any images, for any class
+    ///
+    /// DIR/NAME.png is the image with its map over it. With --npy, DIR/NAME.npy is F at the network's input size and
+    /// DIR/NAME.grid.npy the map's own grid, both float32 in 0..1.
+    #[command(
+        after_help = "Example: care cam --backbone resnet18 --weights resnet18 --class 243 dog.jpg --out maps --npy --preprocess torchvision"
+    )]
+    Cam(CamArguments),
     /// Pretrained weights: what there is, torchvision's, files of your own
     Weights {
         #[command(subcommand)]
@@ -114,11 +129,116 @@ pub enum Command {
         #[arg(long, requires = "headless")]
         json: bool,
     },
+    /// Measure steps, epochs and reading on this machine, beside PyTorch where it is there
+    #[command(
+        after_help = "Example: care bench --backbone resnet18 --backbone vgg19 --peer scripts/benchmark/peer.py"
+    )]
+    Bench {
+        /// A network; may be given again
+        #[arg(long, value_name = "NAME", default_values = ["resnet18", "resnet50", "vgg19"])]
+        backbone: Vec<String>,
+        /// Images in a batch
+        #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..))]
+        batch: u16,
+        /// Times that both sides are measured in turn
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
+        /// The Python script that measures PyTorch (of this project's sources)
+        #[arg(long, value_name = "SCRIPT")]
+        peer: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what this machine has: device, libtorch, CUDA, graphics, memory
     Doctor {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A project, NAME.care
+    #[arg(requires = "run", required_unless_present = "weights")]
+    pub project: Option<PathBuf>,
+    /// The run's number
+    #[arg(long, value_name = "R", requires = "project")]
+    pub run: Option<i64>,
+    /// A file of weights with its classifier, or the name of one in the store
+    #[arg(long, conflicts_with = "project", requires_all = ["backbone", "images"])]
+    pub weights: Option<PathBuf>,
+    /// The weights' network, as in --set backbone=NAME
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub backbone: Option<String>,
+    /// A table (CSV) with a line for each image: image (a path from the table's folder, or a name), class, and x, y, width,
+    /// height where it has boxes
+    #[arg(long, value_name = "TABLE", requires = "weights")]
+    pub images: Option<PathBuf>,
+    /// Names of the classes in the model's order [default: those of the table, sorted]
+    #[arg(
+        long,
+        value_name = "A,B,...",
+        value_delimiter = ',',
+        requires = "weights"
+    )]
+    pub classes: Vec<String>,
+    /// A class to be counted as rare; may be given again
+    #[arg(long = "rare", value_name = "CLASS", requires = "weights")]
+    pub rare: Vec<String>,
+    /// Take boxes from this table (image_id, x, y, width, height) [default: TABLE's own, or boxes.csv beside it]
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub boxes: Option<PathBuf>,
+    /// Side of the square network input in pixels [default: 224; small_resnet: 96]
+    #[arg(long, value_name = "N", requires = "weights")]
+    pub input: Option<u32>,
+    /// One setting of a run, such as normalisation=min-max; may be given again
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "weights")]
+    pub set: Vec<String>,
+    /// Everything as JSON on standard output, each image's scores with it
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CamArguments {
+    /// PNG, JPEG or TIFF files
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// The weights' network, as in --set backbone=NAME
+    #[arg(long, value_name = "NAME")]
+    pub backbone: String,
+    /// A file of weights with its classifier, or the name of one in the store
+    #[arg(long)]
+    pub weights: PathBuf,
+    /// Whose attention: the class's number from 0 on, or "predicted"
+    #[arg(long, value_name = "C")]
+    pub class: String,
+    /// The folder to write into; made where there is none
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write the maps as NumPy files, too
+    #[arg(long)]
+    pub npy: bool,
+    /// How an image becomes the network's input
+    #[arg(long, value_enum, default_value_t = Preprocessing::Studio)]
+    pub preprocess: Preprocessing,
+    /// Side of the square network input in pixels [default: 224; small_resnet: 96]
+    #[arg(long, value_name = "N")]
+    pub input: Option<u32>,
+    /// One setting of a run, such as normalisation=min-max; may be given again
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// What the table says, and the files written, as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preprocessing {
+    /// As this program trains: the whole image, its sides scaled separately to the input
+    Studio,
+    /// As torchvision's transform for ImageNet: the shorter side to 8/7 of the input (256 for 224), then the middle square
+    Torchvision,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use care_data::Project;
-use care_learn::event::{Outcome, Results};
+use care_learn::event::{Change, Outcome, Results};
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::trainer::{Host, train};
 use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
 
+use super::measures;
 use super::output::{self, Progress};
 use crate::dispatch::{WATCHED, metrics_of, record_end};
 use crate::format;
@@ -72,6 +73,18 @@ impl Host for Console {
                     );
                 }
             }
+            TrainerEvent::Epoch(epoch) if epoch.skipped > 0 => self.progress.say(&format!(
+                "note: {} left out {} in epoch {}: the loss was not a number",
+                epoch.role.name(),
+                format::plural(epoch.skipped as usize, "step", "steps"),
+                epoch.epoch,
+            )),
+            TrainerEvent::Changed {
+                change: Change::BatchHalved,
+                ..
+            } => self.progress.say(
+                "note: a batch did not fit into memory; from here on each is computed in two parts",
+            ),
             TrainerEvent::Epoch(_)
             | TrainerEvent::Film(_)
             | TrainerEvent::Changed { .. }
@@ -124,59 +137,8 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
 
 /// The results as a table: a row for each measure, a column for each model.
 pub fn print_table(project: &Project, results: &Results) -> Result<()> {
-    let metrics = metrics_of(project, results);
-    let mut names: Vec<&str> = Vec::new();
-    for metric in &metrics {
-        if !names.contains(&metric.name.as_str()) {
-            names.push(&metric.name);
-        }
-    }
-    let rows: Vec<Vec<String>> = names
-        .into_iter()
-        .map(|name| {
-            let of = |role: ModelRole| {
-                metrics
-                    .iter()
-                    .find(|m| m.name == name && m.model == role.name())
-            };
-            let cell = |role| match of(role) {
-                Some(metric) => {
-                    let interval = metric.low.zip(metric.high);
-                    let interval =
-                        interval.map(|(low, high)| format!(" ({low:.2}\u{2013}{high:.2})"));
-                    format!("{:.2}{}", metric.value, interval.unwrap_or_default())
-                }
-                None => "\u{2013}".to_owned(),
-            };
-            let n = ModelRole::ALL
-                .into_iter()
-                .find_map(of)
-                .map_or(String::new(), |metric| metric.n.to_string());
-            vec![
-                name.to_owned(),
-                n,
-                cell(ModelRole::Before),
-                cell(ModelRole::Control),
-                cell(ModelRole::Care),
-            ]
-        })
-        .collect();
-    output::table(
-        &["on the test part", "n", "before", "control", "CARE"],
-        &rows,
-    )?;
-    if let Some(test) = results.rare_difference {
-        let p = format::p_value(test.p);
-        let verdict = if test.p < format::SIGNIFICANCE {
-            "differ"
-        } else {
-            "no detectable difference"
-        };
-        output::line(&format!(
-            "CARE against the control on {} rare test images: right only in CARE {}, only in the control {}; \
-             McNemar's exact test {p}: {verdict}",
-            test.n, test.second_only, test.first_only
-        ))?;
-    }
-    Ok(())
+    let models = ModelRole::ALL.map(ModelRole::name);
+    let header = "on the test part";
+    measures::table(header, &models, &metrics_of(project, results))?;
+    results.rare_difference.map_or(Ok(()), measures::difference)
 }

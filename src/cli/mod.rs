@@ -4,9 +4,13 @@
 //! error.
 
 mod args;
+mod bench;
+mod cam;
 mod demo;
 mod doctor;
+mod evaluate;
 mod headless;
+mod measures;
 mod output;
 mod project;
 mod request;
@@ -48,10 +52,13 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::List { project, json } => project::list(&project, json),
         Request::Box(boxes) => project::boxes(&boxes),
         Request::Train(train) => train::train(&train),
+        Request::Evaluate(evaluate) => evaluate::evaluate(&evaluate),
+        Request::Cam(cam) => cam::cam(&cam),
         Request::Weights(Weights::List { json }) => weights::list(json),
         Request::Weights(Weights::Get(published)) => weights::get(&published),
         Request::Weights(Weights::Add { file }) => weights::add(&file),
         Request::HeadlessDemo { config, json } => demo::headless(config, json),
+        Request::Bench(bench) => bench::bench(&bench),
         Request::Doctor { json } => doctor::doctor(json),
     }
 }

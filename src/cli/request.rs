@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
-use care_data::{BoundingBox, BoxId};
+use care_data::{BoundingBox, BoxId, RunId};
 use care_learn::RunConfig;
+use care_learn::config::BackboneKind;
 
-use super::args::{Arguments, Command, WeightsCommand};
+use super::args::{
+    Arguments, CamArguments, Command, EvaluateArguments, Preprocessing, WeightsCommand,
+};
 use crate::weight_store::Published;
 use crate::window::Start;
 
@@ -20,9 +23,21 @@ pub enum Request {
     List { project: PathBuf, json: bool },
     Box(Boxes),
     Train(Train),
+    Evaluate(Evaluate),
+    Cam(Cam),
     Weights(Weights),
     HeadlessDemo { config: RunConfig, json: bool },
+    Bench(Bench),
     Doctor { json: bool },
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Bench {
+    pub backbones: Vec<BackboneKind>,
+    pub batch: usize,
+    pub rounds: usize,
+    pub peer: Option<PathBuf>,
+    pub json: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -48,6 +63,45 @@ pub struct Train {
     pub config: Option<RunConfig>,
     /// `name=value`, each checked on its own.
     pub set: Vec<String>,
+    pub json: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Evaluate {
+    pub subject: Subject,
+    pub json: bool,
+}
+
+/// What is measured.
+#[derive(Debug, PartialEq)]
+pub enum Subject {
+    Run { project: PathBuf, run: RunId },
+    Weights(Box<EvaluateWeights>),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct EvaluateWeights {
+    /// Its `weights` are as they were typed.
+    pub config: RunConfig,
+    /// The table.
+    pub images: PathBuf,
+    pub boxes: BoxesFrom,
+    /// In the model's order; none where they are the table's, sorted.
+    pub classes: Option<Vec<String>>,
+    pub rare: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Cam {
+    /// Its `weights` are as they were typed.
+    pub config: RunConfig,
+    /// None for the predicted one.
+    pub class: Option<usize>,
+    /// With the name of what is written of it, without an ending.
+    pub images: Vec<(PathBuf, String)>,
+    pub out: PathBuf,
+    pub npy: bool,
+    pub preprocess: Preprocessing,
     pub json: bool,
 }
 
@@ -167,6 +221,8 @@ impl TryFrom<Arguments> for Request {
                     json,
                 })
             }
+            Command::Evaluate(arguments) => Self::Evaluate(arguments.try_into()?),
+            Command::Cam(arguments) => Self::Cam(arguments.try_into()?),
             Command::Weights { command } => Self::Weights(match command {
                 WeightsCommand::List { json } => Weights::List { json },
                 WeightsCommand::Get { name } => Weights::Get(Published::find(&name)?),
@@ -190,9 +246,152 @@ impl TryFrom<Arguments> for Request {
             Command::Demo {
                 headless: false, ..
             } => Self::Window(Start::Demo),
+            Command::Bench {
+                backbone,
+                batch,
+                rounds,
+                peer,
+                json,
+            } => {
+                if let Some(peer) = &peer {
+                    ensure!(peer.is_file(), "{} is not there", peer.display());
+                }
+                let backbones = backbone
+                    .iter()
+                    .map(|name| {
+                        let config = RunConfig::default().with(&format!("backbone={name}"))?;
+                        ensure!(
+                            BackboneKind::BUILT_IN.contains(&config.backbone),
+                            "only built-in networks are timed"
+                        );
+                        Ok(config.backbone)
+                    })
+                    .collect::<Result<_>>()?;
+                Self::Bench(Bench {
+                    backbones,
+                    batch: batch.into(),
+                    rounds: rounds.into(),
+                    peer,
+                    json,
+                })
+            }
             Command::Doctor { json } => Self::Doctor { json },
         })
     }
+}
+
+impl TryFrom<EvaluateArguments> for Evaluate {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: EvaluateArguments) -> Result<Self> {
+        let EvaluateArguments {
+            project,
+            run,
+            weights,
+            backbone,
+            images,
+            classes,
+            rare,
+            boxes,
+            input,
+            set,
+            json,
+        } = arguments;
+        let subject = match (project.zip(run), weights.zip(backbone).zip(images)) {
+            (Some((project, run)), _) => Subject::Run {
+                project,
+                run: RunId(run),
+            },
+            (None, Some(((weights, backbone), images))) => {
+                for (i, class) in classes.iter().enumerate() {
+                    ensure!(!class.is_empty(), "--classes has an empty name");
+                    ensure!(
+                        !classes[..i].contains(class),
+                        "--classes has \"{class}\" twice"
+                    );
+                }
+                Subject::Weights(Box::new(EvaluateWeights {
+                    config: network_settings(weights, &backbone, input, &set)?,
+                    images,
+                    boxes: boxes.map_or(BoxesFrom::Found, BoxesFrom::File),
+                    classes: Some(classes).filter(|classes| !classes.is_empty()),
+                    rare,
+                }))
+            }
+            (None, None) => bail!("name a PROJECT and its --run, or --weights"),
+        };
+        Ok(Self { subject, json })
+    }
+}
+
+impl TryFrom<CamArguments> for Cam {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: CamArguments) -> Result<Self> {
+        let CamArguments {
+            images,
+            backbone,
+            weights,
+            class,
+            out,
+            npy,
+            preprocess,
+            input,
+            set,
+            json,
+        } = arguments;
+        let class = match class.as_str() {
+            "predicted" => None,
+            number => Some(number.parse().with_context(|| {
+                format!("--class {number} is neither a class's number from 0 on nor \"predicted\"")
+            })?),
+        };
+        let mut named: Vec<(PathBuf, String)> = Vec::with_capacity(images.len());
+        for image in images {
+            let name = image
+                .file_stem()
+                .with_context(|| format!("{} is no file", image.display()))?
+                .to_string_lossy()
+                .into_owned();
+            // Some file systems do not tell large letters from small ones.
+            let same = |other: &str| other.to_lowercase() == name.to_lowercase();
+            if let Some((other, _)) = named.iter().find(|(_, other)| same(other)) {
+                bail!(
+                    "{} and {} would both be written to {name}.png: give them other names, or another --out",
+                    other.display(),
+                    image.display()
+                );
+            }
+            named.push((image, name));
+        }
+        Ok(Self {
+            config: network_settings(weights, &backbone, input, &set)?,
+            class,
+            images: named,
+            out,
+            npy,
+            preprocess,
+            json,
+        })
+    }
+}
+
+/// The settings that say how a network sees.
+fn network_settings(
+    weights: PathBuf,
+    backbone: &str,
+    input: Option<u32>,
+    set: &[String],
+) -> Result<RunConfig> {
+    let config = RunConfig::default()
+        .with(&format!("backbone={backbone}"))
+        .with_context(|| format!("--backbone {backbone}"))?;
+    let config = RunConfig {
+        input_size: input.unwrap_or_else(|| config.backbone.usual_input()),
+        weights: Some(weights),
+        ..config
+    };
+    with_settings(config, set)
 }
 
 /// These settings with each `name=value` in turn.
@@ -220,6 +419,7 @@ fn parse_box(text: &str) -> Result<BoundingBox> {
 
 #[cfg(test)]
 mod tests {
+    use care_learn::config::Normalisation;
     use clap::Parser as _;
 
     use super::*;
@@ -253,6 +453,36 @@ mod tests {
             panic!("not a box")
         };
         assert_eq!(boxes.add, [BoundingBox::new(1.0, 2.0, 3.5, 4.0).unwrap()]);
+        let Request::Evaluate(Evaluate { subject, json }) =
+            parse("care evaluate a.care --run 3 --json").unwrap()
+        else {
+            panic!("not an evaluation")
+        };
+        let (project, run) = ("a.care".into(), RunId(3));
+        assert_eq!((subject, json), (Subject::Run { project, run }, true));
+        let line = "care evaluate --weights w.pth --backbone vgg19 --images t.csv \
+                    --classes a,b --rare b --set normalisation=min-max";
+        let Request::Evaluate(Evaluate {
+            subject: Subject::Weights(weights),
+            json: false,
+        }) = parse(line).unwrap()
+        else {
+            panic!("not of weights")
+        };
+        assert_eq!(weights.classes.unwrap(), ["a", "b"]);
+        let config = weights.config;
+        assert_eq!(
+            (config.backbone, config.input_size),
+            (BackboneKind::Vgg19, 224)
+        );
+        assert_eq!(config.normalisation, Normalisation::MinMax);
+        let line = "care cam --backbone small_resnet --weights w.pth --class predicted \
+                    a/x.png b/y.jpg --out maps --preprocess torchvision";
+        let Request::Cam(cam) = parse(line).unwrap() else {
+            panic!("not a map")
+        };
+        assert_eq!((cam.class, cam.config.input_size), (None, 96));
+        assert_eq!(cam.images[1], ("b/y.jpg".into(), "y".to_owned()));
         assert_eq!(
             parse("care weights get resnet18").unwrap(),
             Request::Weights(Weights::Get(Published::find("resnet18").unwrap()))
@@ -274,6 +504,21 @@ mod tests {
             "care import a.care b --per-class 0",
             "care import a.care b --boxes c.csv --no-boxes",
             "care demo --seed 3",
+            "care evaluate",
+            "care evaluate a.care",
+            "care evaluate --run 3",
+            "care evaluate a.care --run 3 --weights w.pth --backbone vgg19 --images t.csv",
+            "care evaluate a.care --run 3 --input 224",
+            "care evaluate --weights w.pth --images t.csv",
+            "care evaluate --weights w.pth --backbone alexnet --images t.csv",
+            "care evaluate --weights w.pth --backbone vgg19 --images t.csv --classes a,b,a",
+            "care evaluate --weights w.pth --backbone vgg19 --images t.csv --input 100",
+            "care cam --backbone vgg19 --weights w.pth --class 0 --out maps",
+            "care cam --backbone vgg19 --weights w.pth --class -1 --out maps x.png",
+            "care cam --backbone vgg19 --weights w.pth --class dog --out maps x.png",
+            "care cam --backbone vgg19 --weights w.pth --class 0 --out maps x.png a/x.jpg",
+            "care cam --backbone vgg19 --weights w.pth --class 0 --out maps ..",
+            "care cam --backbone vgg19 --weights w.pth --class 0 --out maps x.png --set alpha=2",
             "care weights",
             "care weights get alexnet",
             "care fly",

@@ -166,11 +166,9 @@ fn say_how_to_use(file: &Path) -> Result<()> {
     let (kind, _) = WeightFile::open(file)?
         .network()
         .with_context(|| format!("{} fits no network", file.display()))?;
-    // ImageNet's size, for the networks that the demo's is too small for.
-    let input_size = if kind.smallest_input() > RunConfig::default().input_size {
-        " --set input_size=224"
-    } else {
-        ""
+    let input_size = match kind.usual_input() {
+        usual if usual != RunConfig::default().input_size => format!(" --set input_size={usual}"),
+        _ => String::new(),
     };
     line(&format!(
         "{} is ready. Use it: care train PROJECT --set backbone={}{input_size} --set weights={}",

@@ -4,6 +4,7 @@ mod model;
 mod ready;
 mod rows;
 mod run;
+mod strategy;
 
 use care_learn::LiveParams;
 use care_learn::task::Problem;
@@ -20,6 +21,7 @@ use model::{fixed_model, model};
 use ready::{Ready, checklist};
 use rows::{caption, remark, section, title};
 use run::{changes, marks, outcome, progress, run_title};
+use strategy::{strategy, summary};
 
 const PLOT_MAX: f32 = 196.0;
 const PLOT_MIN: f32 = 140.0;
@@ -105,6 +107,13 @@ impl TrainRoom {
             } else {
                 model(ui, cx);
             }
+        });
+        section(ui, |ui| match cx.run {
+            Some(run) if cx.is_training => {
+                title(ui, "Strategy", |_| {});
+                summary(ui, &run.config);
+            }
+            _ => strategy(ui, cx),
         });
         if let Some(run) = cx.run {
             section(ui, |ui| changes(ui, run, marks));

@@ -9,7 +9,7 @@ use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn care(folder: &Path, arguments: &[&str]) -> Output {
+pub fn care(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_care"))
         .args(arguments)
         .current_dir(folder)
@@ -20,7 +20,7 @@ fn care(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 /// What it printed, where it succeeded.
-fn done(output: &Output) -> String {
+pub fn done(output: &Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -31,7 +31,7 @@ fn done(output: &Output) -> String {
 
 /// The one line that says what went wrong, where it failed with this code.
 #[track_caller]
-fn failed(output: &Output, code: i32) -> String {
+pub fn failed(output: &Output, code: i32) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert!(!text.contains("panicked"), "{text}");
@@ -56,7 +56,7 @@ fn images(folder: &Path) {
     }
 }
 
-fn project_with_images() -> TempDir {
+pub fn project_with_images() -> TempDir {
     let folder = tempfile::tempdir().expect("folder");
     images(folder.path());
     done(&care(
@@ -66,7 +66,7 @@ fn project_with_images() -> TempDir {
     folder
 }
 
-fn list(folder: &Path) -> Vec<Value> {
+pub fn list(folder: &Path) -> Vec<Value> {
     serde_json::from_str(&done(&care(folder, &["list", "p.care", "--json"]))).expect("a JSON array")
 }
 
@@ -207,7 +207,7 @@ fn a_project_in_use_is_left_alone_but_can_be_listed() {
     ));
 }
 
-fn draw_boxes(folder: &Path) {
+pub fn draw_boxes(folder: &Path) {
     let mut project = Project::open(&folder.join("p.care")).expect("opens");
     let images: Vec<_> = project.images().iter().map(|image| image.id).collect();
     for image in images {
@@ -220,7 +220,7 @@ fn draw_boxes(folder: &Path) {
     }
 }
 
-fn train_for(stage2_epochs: u32) -> Vec<&'static str> {
+pub fn train_for(stage2_epochs: u32) -> Vec<&'static str> {
     let long = if stage2_epochs > 1 {
         "stage2_epochs=5000"
     } else {
@@ -299,7 +299,7 @@ fn nobody_reads_what_it_says() {
 fn every_command_explains_itself() {
     let folder = tempfile::tempdir().expect("folder");
     for command in [
-        "new", "import", "list", "box", "train", "weights", "demo", "doctor",
+        "new", "import", "list", "box", "train", "evaluate", "cam", "weights", "demo", "doctor",
     ] {
         let help = done(&care(folder.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: care {command}")), "{help}");
@@ -379,7 +379,13 @@ fn a_short_run_ends_with_its_table_and_files() {
     let header = table.lines().next().unwrap_or_default();
     let columns: Vec<&str> = header.split_whitespace().collect();
     assert_eq!(columns[4..], ["n", "before", "control", "CARE"], "{table}");
-    for row in ["recall bright", "mca", "energy in the box"] {
+    for row in [
+        "recall bright",
+        "mca",
+        "AUROC bright",
+        "energy in the box",
+        "IoU of F \u{2265} 0.5",
+    ] {
         assert!(table.lines().any(|line| line.starts_with(row)), "{table}");
     }
     let config = std::fs::read_to_string(folder.path().join("p.care/runs/0001/config.toml"));

@@ -98,6 +98,7 @@ fn finished_run(project: &Project, id: RunId, num_rare: usize) -> TrainingRun {
                     .collect(),
                 energy: Some(energy),
                 hit: Some(role == ModelRole::Care),
+                iou: None,
             }
         };
         images.iter().enumerate().map(see).collect()

@@ -8,5 +8,6 @@ mod common;
 mod compare;
 mod images_room;
 mod kill;
+mod measures;
 mod train;
 mod weights;

@@ -115,14 +115,24 @@ fn settings_of_the_next_run_are_kept() {
     window.key_press(Key::ArrowRight);
     settle(&mut window);
     assert!((window.state().state.draft.live.alpha - 0.51).abs() < 1e-9);
-    window
-        .get_by_role_and_label(Role::ComboBox, "backbone")
-        .click();
-    settle(&mut window);
-    window.get_by_label("ResNet-18").click();
-    settle(&mut window);
+    choose(&mut window, "backbone", "ResNet-18");
     let draft = &window.state().state.draft;
     assert_eq!((draft.input_size, draft.live.alpha > 0.5), (224, true));
+    choose(&mut window, "target layer", "layer3, 14 \u{d7} 14");
+    let draft = &window.state().state.draft;
+    assert_eq!(draft.target_layer.as_deref(), Some("layer3"));
+    choose(&mut window, "backbone", "TorchScript file");
+    assert_eq!(window.state().state.draft.target_layer, None);
+    window.get_by_label_contains("set weights to that file");
+}
+
+fn choose(window: &mut Harness<'_, App>, setting: &str, choice: &str) {
+    window
+        .get_by_role_and_label(Role::ComboBox, setting)
+        .click();
+    settle(window);
+    window.get_by_label(choice).click();
+    settle(window);
 }
 
 #[test]

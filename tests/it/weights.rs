@@ -55,7 +55,7 @@ fn weights_come_in_are_listed_and_trained_from() {
     assert_eq!(empty["to_get"][0]["file"], "resnet18-f37072fd.pth");
 
     let network = Network::new(BackboneKind::SmallResnet, 5, 0, tch::Device::Cpu);
-    let bytes = network.to_safetensors().unwrap();
+    let bytes = network.to_bytes().unwrap();
     std::fs::write(folder.join("mine.safetensors"), bytes).unwrap();
     std::fs::write(folder.join("page.pth"), "<!DOCTYPE html>").unwrap();
     let said = done(folder, &["weights", "add", "mine.safetensors"]);

@@ -5,6 +5,8 @@ use std::io::{Cursor, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{
     ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader,
@@ -13,6 +15,7 @@ use image::{
 use tiff::tags::Tag;
 
 use crate::geometry::{ImageSize, Orientation};
+use crate::pillow;
 
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
 #[derive(Debug, thiserror::Error)]
@@ -219,7 +222,8 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
             // Any number of FF may stand before a marker.
             [0xFF, 0xFF, ..] => rest = &rest[1..],
             [0xFF, START_OF_SCAN, ref scan @ ..] => {
-                return scan.windows(2).any(|pair| pair == END_OF_IMAGE);
+                // From the end, where it is as a rule.
+                return scan.windows(2).rev().any(|pair| pair == END_OF_IMAGE);
             }
             [0xFF, _, high, low, ..] => {
                 let length = usize::from(u16::from_be_bytes([high, low]));
@@ -277,16 +281,63 @@ where
     })
 }
 
-fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
+/// Brings an image to `size`, sides scaled separately, each pixel an area's average.
+///
+/// # Errors
+/// Where there is no memory for it.
+pub fn resized(image: RgbImage, size: ImageSize) -> Result<RgbImage, DecodeError> {
     if image.dimensions() == (size.width, size.height) {
         return Ok(image);
     }
     let mut to = RgbImage::new(size.width, size.height);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let failed = |error: &dyn std::fmt::Display| DecodeError::Unsupported(sentence_part(error));
+    // Of this one kind of pixel, or the compiler would make all that there are.
+    let (width, height) = image.dimensions();
+    let from = TypedImageRef::<U8x3>::from_buffer(width, height, &image).map_err(|e| failed(&e))?;
+    let mut into = TypedImage::<U8x3>::from_buffer(size.width, size.height, &mut to)
+        .map_err(|e| failed(&e))?;
     Resizer::new()
-        .resize(&image, &mut to, &options)
-        .map_err(|error| DecodeError::Unsupported(sentence_part(&error)))?;
+        .resize_typed(&from, &mut into, &options)
+        .map_err(|e| failed(&e))?;
     Ok(to)
+}
+
+/// As torchvision's transform for ImageNet, to the last bit: the shorter side is brought to `resize` pixels and the longer in proportion, then a
+/// square of `crop` pixels (at most `resize`) is cut from the middle.
+///
+/// # Errors
+/// Where the image is so long that it is too large in between.
+pub fn resized_and_cropped(
+    image: RgbImage,
+    resize: u32,
+    crop: u32,
+) -> Result<RgbImage, DecodeError> {
+    let (width, height) = image.dimensions();
+    let longer = u64::from(resize) * u64::from(width.max(height)) / u64::from(width.min(height));
+    let too_large = |longer| {
+        let (width, height) = if width > height {
+            (longer, resize)
+        } else {
+            (resize, longer)
+        };
+        DecodeError::TooLarge { width, height }
+    };
+    let longer = u32::try_from(longer).map_err(|_| too_large(u32::MAX))?;
+    if u64::from(longer) * u64::from(resize) > MAX_PIXELS {
+        return Err(too_large(longer));
+    }
+    let size = if width > height {
+        ImageSize::new(longer, resize)
+    } else {
+        ImageSize::new(resize, longer)
+    };
+    let whole = pillow::resized(image, size);
+    let crop = crop.min(resize);
+    // Python's round: halves go to the even side.
+    let margin = |side: u32| (f64::from(side - crop) / 2.0).round_ties_even() as u32;
+    let (left, top) = (margin(size.width), margin(size.height));
+    Ok(image::imageops::crop_imm(&whole, left, top, crop, crop).to_image())
 }
 
 impl From<ImageError> for DecodeError {

@@ -125,6 +125,23 @@ impl BoundingBox {
         }
     }
 
+    /// Its sides times `factor` about its centre, cut to the image.
+    ///
+    /// # Errors
+    /// Where nothing of it lies in the image.
+    pub fn scaled(self, factor: f64, size: ImageSize) -> Result<Self, NotABox> {
+        // Not from the centre, so that 1 gives back the box to the last bit.
+        let (dx, dy) = (
+            self.width() / 2.0 * (factor - 1.0),
+            self.height() / 2.0 * (factor - 1.0),
+        );
+        Self::from_corners(
+            [self.x0 - dx, self.y0 - dy],
+            [self.x1 + dx, self.y1 + dy],
+            size,
+        )
+    }
+
     /// The same box after the image was resized, sides scaled separately.
     #[must_use]
     pub fn resized(self, from: ImageSize, to: ImageSize) -> Self {

@@ -9,6 +9,7 @@ pub mod geometry;
 pub mod import;
 mod intake;
 pub mod model;
+mod pillow;
 pub mod project;
 pub mod split;
 mod state;

@@ -1,11 +1,15 @@
 //! The attention loss (Eqs. 1 to 4), on the activation map's own grid.
 //!
 //! The loss meets F only through sums against fixed masks, and enlarging is linear: `<M, up(f)> = <up^T(M), f>`. So
-//! each image's masks are brought down to h x w once ([`GridMasks`]) and no map is ever enlarged while training.
+//! each image's masks are brought down to h x w ([`GridMasks`]; once, or for each view where images are augmented) and
+//! no map is ever enlarged while training.
+
+use std::borrow::Borrow;
 
 use care_data::{BoundingBox, ImageSize};
 use tch::{Device, Kind, Tensor};
 
+use crate::augment::Affine;
 use crate::config::{LiveParams, Outside};
 use crate::event::{AttentionLosses, AttentionMap};
 
@@ -53,12 +57,20 @@ impl Upsampling {
     #[must_use]
     pub fn down(&self, mask: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.height * self.width];
-        for (line, row) in mask.chunks_exact(self.columns.len()).zip(&self.rows) {
-            for (value, column) in line.iter().zip(&self.columns) {
-                for (i, a) in row {
-                    for (j, b) in column {
-                        out[i * self.width + j] += a * b * value;
-                    }
+        let mut line = vec![0.0; self.width];
+        for (values, row) in mask.chunks_exact(self.columns.len()).zip(&self.rows) {
+            line.fill(0.0);
+            for (value, [(i, a), (j, b)]) in values.iter().zip(&self.columns) {
+                // Most of a mask is.
+                if *value != 0.0 {
+                    line[*i] += a * value;
+                    line[*j] += b * value;
+                }
+            }
+            for (i, a) in row {
+                let cells = &mut out[i * self.width..][..self.width];
+                for (cell, value) in cells.iter_mut().zip(&line) {
+                    *cell += a * value;
                 }
             }
         }
@@ -78,16 +90,15 @@ fn taps(from: usize, to: usize) -> Vec<[(usize, f64); 2]> {
         .collect()
 }
 
-/// One image's boxes as whole pixels of the network's input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One image's boxes on the network's input, where a pixel is inside if its centre is.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Raster {
     size: ImageSize,
-    /// Half-open: the first column and the one past the last, the first row and the one past the last.
-    boxes: Vec<[u32; 4]>,
+    /// xyxy in pixels of the input; a side so short that it holds no centre is that of the pixel it lies in.
+    boxes: Vec<[f64; 4]>,
 }
 
 impl Raster {
-    /// A pixel is inside where its centre is; a box so thin that it holds no centre covers the pixel it lies in.
     /// `image` is the size that the boxes are given in, `input` the network's.
     #[must_use]
     pub fn new(boxes: &[BoundingBox], image: ImageSize, input: ImageSize) -> Self {
@@ -95,9 +106,9 @@ impl Raster {
             .iter()
             .map(|rect| {
                 let [x0, y0, x1, y1] = rect.resized(image, input).xyxy();
-                let [left, right] = pixels(x0, x1, input.width);
-                let [top, bottom] = pixels(y0, y1, input.height);
-                [left, right, top, bottom]
+                let [x0, x1] = with_a_centre(x0, x1, input.width);
+                let [y0, y1] = with_a_centre(y0, y1, input.height);
+                [x0, y0, x1, y1]
             })
             .collect();
         Self { size: input, boxes }
@@ -110,24 +121,108 @@ impl Raster {
 
     #[must_use]
     pub fn contains(&self, x: u32, y: u32) -> bool {
-        self.boxes.iter().any(|[left, right, top, bottom]| {
-            (*left..*right).contains(&x) && (*top..*bottom).contains(&y)
-        })
+        let centre = [x, y].map(|at| f64::from(at) + 0.5);
+        self.boxes.iter().any(|rect| holds(rect, centre))
     }
 
+    /// M_in of the whole image, row by row; zeros without a box.
+    #[must_use]
+    pub fn inside(&self) -> Vec<f64> {
+        self.seen_through(&Affine::IDENTITY).map_or_else(
+            || vec![0.0; self.size.area() as usize],
+            |mask| mask.inside(),
+        )
+    }
+
+    /// The pixels of a view (`to_source` maps them to the image's) whose centres come from inside a box: a box that is
+    /// turned stays a turned box. One that covers no centre covers the pixel that its middle comes to lie in. None
+    /// where no box is in the view.
+    #[must_use]
+    pub fn seen_through(&self, to_source: &Affine) -> Option<Mask> {
+        let [width, height] = [self.size.width, self.size.height].map(|side| side as usize);
+        let to_view = to_source.inverse();
+        let mut inside = vec![false; width * height];
+        for rect @ [x0, y0, x1, y1] in &self.boxes {
+            let corners = [[*x0, *y0], [*x1, *y0], [*x0, *y1], [*x1, *y1]];
+            let corners = corners.map(|corner| to_view.apply(corner));
+            // `as` saturates.
+            let reach = |axis: usize, side: usize| {
+                let at = corners.map(|corner| corner[axis]);
+                let low = at.into_iter().fold(f64::INFINITY, f64::min).floor() as usize;
+                let high = at.into_iter().fold(0.0, f64::max).ceil() as usize;
+                low..high.min(side)
+            };
+            let mut covers = false;
+            let [step_x, step_y] = to_source.0.map(|[step, ..]| step);
+            let columns = reach(0, width);
+            for y in reach(1, height) {
+                let [from_x, from_y] = to_source.apply([0.5, y as f64 + 0.5]);
+                for x in columns.clone() {
+                    let at = [from_x + step_x * x as f64, from_y + step_y * x as f64];
+                    if holds(rect, at) {
+                        inside[y * width + x] = true;
+                        covers = true;
+                    }
+                }
+            }
+            let middle = to_view.apply([(x0 + x1) / 2.0, (y0 + y1) / 2.0]);
+            let [x, y] = middle.map(f64::floor);
+            let in_view = (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y);
+            if !covers && in_view {
+                inside[y as usize * width + x as usize] = true;
+            }
+        }
+        inside.contains(&true).then_some(Mask { width, inside })
+    }
+}
+
+/// Half-open, so that of two boxes side by side one has the pixel on their border.
+fn holds([x0, y0, x1, y1]: &[f64; 4], [x, y]: [f64; 2]) -> bool {
+    *x0 <= x && x < *x1 && *y0 <= y && y < *y1
+}
+
+/// `low..high` where a pixel's centre lies in it, or else the pixel that its middle lies in.
+fn with_a_centre(low: f64, high: f64, side: u32) -> [f64; 2] {
+    let side = f64::from(side);
+    let first = (low - 0.5).ceil().max(0.0) + 0.5;
+    if first < high.min(side) {
+        [low, high]
+    } else {
+        let pixel = ((low + high) / 2.0).floor().clamp(0.0, side - 1.0);
+        [pixel, pixel + 1.0]
+    }
+}
+
+/// The pixels of the network's input that are inside a box; there is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask {
+    width: usize,
+    /// Row by row.
+    inside: Vec<bool>,
+}
+
+impl Mask {
     /// M_in: 1 inside any box, 0 elsewhere, row by row.
     #[must_use]
     pub fn inside(&self) -> Vec<f64> {
-        self.each_pixel(|x, y| f64::from(u8::from(self.contains(x, y))))
+        self.inside
+            .iter()
+            .map(|v| f64::from(u8::from(*v)))
+            .collect()
     }
 
-    /// M_out: 0 inside any box; outside 1, or the distance to the nearest box's pixel over the largest such distance.
+    /// M_out: 0 inside any box; outside 1, or the distance to the nearest pixel inside over the largest such distance.
+    /// Both are those of the view, not of the image.
     #[must_use]
     pub fn outside(&self, outside: Outside) -> Vec<f64> {
         match outside {
-            Outside::Uniform => self.each_pixel(|x, y| f64::from(u8::from(!self.contains(x, y)))),
+            Outside::Uniform => self
+                .inside
+                .iter()
+                .map(|v| f64::from(u8::from(!*v)))
+                .collect(),
             Outside::Distance => {
-                let mut mask = self.each_pixel(|x, y| self.distance(x, y));
+                let mut mask = self.distances();
                 let largest = mask.iter().copied().fold(0.0, f64::max);
                 if largest > 0.0 {
                     mask.iter_mut().for_each(|d| *d /= largest);
@@ -137,36 +232,56 @@ impl Raster {
         }
     }
 
-    fn distance(&self, x: u32, y: u32) -> f64 {
-        let beyond = |at: u32, from: u32, to: u32| {
-            f64::from(from.saturating_sub(at).max(at.saturating_sub(to - 1)))
-        };
-        self.boxes
-            .iter()
-            .map(|[left, right, top, bottom]| {
-                beyond(x, *left, *right).hypot(beyond(y, *top, *bottom))
-            })
-            .fold(f64::INFINITY, f64::min)
-    }
-
-    fn each_pixel(&self, value: impl Fn(u32, u32) -> f64) -> Vec<f64> {
-        (0..self.size.height)
-            .flat_map(|y| (0..self.size.width).map(move |x| (x, y)))
-            .map(|(x, y)| value(x, y))
-            .collect()
-    }
-}
-
-/// The half-open range of pixels whose centres lie in `low..high`, or else the one pixel that its middle lies in.
-fn pixels(low: f64, high: f64, limit: u32) -> [u32; 2] {
-    // `as` saturates, and limit is at least 1.
-    let first = ((low - 0.5).ceil().max(0.0) as u32).min(limit);
-    let end = ((high - 0.5).ceil().max(0.0) as u32).min(limit);
-    if first < end {
-        [first, end]
-    } else {
-        let middle = (((low + high) / 2.0).floor().max(0.0) as u32).min(limit - 1);
-        [middle, middle + 1]
+    /// From each pixel to the nearest one inside: along the columns first, then along the rows by the lower envelope of
+    /// parabolas (Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, 2012).
+    fn distances(&self) -> Vec<f64> {
+        let Self { width, inside } = self;
+        let height = inside.len() / width;
+        // A column without a pixel inside is farther away than any pixel can be.
+        let mut vertical = vec![(width + height) as f64; inside.len()];
+        for i in 0..inside.len() {
+            if inside[i] {
+                vertical[i] = 0.0;
+            } else if i >= *width {
+                vertical[i] = vertical[i - width] + 1.0;
+            }
+        }
+        for i in (0..inside.len() - width).rev() {
+            vertical[i] = vertical[i].min(vertical[i + width] + 1.0);
+        }
+        let mut distances = Vec::with_capacity(inside.len());
+        // The parabolas that are the lowest somewhere, each with its column, its height at column 0 and where it begins.
+        let mut envelope: Vec<(usize, f64, f64)> = Vec::with_capacity(*width);
+        for row in vertical.chunks_exact(*width) {
+            envelope.clear();
+            for (column, distance) in row.iter().enumerate() {
+                let height = distance * distance + (column * column) as f64;
+                let mut begins = f64::NEG_INFINITY;
+                while let Some((other, other_height, other_begins)) = envelope.last() {
+                    begins = (height - other_height) / (2 * (column - other)) as f64;
+                    if begins > *other_begins {
+                        break;
+                    }
+                    envelope.pop();
+                    begins = f64::NEG_INFINITY;
+                }
+                envelope.push((column, height, begins));
+            }
+            let mut lowest = 0;
+            for column in 0..*width {
+                let x = column as f64;
+                while envelope
+                    .get(lowest + 1)
+                    .is_some_and(|(.., begins)| *begins <= x)
+                {
+                    lowest += 1;
+                }
+                let (nearest, height, _) = envelope[lowest];
+                // (x - nearest)^2 + distance^2, a whole number.
+                distances.push((height + x * (x - 2.0 * nearest as f64)).sqrt());
+            }
+        }
+        distances
     }
 }
 
@@ -180,13 +295,19 @@ pub struct GridMasks {
 }
 
 impl GridMasks {
-    /// None without a box.
+    /// Of the whole image; none without a box.
     #[must_use]
     pub fn new(raster: &Raster, outside: Outside, upsampling: &Upsampling) -> Option<Self> {
-        (!raster.is_empty()).then(|| Self {
-            inside: mean_weights(&raster.inside(), upsampling),
-            outside: mean_weights(&raster.outside(outside), upsampling),
-        })
+        let mask = raster.seen_through(&Affine::IDENTITY)?;
+        Some(Self::of(&mask, outside, upsampling))
+    }
+
+    #[must_use]
+    pub fn of(mask: &Mask, outside: Outside, upsampling: &Upsampling) -> Self {
+        Self {
+            inside: mean_weights(&mask.inside(), upsampling),
+            outside: mean_weights(&mask.outside(outside), upsampling),
+        }
     }
 
     /// The terms for one map, without a tensor: what the loss lens shows.
@@ -240,9 +361,10 @@ pub struct MaskBatch {
 
 impl MaskBatch {
     #[must_use]
-    pub fn new(masks: &[&GridMasks], kind: Kind, device: Device) -> Self {
+    pub fn new(masks: &[impl Borrow<GridMasks>], kind: Kind, device: Device) -> Self {
         let stack = |part: fn(&GridMasks) -> &[f64]| {
-            let values: Vec<f64> = masks.iter().flat_map(|m| part(m)).copied().collect();
+            let each = masks.iter().flat_map(|m| part(m.borrow()));
+            let values: Vec<f64> = each.copied().collect();
             Tensor::from_slice(&values)
                 .view([masks.len() as i64, -1])
                 .to_kind(kind)
@@ -287,7 +409,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Normalisation;
+    use crate::augment::{Augmenter, View, seen_through};
+    use crate::config::{Augmentation, Normalisation, Preprocess};
     use crate::grad_cam::{normalise, weighted_sum};
 
     const IMAGE: ImageSize = ImageSize::new(40, 20);
@@ -299,6 +422,10 @@ mod tests {
             .map(|b| BoundingBox::try_from(*b).expect("a box"))
             .collect();
         Raster::new(&boxes, IMAGE, INPUT)
+    }
+
+    fn whole(raster: &Raster) -> Mask {
+        raster.seen_through(&Affine::IDENTITY).expect("a box")
     }
 
     fn covered(raster: &Raster) -> Vec<(u32, u32)> {
@@ -344,7 +471,7 @@ mod tests {
     #[test]
     fn distance_grows_to_one_away_from_the_nearest_box() {
         let raster = raster(&[[0.0, 0.0, 5.0, 2.5], [35.0, 0.0, 40.0, 2.5]]);
-        let mask = raster.outside(Outside::Distance);
+        let mask = whole(&raster).outside(Outside::Distance);
         let at = |x: usize, y: usize| mask[y * 8 + x];
         assert_eq!((at(0, 0), at(7, 0)), (0.0, 0.0));
         let largest = f64::hypot(3.0, 7.0);
@@ -434,6 +561,55 @@ mod tests {
         );
     }
 
+    /// Where the boxes are, by halves of the image's 40 x 20.
+    #[test]
+    fn masks_are_of_what_a_view_shows() {
+        let left_top = raster(&[[0.0, 0.0, 5.0, 2.5]]);
+        let shows = |raster: &Raster, to_source: Affine| {
+            let mask = raster.seen_through(&to_source);
+            mask.map(|mask| mask.inside().iter().sum::<f64>())
+        };
+        // Half of each side: a pixel becomes four.
+        let quarter = |at| Affine::scaling([0.5, 0.5], at);
+        assert_eq!(shows(&left_top, Affine::IDENTITY), Some(1.0));
+        assert_eq!(shows(&left_top, quarter([0.0, 0.0])), Some(4.0));
+        assert_eq!(shows(&left_top, quarter([0.5, 0.0])), Some(2.0));
+        assert_eq!(shows(&left_top, quarter([2.0, 0.0])), None, "cropped away");
+        assert_eq!(shows(&raster(&[]), Affine::IDENTITY), None);
+        let both = raster(&[[0.0, 0.0, 5.0, 2.5], [35.0, 17.5, 40.0, 20.0]]);
+        assert_eq!(shows(&both, quarter([4.0, 4.0])), Some(4.0));
+        // A turned box stays one: of a square of 4 x 4, the twelve pixels of a diamond.
+        let square = raster(&[[10.0, 5.0, 30.0, 15.0]]);
+        let eighth = Affine::rotation(std::f64::consts::FRAC_PI_4, [4.0, 4.0]);
+        assert_eq!(shows(&square, eighth), Some(12.0));
+        // A box of one pixel between the centres of a view turned and moved off them.
+        let speck = raster(&[[21.0, 11.0, 21.1, 11.1]]);
+        let askew = Affine::rotation(std::f64::consts::FRAC_PI_4, [4.5, 4.5])
+            .then(&Affine::scaling([1.0, 1.0], [0.0, f64::sqrt(0.5)]));
+        let mask = speck.seen_through(&askew).expect("in the view");
+        let [x, y] = askew.inverse().apply([4.5, 4.5]);
+        assert_eq!(mask.inside()[y as usize * 8 + x as usize], 1.0);
+    }
+
+    /// White where the boxes are, warped by the path that pixels take.
+    fn warped(boxes: &[[f64; 4]], size: ImageSize, view: View) -> Vec<f32> {
+        let white = |x: u32, y: u32| {
+            let at = [f64::from(x) + 0.5, f64::from(y) + 0.5];
+            255 * u8::from(boxes.iter().any(|rect| holds(rect, at)))
+        };
+        let pixels: Vec<u8> = (0..size.height)
+            .flat_map(|y| (0..size.width).flat_map(move |x| [(x, y); 3]))
+            .map(|(x, y)| white(x, y))
+            .collect();
+        let image = Tensor::from_slice(&pixels).view([1, size.height.into(), size.width.into(), 3]);
+        let preprocess = Preprocess {
+            mean: [0.0; 3],
+            std: [255.0; 3],
+        };
+        let seen = seen_through(&image, &[view], preprocess).select(1, 0);
+        Vec::try_from(seen.contiguous().flatten(0, -1)).expect("numbers")
+    }
+
     fn torch_up(grid: &[f64], h: usize, w: usize, size: ImageSize) -> Tensor {
         Tensor::from_slice(grid)
             .view([1, 1, h as i64, w as i64])
@@ -452,6 +628,82 @@ mod tests {
     }
 
     proptest! {
+        /// Up to the pixels on a box's border, where bilinear pixels are grey.
+        #[test]
+        fn masks_go_where_the_pixels_go(
+            corners in prop::collection::vec((0..32u32, 0..24u32, 1..32u32, 1..24u32), 1..4),
+            (rotation, crop) in (prop_oneof![Just(0.0), Just(30.0), Just(180.0)], prop_oneof![Just(1.0), 0.1..1.0]),
+            quarters in 0..4,
+            seed: u64,
+        ) {
+            let size = ImageSize::new(32, 24);
+            let boxes: Vec<[f64; 4]> = corners
+                .iter()
+                .map(|(x, y, w, h)| [*x, *y, (x + w).min(32), (y + h).min(24)].map(f64::from))
+                .collect();
+            let rects: Vec<BoundingBox> = boxes.iter().map(|b| BoundingBox::try_from(*b).expect("a box")).collect();
+            let raster = Raster::new(&rects, size, size);
+            let augmentation = Augmentation { rotation, crop, flip_horizontal: true, flip_vertical: true, colour_jitter: 0.0 };
+            let turned = Affine::rotation(f64::from(quarters) * std::f64::consts::FRAC_PI_2, [16.0, 12.0]);
+            let drawn = Augmenter::new(augmentation, size, seed).draw(1).expect("a view")[0];
+            let view = View { to_source: turned.then(&drawn.to_source), ..drawn };
+
+            let mask = raster.seen_through(&view.to_source).map_or_else(|| vec![0.0; 32 * 24], |mask| mask.inside());
+            let pixels = warped(&boxes, size, view);
+            for (i, (mask, pixel)) in mask.iter().zip(&pixels).enumerate() {
+                let [x, y] = view.to_source.apply([(i % 32) as f64 + 0.5, (i / 32) as f64 + 0.5]);
+                let reach = 0.75;
+                let on_a_border = boxes.iter().any(|[x0, y0, x1, y1]| {
+                    let meets = x + reach > *x0 && x - reach < *x1 && y + reach > *y0 && y - reach < *y1;
+                    meets && !(x - reach > *x0 && x + reach < *x1 && y - reach > *y0 && y + reach < *y1)
+                });
+                prop_assert!(on_a_border || (*mask > 0.5) == (*pixel > 0.5), "{i}: {x} {y} {mask} {pixel}");
+            }
+            // Mirrored twice is not mirrored.
+            let mirror = Affine::scaling([-1.0, 1.0], [32.0, 0.0]);
+            let twice = view.to_source.then(&mirror).then(&mirror);
+            prop_assert_eq!(raster.seen_through(&twice), raster.seen_through(&view.to_source));
+        }
+
+        /// The whole image is covered as ranges of whole pixels say.
+        #[test]
+        fn the_identity_view_is_the_image(boxes in some_boxes()) {
+            let raster = raster(&boxes);
+            let range = |low: f64, high: f64| {
+                let (first, end) = ((low - 0.5).ceil().max(0.0), (high - 0.5).ceil().clamp(0.0, 8.0));
+                let middle = ((low + high) / 2.0).floor().min(7.0);
+                if first < end { first..end } else { middle..middle + 1.0 }
+            };
+            let expected: Vec<f64> = (0..64)
+                .map(|i| {
+                    let (x, y) = (f64::from(i % 8), f64::from(i / 8));
+                    let inside = boxes.iter().any(|[x0, y0, x1, y1]| {
+                        range(x0 / 5.0, x1 / 5.0).contains(&x) && range(y0 / 2.5, y1 / 2.5).contains(&y)
+                    });
+                    f64::from(u8::from(inside))
+                })
+                .collect();
+            prop_assert_eq!(&raster.inside(), &expected);
+            for (i, inside) in expected.iter().enumerate() {
+                prop_assert_eq!(raster.contains(i as u32 % 8, i as u32 / 8), *inside > 0.0);
+            }
+        }
+
+        #[test]
+        fn distances_are_to_the_nearest_pixel_inside(
+            (width, inside) in (1usize..9, 1usize..9)
+                .prop_flat_map(|(w, h)| (Just(w), prop::collection::vec(prop::bool::weighted(0.1), w * h)))
+                .prop_filter("a pixel inside", |(_, inside)| inside.contains(&true)),
+        ) {
+            let mask = Mask { width, inside };
+            for (i, found) in mask.distances().into_iter().enumerate() {
+                let to = |j: usize| f64::hypot((i % width).abs_diff(j % width) as f64, (i / width).abs_diff(j / width) as f64);
+                let inside = (0..mask.inside.len()).filter(|j| mask.inside[*j]);
+                let nearest = inside.map(to).fold(f64::INFINITY, f64::min);
+                prop_assert!((found - nearest).abs() < 1e-12, "{i}: {found} {nearest}");
+            }
+        }
+
         #[test]
         fn enlarging_is_torchs_and_down_is_its_adjoint(
             (h, w, grid) in (1usize..6, 1usize..6)
@@ -495,7 +747,7 @@ mod tests {
                 if sum > 0.0 { (mask * &full).sum(Kind::Double).double_value(&[]) / sum } else { 0.0 }
             };
             let l_in = -mean_over(&raster.inside()).min(tau);
-            let l_out = mean_over(&raster.outside(outside));
+            let l_out = mean_over(&whole(&raster).outside(outside));
             prop_assert!((terms.l_in.double_value(&[]) - l_in).abs() < 1e-9);
             prop_assert!((terms.l_out.double_value(&[]) - l_out).abs() < 1e-9);
             prop_assert!((terms.l_a.double_value(&[]) - (l_in + lambda * l_out)).abs() < 1e-9);

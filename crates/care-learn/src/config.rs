@@ -56,13 +56,57 @@ pub enum BackboneKind {
     MobilenetV2,
     /// Not in torchvision; as the PyPI package `efficientnet-lite-pytorch` has it.
     EfficientnetLite0,
+    /// The network of a TorchScript file, which [`RunConfig::weights`] names (see docs/bring-your-own.md). What it is
+    /// made of shows only when it is opened.
+    Torchscript,
 }
 
-/// Cells along a side of the last map below which it is too coarse to say where a network looks; the paper's has 7.
-const LEAST_MAP_SIDE: u32 = 7;
+/// Cells along a side of a map below which it is too coarse to say where a network looks; the paper's has 7.
+pub(crate) const LEAST_MAP_SIDE: u32 = 7;
+
+/// A map of a network that Grad-CAM can be computed on: what the named layer gives, with the normalisation and the
+/// activation that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetLayer {
+    /// torchvision's name of the layer (EfficientNet-Lite0: as in its package).
+    pub name: &'static str,
+    /// Pixels of the input to a cell, along a side.
+    pub stride: u32,
+    /// The part of the stride whose layers pad what does not fill a cell; those after them leave it out.
+    padded: u32,
+}
+
+impl TargetLayer {
+    /// Of strided convolutions and padded poolings, which pad.
+    const fn new(name: &'static str, stride: u32) -> Self {
+        Self {
+            name,
+            stride,
+            padded: stride,
+        }
+    }
+
+    /// VGG's poolings leave out what does not fill a cell, and so do DenseNet's transitions.
+    const fn padded_to(self, padded: u32) -> Self {
+        Self { padded, ..self }
+    }
+
+    /// Cells along a side for an input of this side in pixels.
+    #[must_use]
+    pub const fn map_side(self, input_size: u32) -> u32 {
+        input_size.div_ceil(self.padded) / (self.stride / self.padded)
+    }
+
+    /// The smallest side of the input in pixels for which the map has 7 x 7 whole cells.
+    #[must_use]
+    pub const fn smallest_input(self) -> u32 {
+        LEAST_MAP_SIDE * self.stride
+    }
+}
 
 impl BackboneKind {
-    pub const ALL: [Self; 12] = [
+    /// All but [`Self::Torchscript`].
+    pub const BUILT_IN: [Self; 12] = [
         Self::SmallResnet,
         Self::Resnet18,
         Self::Resnet34,
@@ -77,32 +121,130 @@ impl BackboneKind {
         Self::EfficientnetLite0,
     ];
 
-    /// Pixels of the input to a cell of the last map, along a side.
+    /// The layers whose maps can be looked at, in the order of the network; none are known of a TorchScript file.
     #[must_use]
-    pub const fn stride(self) -> u32 {
+    pub const fn layers(self) -> &'static [TargetLayer] {
+        const fn of(name: &'static str, stride: u32) -> TargetLayer {
+            TargetLayer::new(name, stride)
+        }
+        const fn cut(name: &'static str, stride: u32) -> TargetLayer {
+            of(name, stride).padded_to(1)
+        }
         match self {
-            Self::SmallResnet => 8,
-            Self::Vgg16 | Self::Vgg19 | Self::Vgg19Bn => 16,
-            _ => 32,
+            Self::SmallResnet => &const { [of("layer1", 2), of("layer2", 4), of("layer3", 8)] },
+            Self::Resnet18
+            | Self::Resnet34
+            | Self::Resnet50
+            | Self::Resnet101
+            | Self::Resnet152 => {
+                &const {
+                    [
+                        of("layer1", 4),
+                        of("layer2", 8),
+                        of("layer3", 16),
+                        of("layer4", 32),
+                    ]
+                }
+            }
+            Self::Vgg16 => {
+                &const {
+                    [
+                        cut("features.3", 1),
+                        cut("features.8", 2),
+                        cut("features.15", 4),
+                        cut("features.22", 8),
+                        cut("features.29", 16),
+                    ]
+                }
+            }
+            Self::Vgg19 => {
+                &const {
+                    [
+                        cut("features.3", 1),
+                        cut("features.8", 2),
+                        cut("features.17", 4),
+                        cut("features.26", 8),
+                        cut("features.35", 16),
+                    ]
+                }
+            }
+            Self::Vgg19Bn => {
+                &const {
+                    [
+                        cut("features.5", 1),
+                        cut("features.12", 2),
+                        cut("features.25", 4),
+                        cut("features.38", 8),
+                        cut("features.51", 16),
+                    ]
+                }
+            }
+            Self::Densenet121 => {
+                &const {
+                    [
+                        of("features.denseblock1", 4),
+                        of("features.denseblock2", 8).padded_to(4),
+                        of("features.denseblock3", 16).padded_to(4),
+                        of("features.norm5", 32).padded_to(4),
+                    ]
+                }
+            }
+            Self::MobilenetV2 => {
+                &const {
+                    [
+                        of("features.1", 2),
+                        of("features.3", 4),
+                        of("features.6", 8),
+                        of("features.10", 16),
+                        of("features.13", 16),
+                        of("features.16", 32),
+                        of("features.17", 32),
+                        of("features.18", 32),
+                    ]
+                }
+            }
+            Self::EfficientnetLite0 => {
+                &const {
+                    [
+                        of("_blocks.0", 2),
+                        of("_blocks.2", 4),
+                        of("_blocks.4", 8),
+                        of("_blocks.7", 16),
+                        of("_blocks.10", 16),
+                        of("_blocks.14", 32),
+                        of("_blocks.15", 32),
+                        of("_conv_head", 32),
+                    ]
+                }
+            }
+            Self::Torchscript => &[],
         }
     }
 
-    /// Cells along a side of the last map for an input of this side in pixels.
+    /// The layer of the last convolutional map; none where nothing is known of the network.
     #[must_use]
-    pub const fn map_side(self, input_size: u32) -> u32 {
+    pub const fn last_layer(self) -> Option<TargetLayer> {
+        self.layers().last().copied()
+    }
+
+    /// The side of the input, in pixels, that the network is known with.
+    #[must_use]
+    pub const fn usual_input(self) -> u32 {
         match self {
-            // VGG's poolings leave out what does not fill a cell, and so do DenseNet's transitions. Strided convolutions
-            // and the stem's pooling pad it.
-            Self::Vgg16 | Self::Vgg19 | Self::Vgg19Bn => input_size / self.stride(),
-            Self::Densenet121 => input_size.div_ceil(4) / 8,
-            _ => input_size.div_ceil(self.stride()),
+            Self::SmallResnet => 96,
+            _ => 224,
         }
     }
 
-    /// The smallest side of the input in pixels whose last map has 7 x 7 whole cells.
-    #[must_use]
-    pub const fn smallest_input(self) -> u32 {
-        LEAST_MAP_SIDE * self.stride()
+    /// Where in [`Self::layers`] the layer of this name is.
+    pub(crate) fn find_layer(self, name: &str) -> Result<usize, ConfigError> {
+        let mut layers = self.layers().iter();
+        layers
+            .position(|layer| layer.name == name)
+            .ok_or_else(|| ConfigError::NoSuchLayer {
+                layer: name.to_owned(),
+                backbone: self,
+            })
     }
 
     /// As in the settings.
@@ -121,6 +263,7 @@ impl BackboneKind {
             Self::Densenet121 => "densenet121",
             Self::MobilenetV2 => "mobilenet_v2",
             Self::EfficientnetLite0 => "efficientnet_lite0",
+            Self::Torchscript => "torchscript",
         }
     }
 
@@ -140,10 +283,12 @@ impl BackboneKind {
             Self::Densenet121 => "DenseNet-121",
             Self::MobilenetV2 => "MobileNetV2",
             Self::EfficientnetLite0 => "EfficientNet-Lite0",
+            Self::Torchscript => "TorchScript file",
         }
     }
 
-    /// The layer that gives the logits: its parameters are `{classifier}.weight` [C, K] and `{classifier}.bias` [C].
+    /// The layer that gives the logits: its parameters are `{classifier}.weight` [C, K] and `{classifier}.bias` [C]. Empty
+    /// where it is not known.
     #[must_use]
     pub const fn classifier(self) -> &'static str {
         match self {
@@ -151,11 +296,13 @@ impl BackboneKind {
             Self::Densenet121 => "classifier",
             Self::MobilenetV2 => "classifier.1",
             Self::EfficientnetLite0 => "_fc",
+            Self::Torchscript => "",
             _ => "fc",
         }
     }
 
-    /// How its pretrained weights expect their images.
+    /// How its pretrained weights expect their images. A TorchScript network is given ImageNet's, and changes inside what
+    /// it wants otherwise.
     #[must_use]
     pub const fn preprocess(self) -> Preprocess {
         match self {
@@ -310,6 +457,9 @@ impl Default for Augmentation {
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
     pub backbone: BackboneKind,
+    /// The layer whose map is looked at, one of [`BackboneKind::layers`]; none for the last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_layer: Option<String>,
     /// Side of the square network input in pixels.
     pub input_size: u32,
     /// Seeds the network, the batches and the intervals.
@@ -349,7 +499,8 @@ pub struct RunConfig {
     pub box_scale: f64,
     #[serde(flatten)]
     pub augmentation: Augmentation,
-    /// Pretrained weights, see [`crate::weights`]; the classifier layer is new where it is for other classes.
+    /// Pretrained weights, see [`crate::weights`]; the classifier layer is new where it is for other classes. Of
+    /// [`BackboneKind::Torchscript`] the file, weights and all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<std::path::PathBuf>,
     #[serde(flatten)]
@@ -360,6 +511,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             backbone: BackboneKind::default(),
+            target_layer: None,
             input_size: 96,
             seed: 0,
             stage1_epochs: 20,
@@ -400,19 +552,36 @@ pub enum ConfigError {
         high: f64,
     },
     #[error(
-        "input_size = {input_size} is too small for {}: its last map would say too little of where it looks. \
-         Take input_size={} or more", .backbone.name(), .backbone.smallest_input()
+        "input_size = {input_size} is too small for {}: the map of {} would say too little of where it looks. \
+         Take input_size={} or more", .backbone.name(), .layer.name, .layer.smallest_input()
     )]
     InputTooSmall {
         input_size: u32,
         backbone: BackboneKind,
+        layer: TargetLayer,
     },
+    #[error("target_layer = \"{layer}\" is none of {}'s: {}", .backbone.name(), layer_names(*.backbone))]
+    NoSuchLayer {
+        layer: String,
+        backbone: BackboneKind,
+    },
+    #[error("backbone = \"torchscript\" is a network in a file: set weights to that file")]
+    NoTorchscriptFile,
     #[error("early_stop = {0} needs a measure: set key_metric to mca, rare_recall or energy")]
     EarlyStopByNothing(u32),
     #[error("\"{0}\" is not a setting: write it as name=value, for example alpha=0.5")]
     NotASetting(String),
     #[error("the settings cannot be read: {0}")]
     Toml(String),
+}
+
+fn layer_names(backbone: BackboneKind) -> String {
+    let names: Vec<&str> = backbone.layers().iter().map(|layer| layer.name).collect();
+    match names[..] {
+        [] => "a TorchScript file is looked at where its forward_features ends; leave target_layer out"
+            .to_owned(),
+        _ => format!("it has {}", names.join(", ")),
+    }
 }
 
 impl RunConfig {
@@ -429,21 +598,42 @@ impl RunConfig {
         }
     }
 
-    /// Cells along a side of the last map.
+    /// The layer whose map is looked at; none of a TorchScript file, which decides that itself.
+    ///
+    /// # Errors
+    /// Where the backbone has no layer of that name.
+    pub fn layer(&self) -> Result<Option<TargetLayer>, ConfigError> {
+        match &self.target_layer {
+            Some(name) => {
+                let at = self.backbone.find_layer(name)?;
+                Ok(self.backbone.layers().get(at).copied())
+            }
+            None => Ok(self.backbone.last_layer()),
+        }
+    }
+
+    /// Cells along a side of the map that is looked at; none where the settings do not know it.
     #[must_use]
-    pub const fn map_side(&self) -> u32 {
-        self.backbone.map_side(self.input_size)
+    pub fn map_side(&self) -> Option<u32> {
+        Some(self.layer().ok()??.map_side(self.input_size))
     }
 
     /// # Errors
-    /// Where a number lies outside its range, or the input is too small for the network.
+    /// Where a number lies outside its range, the input is too small for the network, it has no such layer, or a
+    /// TorchScript file is wanted and none named.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_ranges()?;
-        if self.input_size < self.backbone.smallest_input() {
+        if let Some(layer) = self.layer()?
+            && self.input_size < layer.smallest_input()
+        {
             return Err(ConfigError::InputTooSmall {
                 input_size: self.input_size,
                 backbone: self.backbone,
+                layer,
             });
+        }
+        if self.backbone == BackboneKind::Torchscript && self.weights.is_none() {
+            return Err(ConfigError::NoTorchscriptFile);
         }
         if self.early_stop > 0 && self.key_metric == KeyMetric::None {
             return Err(ConfigError::EarlyStopByNothing(self.early_stop));
@@ -552,6 +742,7 @@ mod tests {
             RunConfig::demo(),
             RunConfig {
                 weights: Some("a b.safetensors".into()),
+                target_layer: Some("layer2".to_owned()),
                 outside: Outside::Distance,
                 optimizer: OptimizerKind::AdamW,
                 sampling: Sampling::Oversampled,
@@ -582,7 +773,8 @@ mod tests {
 
     #[test]
     fn every_backbone_has_its_name() {
-        for kind in BackboneKind::ALL {
+        let torchscript = [BackboneKind::Torchscript];
+        for kind in BackboneKind::BUILT_IN.into_iter().chain(torchscript) {
             let config = RunConfig {
                 backbone: kind,
                 ..RunConfig::default()
@@ -649,28 +841,37 @@ mod tests {
     }
 
     #[test]
-    fn the_last_map_has_at_least_seven_cells_a_side() {
+    fn the_map_has_at_least_seven_cells_a_side() {
         assert_eq!(RunConfig::default().check(), Ok(()));
         assert_eq!(RunConfig::demo().check(), Ok(()));
-        for (backbone, input_size, map_side) in [
-            (BackboneKind::SmallResnet, 55, None),
-            (BackboneKind::SmallResnet, 56, Some(7)),
-            (BackboneKind::SmallResnet, 100, Some(13)),
-            (BackboneKind::Resnet18, 96, None),
-            (BackboneKind::Resnet18, 223, None),
-            (BackboneKind::Resnet18, 224, Some(7)),
-            (BackboneKind::Vgg19, 111, None),
-            (BackboneKind::Vgg19, 239, Some(14)),
-            (BackboneKind::Densenet121, 255, Some(8)),
-            (BackboneKind::Densenet121, 252, Some(7)),
+        for (backbone, layer, input_size, map_side) in [
+            (BackboneKind::SmallResnet, None, 55, None),
+            (BackboneKind::SmallResnet, None, 56, Some(7)),
+            (BackboneKind::SmallResnet, None, 100, Some(13)),
+            (BackboneKind::SmallResnet, Some("layer2"), 55, Some(14)),
+            (BackboneKind::Resnet18, None, 96, None),
+            (BackboneKind::Resnet18, None, 223, None),
+            (BackboneKind::Resnet18, None, 224, Some(7)),
+            (BackboneKind::Resnet18, Some("layer4"), 224, Some(7)),
+            (BackboneKind::Resnet18, Some("layer3"), 224, Some(14)),
+            (BackboneKind::Resnet18, Some("layer3"), 111, None),
+            (BackboneKind::Vgg19, None, 111, None),
+            (BackboneKind::Vgg19, None, 239, Some(14)),
+            (BackboneKind::Densenet121, None, 255, Some(8)),
+            (BackboneKind::Densenet121, None, 252, Some(7)),
         ] {
             let config = RunConfig {
                 backbone,
+                target_layer: layer.map(str::to_owned),
                 input_size,
                 ..RunConfig::default()
             };
             let side = config.check().map(|()| config.map_side());
-            assert_eq!(side.ok(), map_side, "{backbone:?} {input_size}");
+            assert_eq!(
+                side.ok().flatten(),
+                map_side,
+                "{backbone:?} {layer:?} {input_size}"
+            );
         }
         // One setting after the other, as they stand on a command line.
         let resnet18 = RunConfig::default()
@@ -683,5 +884,34 @@ mod tests {
         );
         let larger = resnet18.with("input_size=224").expect("input_size");
         assert_eq!(larger.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_a_layer_or_a_torchscript_file_lacks_is_said() {
+        for (set, says) in [
+            (
+                &["target_layer=layer9"][..],
+                "it has layer1, layer2, layer3",
+            ),
+            (&["backbone=torchscript"], "set weights"),
+            (
+                &[
+                    "backbone=torchscript",
+                    "weights=a.pt",
+                    "target_layer=layer4",
+                ],
+                "leave target_layer out",
+            ),
+        ] {
+            let config = set.iter().fold(RunConfig::default(), |config, set| {
+                config.with(set).expect("each by itself")
+            });
+            let error = config.check().expect_err("lacks something").to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        let config = RunConfig::default().with("backbone=torchscript");
+        let config = config.and_then(|config| config.with("weights=a.pt"));
+        let config = config.expect("both");
+        assert_eq!((config.check(), config.map_side()), (Ok(()), None));
     }
 }

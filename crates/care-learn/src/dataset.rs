@@ -10,6 +10,7 @@ use std::time::Duration;
 use care_data::{ImageSize, NotRead, decode};
 use tch::{Device, Kind, Tensor};
 
+use crate::augment::{self, View};
 use crate::config::Preprocess;
 use crate::panics::caught;
 
@@ -17,6 +18,9 @@ use crate::panics::caught;
 const TICK: Duration = Duration::from_millis(50);
 
 /// Every image of a run, filled by decode threads in the order in which they will be needed. Dropping it ends them.
+///
+/// What is kept of an image is its pixels as u8 at network size, 3 H W bytes (147 KiB at 224 x 224). Views of it, where
+/// images are augmented, are computed for their step and kept nowhere.
 #[derive(Debug)]
 pub struct Dataset {
     shared: Arc<Shared>,
@@ -133,7 +137,19 @@ impl Dataset {
     /// A batch [B, 3, H, W] of these images, normalised per channel, channels innermost in memory. Images that are
     /// not decoded or cannot be read are passed over.
     pub fn batch(&self, images: &[usize], device: Device) -> Tensor {
-        let ImageSize { width, height } = self.shared.size;
+        normalised(&self.rgb(images, device), self.preprocess)
+    }
+
+    /// As [`Self::batch`], each image as its view shows it; for training only. `views` are in the order of `images`.
+    pub fn batch_seen_through(&self, images: &[usize], views: &[View], device: Device) -> Tensor {
+        let pairs = images.iter().copied().zip(views.iter().copied());
+        let (images, views): (Vec<usize>, Vec<View>) =
+            pairs.filter(|(image, _)| self.is_readable(*image)).unzip();
+        augment::seen_through(&self.rgb(&images, device), &views, self.preprocess)
+    }
+
+    /// The readable ones of these images, [B, H, W, 3] of u8.
+    fn rgb(&self, images: &[usize], device: Device) -> Tensor {
         let mut pixels = Vec::with_capacity(images.len() * self.shared.size.area() as usize * 3);
         let mut count = 0;
         for image in images {
@@ -142,17 +158,20 @@ impl Dataset {
                 count += 1;
             }
         }
-        let Preprocess { mean, std } = self.preprocess;
-        let constant = |values: [f32; 3]| Tensor::from_slice(&values).to_device(device);
-        let nhwc = Tensor::from_data_size(
-            &pixels,
-            &[count, i64::from(height), i64::from(width), 3],
-            Kind::Uint8,
-        )
-        .to_device(device)
-        .to_kind(Kind::Float);
-        ((nhwc - constant(mean)) / constant(std)).permute([0, 3, 1, 2])
+        rgb(&pixels, count, self.shared.size, device)
     }
+}
+
+/// `count` decoded images of `size`, RGB row by row, as [B, H, W, 3] of u8.
+pub(crate) fn rgb(pixels: &[u8], count: i64, size: ImageSize, device: Device) -> Tensor {
+    let shape = [count, i64::from(size.height), i64::from(size.width), 3];
+    Tensor::from_data_size(pixels, &shape, Kind::Uint8).to_device(device)
+}
+
+/// The network's input [B, 3, H, W], channels innermost in memory, of decoded images [B, H, W, 3] of u8.
+pub(crate) fn normalised(rgb: &Tensor, Preprocess { mean, std }: Preprocess) -> Tensor {
+    let constant = |values: [f32; 3]| Tensor::from_slice(&values).to_device(rgb.device());
+    ((rgb.to_kind(Kind::Float) - constant(mean)) / constant(std)).permute([0, 3, 1, 2])
 }
 
 impl Drop for Dataset {

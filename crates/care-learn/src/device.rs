@@ -147,6 +147,19 @@ pub fn pick_device(asked: Option<&str>) -> Result<Device, DeviceError> {
     choose(asked, load_cuda())
 }
 
+/// Gives libtorch all cores but one, which is left to whatever else is being done: the window, or other programs where
+/// there is none. Of two cores it gets both. Returns how many threads it uses.
+///
+/// The number of threads decides in which order libtorch adds, so it is the same with and without a window, and so is what
+/// a seed gives.
+pub fn leave_a_core() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    if cores > 2 {
+        tch::set_num_threads(cores as i32 - 1);
+    }
+    tch::get_num_threads() as usize
+}
+
 /// Bytes of memory that can be had without swapping; none where the system does not say (Linux does).
 #[must_use]
 pub fn available_memory() -> Option<u64> {

@@ -50,6 +50,9 @@ pub struct ImageAttention {
     pub energy: Option<f32>,
     /// Whether the map's maximum lies in a box; none as above.
     pub hit: Option<bool>,
+    /// Intersection over union of the attended area with the boxes ([`crate::metrics::IOU_THRESHOLD`]); none as above, and in
+    /// runs of before it was measured.
+    pub iou: Option<f32>,
 }
 
 /// The watch list seen by one model at one moment.

@@ -38,19 +38,51 @@ impl GradCam {
         labels: &Tensor,
     ) -> Tensor {
         let weights = match backbone.pooled_linear() {
-            Some(linear) => pooled_linear_weights(linear, labels, activations),
-            None => head_weights(
-                activations,
-                logits,
-                labels,
-                self.weights == CamWeights::Exact,
-            ),
-        };
-        let weights = match self.weights {
-            CamWeights::Exact => weights,
-            CamWeights::Constant => weights.detach(),
+            Some(linear) => {
+                let weights = pooled_linear_weights(linear, labels, activations);
+                match self.weights {
+                    CamWeights::Exact => weights,
+                    CamWeights::Constant => weights.detach(),
+                }
+            }
+            None => self.head_weights(activations, logits, labels),
         };
         normalise(&weighted_sum(activations, &weights), self.normalisation)
+    }
+
+    /// The same maps with constant weights, for maps that are only looked at: nothing is differentiated twice.
+    #[must_use]
+    pub fn constant(self) -> Self {
+        Self {
+            weights: CamWeights::Constant,
+            ..self
+        }
+    }
+
+    fn head_weights(self, activations: &Tensor, logits: &Tensor, labels: &Tensor) -> Tensor {
+        let is_exact = self.weights == CamWeights::Exact;
+        head_weights(activations, logits, labels, is_exact)
+    }
+
+    /// As [`Self::attention`], F [n, h, w] of the images `rows` [n] (i64) alone: what the others' would cost is saved.
+    pub fn attention_of(
+        self,
+        rows: &Tensor,
+        backbone: &dyn Backbone,
+        activations: &Tensor,
+        logits: &Tensor,
+        labels: &Tensor,
+    ) -> Tensor {
+        let [own, own_logits, own_labels] =
+            [activations, logits, labels].map(|of_all| of_all.index_select(0, rows));
+        if backbone.pooled_linear().is_some() {
+            return self.attention(backbone, &own, &own_logits, &own_labels);
+        }
+        // Through the one pass of the whole batch: a second one for these images alone would read the head's weights
+        // again, and in VGG's that takes longer than the others' share of this.
+        let weights = self.head_weights(activations, &own_logits, &own_labels);
+        let raw = weighted_sum(&own, &weights.index_select(0, rows));
+        normalise(&raw, self.normalisation)
     }
 
     /// F [B, h, w] and logits [B, C] in evaluation mode, without a graph, for images [B, 3, H, W].
@@ -61,19 +93,26 @@ impl GradCam {
         labels: &Tensor,
     ) -> (Tensor, Tensor) {
         let activations = tch::no_grad(|| backbone.features(images, false));
+        self.evaluate_activations(backbone, &activations, labels)
+    }
+
+    /// As [`Self::evaluate`], from the images' activations.
+    pub fn evaluate_activations(
+        self,
+        backbone: &dyn Backbone,
+        activations: &Tensor,
+        labels: &Tensor,
+    ) -> (Tensor, Tensor) {
         if backbone.pooled_linear().is_some() {
             return tch::no_grad(|| {
-                let logits = backbone.head(&activations, false);
+                let logits = backbone.head(activations, false);
                 (
-                    self.attention(backbone, &activations, &logits, labels),
+                    self.attention(backbone, activations, &logits, labels),
                     logits,
                 )
             });
         }
-        let constant = Self {
-            weights: CamWeights::Constant,
-            ..self
-        };
+        let constant = self.constant();
         tch::with_grad(|| {
             let activations = activations.detach().set_requires_grad(true);
             let logits = backbone.head(&activations, false);
@@ -89,8 +128,9 @@ pub fn pooled_linear_weights(linear: &Tensor, labels: &Tensor, activations: &Ten
     linear.index_select(0, labels) / area as f64
 }
 
-/// w [B, K] of any head, by differentiating it. In evaluation mode nothing couples the images of a batch, so the
-/// gradient of the batch's sum holds each image's own.
+/// w [B, K] of any head, by differentiating it: of the scores of `logits` [n, C] for `labels` [n], with respect to the
+/// activations [B, K, h, w] that they come from. Where nothing couples the images of a batch, as in evaluation mode, the
+/// gradient of the sum holds each image's own.
 pub fn head_weights(
     activations: &Tensor,
     logits: &Tensor,
@@ -244,6 +284,109 @@ mod tests {
         }
     }
 
+    #[test]
+    fn some_images_alone_are_attended_to_as_among_all() {
+        let labels = Tensor::from_slice(&[2i64, 0, 1, 1, 2]);
+        for (weights, says_so) in [
+            (CamWeights::Exact, true),
+            (CamWeights::Exact, false),
+            (CamWeights::Constant, true),
+            (CamWeights::Constant, false),
+        ] {
+            let cam = GradCam {
+                weights,
+                ..GradCam::default()
+            };
+            for rows in [&[1i64, 3][..], &[0], &[0, 1, 2, 3, 4], &[2, 4]] {
+                let rows = Tensor::from_slice(rows);
+                let run = |alone| {
+                    let linear = numbers(&[3, 5], 0.7).set_requires_grad(true);
+                    let images = numbers(&[5, 5, 4, 6], 0.1).set_requires_grad(true);
+                    let backbone = Pooled { linear, says_so };
+                    let activations = backbone.features(&images, true);
+                    let logits = backbone.head(&activations, true);
+                    let f = if alone {
+                        cam.attention_of(&rows, &backbone, &activations, &logits, &labels)
+                    } else {
+                        cam.attention(&backbone, &activations, &logits, &labels)
+                            .index_select(0, &rows)
+                    };
+                    let loss = (&f * numbers(&f.size(), 1.9)).sum(Kind::Double)
+                        + logits.square().mean(Kind::Double);
+                    let of = [&images, &backbone.linear];
+                    let mut found = Tensor::run_backward(&[loss], &of, false, false);
+                    found.push(f);
+                    found
+                };
+                for (alone, among) in run(true).iter().zip(&run(false)) {
+                    assert!(close(alone, among, 1e-12), "{weights:?} {says_so} {rows:?}");
+                }
+            }
+        }
+    }
+
+    /// Maps of a layer in the middle and their gradients, against differences of the scores and of the maps.
+    #[test]
+    fn a_split_in_the_middle_is_differentiated_exactly() {
+        for layer in ["layer1", "layer2"] {
+            let network = Network::new(BackboneKind::SmallResnet, 3, 1, Device::Cpu);
+            let network = network.split_at(layer).expect("its own layer");
+            network.store().root().set_kind(Kind::Double);
+            let backbone = network.backbone();
+            assert!(backbone.pooled_linear().is_none());
+            let images = numbers(&[2, 3, 24, 24], 0.3);
+            let labels = Tensor::from_slice(&[2i64, 0]);
+            let activations = tch::no_grad(|| backbone.features(&images, false));
+            let score = |a: &Tensor| {
+                let logits = backbone.head(a, false);
+                logits.gather(1, &labels.unsqueeze(1), false).squeeze()
+            };
+            // A channel moved as a whole moves the score by h w w_k.
+            let size = activations.size();
+            let area = (size[2] * size[3]) as f64;
+            let step = 1e-5;
+            let weights: Vec<Tensor> = (0..size[1])
+                .map(|channel| {
+                    let moved = Tensor::zeros([1, size[1], 1, 1], F64);
+                    let _ = moved.narrow(1, channel, 1).fill_(step);
+                    let [up, down] = [&activations + &moved, &activations - &moved]
+                        .map(|a| tch::no_grad(|| score(&a)));
+                    (up - down) / (2.0 * step * area)
+                })
+                .collect();
+            let raw = weighted_sum(&activations, &Tensor::stack(&weights, 1));
+            let expected = normalise(&raw, Normalisation::Max);
+            let (seen, _) = GradCam::default().evaluate(backbone, &images, &labels);
+            assert!(close(&seen, &expected, 1e-4), "{layer}");
+            assert!(seen.max().double_value(&[]) > 0.9, "{layer}");
+
+            let value = || {
+                let activations = backbone.features(&images, false);
+                let logits = backbone.head(&activations, false);
+                let f = GradCam::default().attention(backbone, &activations, &logits, &labels);
+                (&f * numbers(&f.size(), 1.9)).sum(Kind::Double)
+            };
+            let variables = network.store().variables();
+            for name in [
+                "layer1.0.conv1.weight",
+                "layer3.0.conv2.weight",
+                "fc.weight",
+            ] {
+                let mut variable = variables[name].shallow_clone();
+                let gradient = &Tensor::run_backward(&[value()], &[&variable], false, false)[0];
+                let direction = numbers(&variable.size(), 0.5);
+                let expected = (gradient * &direction).sum(Kind::Double).double_value(&[]);
+                let mut at = |step: f64| {
+                    let _ = tch::no_grad(|| variable.f_add_(&(&direction * step))).expect("adds");
+                    value().double_value(&[])
+                };
+                let found = (at(1e-6) - at(-2e-6)) / 2e-6;
+                let error = (found - expected).abs() / expected.abs().max(1e-3);
+                assert!(error < 1e-3, "{layer} {name}: {found}, not {expected}");
+            }
+        }
+    }
+
     /// A real network that keeps to itself what its head is.
     struct Silent<'a>(&'a dyn Backbone);
 
@@ -266,7 +409,8 @@ mod tests {
         for kind in [BackboneKind::SmallResnet, BackboneKind::Resnet18] {
             let network = Network::new(kind, 5, 1, Device::Cpu);
             let backbone = network.backbone();
-            let side = i64::from(kind.smallest_input());
+            let layer = kind.last_layer().expect("built in");
+            let side = i64::from(layer.smallest_input());
             let images = numbers(&[3, 3, side, side], 0.3).to_kind(Kind::Float);
             let labels = Tensor::from_slice(&[4i64, 0, 2]);
             for normalisation in [Normalisation::Max, Normalisation::MinMax] {

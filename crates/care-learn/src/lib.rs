@@ -3,12 +3,14 @@
 //! Knows no window. No tensor leaves this crate: what is reported is plain numbers ([`event`]).
 
 pub mod attention_loss;
+pub mod augment;
 pub mod backbone;
+pub mod benchmark;
 pub mod classification_loss;
 pub mod config;
 pub mod dataset;
 pub mod device;
-mod evaluation;
+pub mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;

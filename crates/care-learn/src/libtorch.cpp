@@ -1,4 +1,5 @@
-// What tch does not offer of libtorch: operators over lists of tensors, gradients let go, bfloat16.
+// What tch does not offer of libtorch: operators over lists of tensors, gradients let go, bfloat16, the buffers of a
+// TorchScript program.
 // Each function returns nullptr, or why it failed: to be read before the thread's next call.
 
 #include <ATen/autocast_mode.h>
@@ -10,6 +11,8 @@
 #include <ATen/ops/_fused_sgd_ops.h>
 #include <ATen/ops/linalg_vector_norm_ops.h>
 #include <ATen/ops/stack_ops.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
 
 #include <string>
 #include <vector>
@@ -17,6 +20,7 @@
 namespace {
 
 using Tensors = std::vector<at::Tensor>;
+using Program = torch::jit::Module;
 
 Tensors list(at::Tensor *const *tensors, size_t n) {
   Tensors out;
@@ -107,6 +111,48 @@ const char *care_autocast(bool cuda, bool on) {
     }
     at::autocast::set_autocast_dtype(device, at::kBFloat16);
     at::autocast::set_autocast_enabled(device, on);
+  });
+}
+
+// `gpu` is the number of the CUDA device, or below 0 for the CPU. The program is the caller's, to be closed.
+const char *care_program_open(const char *path, int gpu, Program **program) {
+  return guarded([&] {
+    at::Device device = gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, gpu);
+    *program = new Program(torch::jit::load(path, device));
+  });
+}
+
+void care_program_close(Program *program) { delete program; }
+
+// `result` is the caller's.
+const char *care_program_call(Program *program, const char *method, const at::Tensor *x, at::Tensor **result) {
+  return guarded([&] {
+    at::IValue value = program->get_method(method)({*x});
+    if (!value.isTensor()) throw std::invalid_argument("it does not return one tensor");
+    *result = new at::Tensor(value.toTensor());
+  });
+}
+
+const char *care_program_set_training(Program *program, bool training) {
+  return guarded([&] { program->train(training); });
+}
+
+const char *care_program_save(const Program *program, const char *path) {
+  return guarded([&] { program->save(path); });
+}
+
+// Calls `take` with the name of each parameter or buffer and with itself, which is `take`'s then.
+const char *care_program_tensors(const Program *program, bool buffers, void *data,
+                                 void (*take)(void *, const char *, at::Tensor *)) {
+  return guarded([&] {
+    auto pass = [&](const auto &list) {
+      for (const auto &named : list) take(data, named.name.c_str(), new at::Tensor(named.value));
+    };
+    if (buffers) {
+      pass(program->named_buffers());
+    } else {
+      pass(program->named_parameters());
+    }
   });
 }
 }

@@ -1,10 +1,13 @@
-//! What tch does not offer of libtorch (`libtorch.cpp`): operators over lists of tensors, gradients let go, bfloat16.
+//! What tch does not offer of libtorch (`libtorch.cpp`): operators over lists of tensors, gradients let go, bfloat16, the
+//! buffers of a TorchScript program.
 #![allow(
     unsafe_code,
-    reason = "calls into libtorch: every tensor passed lives as long as the call, which keeps none of them"
+    reason = "calls into libtorch: everything passed lives as long as the call, which keeps none of it"
 )]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::Path;
+use std::ptr::{self, NonNull};
 
 use tch::{Device, TchError, Tensor};
 
@@ -38,6 +41,32 @@ unsafe extern "C" {
         is_first_step: bool,
     ) -> *const c_char;
     fn care_autocast(cuda: bool, on: bool) -> *const c_char;
+    fn care_program_open(
+        path: *const c_char,
+        gpu: c_int,
+        program: *mut *mut RawProgram,
+    ) -> *const c_char;
+    fn care_program_close(program: *mut RawProgram);
+    fn care_program_call(
+        program: *mut RawProgram,
+        method: *const c_char,
+        x: TensorPtr,
+        result: *mut *mut torch_sys::C_tensor,
+    ) -> *const c_char;
+    fn care_program_set_training(program: *mut RawProgram, training: bool) -> *const c_char;
+    fn care_program_save(program: *const RawProgram, path: *const c_char) -> *const c_char;
+    fn care_program_tensors(
+        program: *const RawProgram,
+        buffers: bool,
+        data: *mut c_void,
+        take: extern "C" fn(*mut c_void, *const c_char, *mut torch_sys::C_tensor),
+    ) -> *const c_char;
+}
+
+/// A `torch::jit::Module`.
+#[repr(C)]
+struct RawProgram {
+    _private: [u8; 0],
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<TensorPtr> {
@@ -154,4 +183,94 @@ pub(crate) fn autocast<T>(device: Device, f: impl FnOnce() -> T) -> Result<T, Tc
     checked(unsafe { care_autocast(cuda, true) })?;
     let _guard = Guard(cuda);
     Ok(f())
+}
+
+/// A TorchScript program with its parameters and buffers.
+pub(crate) struct Program(NonNull<RawProgram>);
+
+impl Program {
+    pub(crate) fn open(path: &Path, device: Device) -> Result<Self, TchError> {
+        let path = c_path(path)?;
+        let gpu = match device {
+            Device::Cuda(index) => index as c_int,
+            _ => -1,
+        };
+        let mut program = ptr::null_mut();
+        // SAFETY: as said above.
+        checked(unsafe { care_program_open(path.as_ptr(), gpu, &raw mut program) })?;
+        let nothing = || TchError::Torch("nothing was opened".to_owned());
+        NonNull::new(program).map(Self).ok_or_else(nothing)
+    }
+
+    /// What the method gives for `x`.
+    pub(crate) fn call(&self, method: &str, x: &Tensor) -> Result<Tensor, TchError> {
+        let method = CString::new(method)?;
+        let mut result = ptr::null_mut();
+        // SAFETY: as said above.
+        checked(unsafe {
+            care_program_call(
+                self.0.as_ptr(),
+                method.as_ptr(),
+                x.as_ptr(),
+                &raw mut result,
+            )
+        })?;
+        // SAFETY: a tensor that nobody else owns.
+        Ok(unsafe { Tensor::from_ptr(result) })
+    }
+
+    /// Training mode, or evaluation mode.
+    pub(crate) fn set_training(&self, training: bool) -> Result<(), TchError> {
+        // SAFETY: as said above.
+        checked(unsafe { care_program_set_training(self.0.as_ptr(), training) })
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TchError> {
+        let path = c_path(path)?;
+        // SAFETY: as said above.
+        checked(unsafe { care_program_save(self.0.as_ptr(), path.as_ptr()) })
+    }
+
+    /// By name; what is done to them is done to the program's.
+    pub(crate) fn parameters(&self) -> Result<Vec<(String, Tensor)>, TchError> {
+        self.tensors(false)
+    }
+
+    /// By name, such as running statistics; what is done to them is done to the program's.
+    pub(crate) fn buffers(&self) -> Result<Vec<(String, Tensor)>, TchError> {
+        self.tensors(true)
+    }
+
+    fn tensors(&self, buffers: bool) -> Result<Vec<(String, Tensor)>, TchError> {
+        type Named = Vec<(String, Tensor)>;
+
+        extern "C" fn take(
+            data: *mut c_void,
+            name: *const c_char,
+            tensor: *mut torch_sys::C_tensor,
+        ) {
+            // SAFETY: `data` is the list below, `name` a C string, and nobody else owns the tensor.
+            unsafe {
+                let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+                (*data.cast::<Named>()).push((name, Tensor::from_ptr(tensor)));
+            }
+        }
+
+        let mut named = Named::new();
+        let data = (&raw mut named).cast();
+        // SAFETY: as said above.
+        checked(unsafe { care_program_tensors(self.0.as_ptr(), buffers, data, take) })?;
+        Ok(named)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: opened once, closed once.
+        unsafe { care_program_close(self.0.as_ptr()) };
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, TchError> {
+    Ok(CString::new(path.as_os_str().as_encoded_bytes())?)
 }

@@ -52,8 +52,8 @@ fn said_by(payload: &(dyn Any + Send)) -> Panic {
     match text.split_once("Torch(\"") {
         Some((_, debug)) => {
             let debug = debug.strip_suffix("\")").unwrap_or(debug);
-            let line = debug.split("\\n").next().unwrap_or_default();
-            Panic::Torch(torch_reason(&line.replace("\\\"", "\"")))
+            let lines = debug.replace("\\n", "\n");
+            Panic::Torch(torch_reason(&lines.replace("\\\"", "\"")))
         }
         None => {
             let line = text.lines().next().unwrap_or_default();
@@ -62,11 +62,18 @@ fn said_by(payload: &(dyn Any + Send)) -> Panic {
     }
 }
 
-/// The first line of an error of libtorch, without its full stop; what follows is its own call stack.
+/// The first line of an error of libtorch, without its full stop; what follows is its own call stack. Of an error in a
+/// TorchScript program, whose call stack comes first, the line after that.
 pub(crate) fn torch_reason(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default().trim();
-    let line = line.strip_prefix("Internal torch error: ").unwrap_or(line);
-    line.trim_end_matches('.').to_owned()
+    let text = text.strip_prefix("Internal torch error: ").unwrap_or(text);
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let reason = if first.ends_with("in the TorchScript interpreter.") {
+        lines.find_map(|line| line.strip_prefix("RuntimeError: "))
+    } else {
+        None
+    };
+    reason.unwrap_or(first).trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
 //! | `film.safetensors` | the watch list's maps at each refresh: [`Film`] |
-//! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision |
+//! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision; of a TorchScript network `.pt`, the network with them |
 //! | `results.json` | [`Results`] |
-//! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit |
+//! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit, iou |
 //!
 //! Whole files are written under a temporary name, synced and renamed: a reader, or the next start after a power
 //! cut, finds the old one or the new one.
@@ -23,11 +23,12 @@ use care_data::ImageId;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 
-use crate::config::RunConfig;
+use crate::config::{BackboneKind, RunConfig};
 use crate::event::{
     AttentionMap, EpochMetrics, FilmFrame, ImageAttention, ModelRole, RecordedChange, Results,
     StepMetrics,
 };
+use crate::metrics::IOU_THRESHOLD;
 
 /// A file of a run that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -142,10 +143,15 @@ impl RunFolder {
             .map_err(|e| read_error(&path, e))
     }
 
-    /// Where one model's weights are.
+    /// Where one model's weights are, whatever the network; so they can be given to another run.
     #[must_use]
     pub fn weights(&self, role: ModelRole) -> PathBuf {
-        self.dir.join(weights_name(role))
+        let torchscript = self.dir.join(weights_name(role, true));
+        if torchscript.is_file() {
+            torchscript
+        } else {
+            self.dir.join(weights_name(role, false))
+        }
     }
 }
 
@@ -153,12 +159,9 @@ fn prefix(role: ModelRole) -> String {
     format!("{}.", role.name().to_lowercase())
 }
 
-fn weights_name(role: ModelRole) -> &'static str {
-    match role {
-        ModelRole::Before => "before.safetensors",
-        ModelRole::Control => "control.safetensors",
-        ModelRole::Care => "care.safetensors",
-    }
+fn weights_name(role: ModelRole, is_torchscript: bool) -> String {
+    let extension = if is_torchscript { "pt" } else { "safetensors" };
+    format!("{}{extension}", prefix(role))
 }
 
 /// A file without a last line that has no end: the power was cut while it was written.
@@ -198,6 +201,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunFolderErro
 /// The files of a run being trained.
 pub(crate) struct RunWriter {
     dir: PathBuf,
+    is_torchscript: bool,
     steps: csv::Writer<File>,
     epochs: csv::Writer<File>,
     changes: File,
@@ -221,6 +225,7 @@ impl RunWriter {
         };
         Ok(Self {
             dir: dir.to_owned(),
+            is_torchscript: config.backbone == BackboneKind::Torchscript,
             steps: csv::Writer::from_writer(create("steps.csv")?),
             epochs: csv::Writer::from_writer(create("epochs.csv")?),
             changes: create("changes.jsonl")?,
@@ -316,11 +321,11 @@ impl RunWriter {
     }
 
     pub(crate) fn weights(&self, role: ModelRole, bytes: &[u8]) -> Result<(), RunFolderError> {
-        write_whole(&self.dir.join(weights_name(role)), bytes)
+        write_whole(&self.weights_path(role), bytes)
     }
 
     pub(crate) fn weights_path(&self, role: ModelRole) -> PathBuf {
-        self.dir.join(weights_name(role))
+        self.dir.join(weights_name(role, self.is_torchscript))
     }
 
     fn tensors(&self, path: &Path, tensors: &[OwnedTensor]) -> Result<(), RunFolderError> {
@@ -350,6 +355,12 @@ impl RunWriter {
             (
                 "energy".to_owned(),
                 "share of the attention in the boxes, NaN where not defined".to_owned(),
+            ),
+            (
+                "iou".to_owned(),
+                format!(
+                    "intersection over union of the map from {IOU_THRESHOLD} on with the boxes, NaN where not defined"
+                ),
             ),
         ]);
         write_whole(
@@ -438,6 +449,7 @@ struct Columns {
     probabilities: Vec<f32>,
     energy: Vec<f32>,
     hit: Vec<u8>,
+    iou: Vec<f32>,
 }
 
 impl Columns {
@@ -460,6 +472,7 @@ impl Columns {
                 .map(|i| i.energy.unwrap_or(f32::NAN))
                 .collect(),
             hit: images.iter().map(|i| i.hit.map_or(2, u8::from)).collect(),
+            iou: images.iter().map(|i| i.iou.unwrap_or(f32::NAN)).collect(),
         }
     }
 
@@ -477,6 +490,7 @@ impl Columns {
             ),
             owned_f32(&name("energy"), &shape(&[]), self.energy.iter().copied()),
             owned_u8(&name("hit"), &shape(&[]), self.hit.iter().copied()),
+            owned_f32(&name("iou"), &shape(&[]), self.iou.iter().copied()),
         ]
     }
 
@@ -487,8 +501,15 @@ impl Columns {
         let [.., height, width] = map_shape[..] else {
             return Err("the maps have no height and width".to_owned());
         };
+        let ids = integers(&file, &format!("{prefix}image"))?;
+        let iou = format!("{prefix}iou");
         Ok(Self {
-            ids: integers(&file, &format!("{prefix}image"))?,
+            // Files of before it was measured have none.
+            iou: match file.tensor(&iou) {
+                Err(_) => vec![f32::NAN; ids.len()],
+                Ok(_) => floats(&file, &iou)?.1,
+            },
+            ids,
             grid: [height, width],
             maps,
             num_classes: probability_shape.last().copied().unwrap_or(0),
@@ -506,7 +527,8 @@ impl Columns {
         let fits = self.maps.len() == n * area
             && self.probabilities.len() == n * self.num_classes
             && self.energy.len() == n
-            && self.hit.len() == n;
+            && self.hit.len() == n
+            && self.iou.len() == n;
         if !fits {
             return Err("its parts are of different lengths".to_owned());
         }
@@ -526,6 +548,7 @@ impl Columns {
                     1 => Some(true),
                     _ => None,
                 },
+                iou: Some(self.iou[i]).filter(|iou| !iou.is_nan()),
             })
             .collect())
     }
@@ -590,6 +613,37 @@ mod tests {
     use super::*;
     use crate::config::LiveParams;
     use crate::event::Change;
+
+    #[test]
+    fn test_parts_of_before_the_iou_are_read() {
+        let image = ImageAttention {
+            image: ImageId(7),
+            map: AttentionMap {
+                height: 1,
+                width: 2,
+                values: vec![0.5, 1.0],
+            },
+            probabilities: vec![0.25, 0.75],
+            energy: Some(0.5),
+            hit: Some(true),
+            iou: Some(0.125),
+        };
+        let columns = Columns::of(&[&image, &image]);
+        let read = |with_iou: bool| {
+            let mut tensors = columns.tensors("care.", &[2]);
+            tensors.retain(|t| with_iou || t.name != "care.iou");
+            let views = tensors.iter().map(|t| {
+                let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes);
+                (t.name.as_str(), view.expect("fits"))
+            });
+            let bytes = safetensors::serialize(views, None).expect("serialises");
+            let read = Columns::read(&bytes, "care.").and_then(|columns| columns.images());
+            read.expect("reads")
+        };
+        assert_eq!(read(true), [image.clone(), image.clone()]);
+        let older = ImageAttention { iou: None, ..image };
+        assert_eq!(read(false), [older.clone(), older]);
+    }
 
     /// Cut at every byte of the last line, as a power cut may leave it.
     #[test]

@@ -1,6 +1,6 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
-mod learner;
+pub(crate) mod learner;
 mod schedule;
 
 use std::time::{Duration, Instant};
@@ -10,12 +10,13 @@ use tch::Kind;
 
 use self::learner::{Batch, Learner, StepSettings};
 use self::schedule::{Falling, LearningRate, Pace, Patience};
-use crate::attention_loss::{GridMasks, MaskBatch};
+use crate::attention_loss::MaskBatch;
+use crate::augment::{Augmenter, View};
 use crate::backbone::{Loaded, Network, WeightsError};
 use crate::classification_loss::ClassificationLoss;
 use crate::config::{KeyMetric, LiveParams};
 use crate::dataset::Dataset;
-use crate::device::{DeviceError, pick_device};
+use crate::device::{DeviceError, leave_a_core, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
     Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
@@ -23,7 +24,7 @@ use crate::event::{
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
-use crate::metrics::{argmax, mcnemar_exact, score, summarise};
+use crate::metrics::{argmax, rare_difference, score, summarise};
 use crate::panics::{Panic, caught, torch_reason};
 use crate::run_folder::{RunFolder, RunFolderError, RunWriter};
 use crate::sampler::Sampler;
@@ -168,6 +169,7 @@ struct Session<'a> {
     watch: Vec<usize>,
     film: FilmRecorder,
     sampler: Sampler,
+    augmenter: Augmenter,
     settings: StepSettings,
     /// Parts that a batch is computed in: two where the whole did not fit into memory.
     parts: usize,
@@ -246,9 +248,8 @@ impl<'a> Session<'a> {
         let data = Dataset::load(paths, &first, input, config.backbone.preprocess())
             .map_err(TrainError::Threads)?;
 
-        let mut network = Network::new(config.backbone, task.classes.len(), config.seed, device);
-        if let Some(path) = &config.weights {
-            let Loaded { new_classifier } = network.load(path)?;
+        let (network, loaded) = Network::from_config(config, task.classes.len(), device)?;
+        if let Some(Loaded { new_classifier }) = loaded {
             host.report(TrainerEvent::Weights { new_classifier });
         }
         let viewer = Viewer::new(config, &network, device);
@@ -272,6 +273,7 @@ impl<'a> Session<'a> {
             data,
             watch,
             sampler,
+            augmenter: Augmenter::new(config.augmentation, input, config.seed),
             settings: StepSettings::new(config, loss),
             parts: 1,
             step: 0,
@@ -351,11 +353,11 @@ impl<'a> Session<'a> {
             if self.attend_to_host()? == Flow::Stopped {
                 return Ok(Flow::Stopped);
             }
-            let Some(images) = self.next_batch()? else {
+            let Some(drawn) = self.next_batch()? else {
                 return Ok(Flow::Stopped);
             };
             let learning_rate = rate.at(step, num_steps);
-            let losses = self.step_all(learners, &images, learning_rate)?;
+            let losses = self.step_all(learners, &drawn, learning_rate)?;
             self.step += 1;
             self.pace.step(learners.len());
             let metrics = StepMetrics {
@@ -366,7 +368,7 @@ impl<'a> Session<'a> {
                 learning_rate,
                 losses,
                 skipped: self.skipped,
-                images_per_second: images.len() as f32 / self.pace.seconds_per_pass(),
+                images_per_second: drawn.images.len() as f32 / self.pace.seconds_per_pass(),
                 seconds_left: self.seconds_left(),
             };
             self.writer.step(&metrics)?;
@@ -410,10 +412,10 @@ impl<'a> Session<'a> {
     fn step_all(
         &mut self,
         learners: &mut [Learner],
-        images: &[usize],
+        drawn: &Drawn,
         learning_rate: f64,
     ) -> Result<Vec<(ModelRole, Losses)>, TrainError> {
-        let mut parts = self.parts_of(images);
+        let mut parts = self.parts_of(drawn);
         let mut losses = Vec::with_capacity(learners.len());
         for learner in learners {
             let alpha = if learner.role == ModelRole::Care {
@@ -435,14 +437,14 @@ impl<'a> Session<'a> {
                     Err(Panic::Torch(reason)) => reason,
                     Err(fault) => return Err(TrainError::Panicked(fault)),
                 };
-                if !is_out_of_memory(&reason) || self.parts > 1 || images.len() < 2 {
+                if !is_out_of_memory(&reason) || self.parts > 1 || drawn.images.len() < 2 {
                     return Err(TrainError::Panicked(Panic::Torch(reason)));
                 }
                 drop(parts);
                 learner.take_back()?;
                 self.parts = 2;
                 self.record(Change::BatchHalved)?;
-                parts = self.parts_of(images);
+                parts = self.parts_of(drawn);
             };
             match of_step {
                 Some(of_step) => losses.push((learner.role, of_step)),
@@ -564,7 +566,7 @@ impl<'a> Session<'a> {
     }
 
     /// The next batch without its unreadable images; none where the host wants to stop.
-    fn next_batch(&mut self) -> Result<Option<Vec<usize>>, TrainError> {
+    fn next_batch(&mut self) -> Result<Option<Drawn>, TrainError> {
         loop {
             let mut images = self.sampler.next_batch();
             if !self.wait_for(&images) {
@@ -572,7 +574,8 @@ impl<'a> Session<'a> {
             }
             images.retain(|image| self.data.is_readable(*image));
             if !images.is_empty() {
-                return Ok(Some(images));
+                let views = self.augmenter.draw(images.len());
+                return Ok(Some(Drawn { images, views }));
             }
             let train: Vec<usize> = in_part(&self.samples, Part::Train).collect();
             if !self.wait_for(&train) {
@@ -588,23 +591,34 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn parts_of(&self, images: &[usize]) -> Vec<Batch> {
-        let size = images.len().div_ceil(self.parts);
-        images.chunks(size).map(|part| self.batch(part)).collect()
+    fn parts_of(&self, drawn: &Drawn) -> Vec<Batch> {
+        let size = drawn.images.len().div_ceil(self.parts);
+        let parts = drawn.images.chunks(size).enumerate();
+        parts
+            .map(|(i, images)| {
+                let views = drawn.views.as_deref().and_then(|v| v.chunks(size).nth(i));
+                self.batch(images, views)
+            })
+            .collect()
     }
 
-    fn batch(&self, images: &[usize]) -> Batch {
+    /// `views` are in the order of `images`; none shows them as they are.
+    fn batch(&self, images: &[usize], views: Option<&[View]>) -> Batch {
         let device = self.viewer.device;
         let labels: Vec<usize> = images.iter().map(|i| self.targets[*i].label).collect();
-        let (rows, masks): (Vec<i64>, Vec<&GridMasks>) = images
+        let (rows, masks): (Vec<i64>, Vec<_>) = images
             .iter()
             .enumerate()
             .filter_map(|(row, image)| {
-                Some((row as i64, self.viewer.masks(&self.targets[*image])?))
+                let view = views.map(|views| &views[row]);
+                Some((row as i64, self.viewer.masks(&self.targets[*image], view)?))
             })
             .unzip();
         Batch {
-            images: self.data.batch(images, device),
+            images: match views {
+                Some(views) => self.data.batch_seen_through(images, views, device),
+                None => self.data.batch(images, device),
+            },
             label_tensor: label_tensor(&labels, device),
             labels,
             boxed: (!rows.is_empty()).then(|| (rows, MaskBatch::new(&masks, Kind::Float, device))),
@@ -735,7 +749,7 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         for learner in learners {
             self.writer
-                .weights(learner.role, &learner.network.to_safetensors()?)?;
+                .weights(learner.role, &learner.network.to_bytes()?)?;
         }
         self.writer.film(self.film.film())?;
         self.saved = Some(self.step);
@@ -817,31 +831,19 @@ impl<'a> Session<'a> {
                 None => return Ok(None),
             }
         }
+        let seed = self.task.config.seed;
         let summaries = seen
             .iter()
-            .map(|(role, images)| {
-                (
-                    *role,
-                    summarise(&labels, images, &rare, self.task.config.seed),
-                )
-            })
+            .map(|(role, images)| (*role, summarise(&labels, images, &rare, seed)))
             .collect();
-        let right_on_rare = |role: ModelRole| {
-            let images = &seen.iter().find(|(r, _)| *r == role)?.1;
-            let pairs = images
-                .iter()
-                .zip(&labels)
-                .filter(|(_, label)| rare[**label]);
-            Some(
-                pairs
-                    .map(|(image, label)| argmax(&image.probabilities) == *label)
-                    .collect::<Vec<bool>>(),
-            )
+        let of = |role| {
+            seen.iter()
+                .find(|(r, _)| *r == role)
+                .map(|(_, images)| images)
         };
-        let rare_difference = right_on_rare(ModelRole::Control)
-            .zip(right_on_rare(ModelRole::Care))
-            .filter(|(control, _)| !control.is_empty())
-            .map(|(control, care)| mcnemar_exact(&control, &care));
+        let rare_difference = of(ModelRole::Control)
+            .zip(of(ModelRole::Care))
+            .and_then(|(control, care)| rare_difference(&labels, control, care, &rare));
         let results = Results {
             seconds: self.started.elapsed().as_secs_f32(),
             summaries,
@@ -852,6 +854,12 @@ impl<'a> Session<'a> {
         self.writer.results(&results)?;
         Ok(Some(results))
     }
+}
+
+/// The images of a batch, and how each is seen; none where all are seen as they are.
+struct Drawn {
+    images: Vec<usize>,
+    views: Option<Vec<View>>,
 }
 
 /// What a model made of the validation part.
@@ -903,15 +911,6 @@ fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
         .enumerate()
         .filter(move |(_, s)| s.part == part)
         .map(|(i, _)| i)
-}
-
-/// To whatever else is being done: the window, or other programs where there is none. The number of threads decides in
-/// which order libtorch adds, so it is the same with and without a window, and so is what a seed gives.
-fn leave_a_core() {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    if cores > 2 {
-        tch::set_num_threads(cores as i32 - 1);
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,12 @@ Commands:
   reference        make the fixtures that PyTorch gives anew (PyTorch into target/reference: several GB; takes minutes)";
 
 /// Each writes fixtures, and says which. `environment.py` beside them makes the Python that they run in.
-const REFERENCE_SCRIPTS: [&str; 3] = ["backbones.py", "training.py", "weights.py"];
+const REFERENCE_SCRIPTS: [&str; 4] = [
+    "backbones.py",
+    "training.py",
+    "torchscript.py",
+    "weights.py",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();

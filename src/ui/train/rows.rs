@@ -1,7 +1,8 @@
 //! What the sections of the side panel are made of.
 
 use egui::{
-    Align, Color32, ComboBox, Frame, Layout, Margin, Rect, RichText, Sense, Ui, UiBuilder, vec2,
+    Align, Color32, ComboBox, DragValue, Frame, Label, Layout, Margin, Rect, RichText, Sense, Ui,
+    UiBuilder, vec2,
 };
 
 use crate::ui::tokens::{self, Tokens};
@@ -105,6 +106,28 @@ pub(super) fn row(ui: &mut Ui, height: f32, label: &str, content: impl FnOnce(&m
             content(ui, right.width());
         }
     });
+    // The columns' contents are not as high as the row.
+    ui.advance_cursor_after_rect(rect);
+}
+
+/// Two numbers in a row of `width`, each with its name, and what stands between them.
+pub(super) fn pair(
+    ui: &mut Ui,
+    width: f32,
+    between: &str,
+    names: [&str; 2],
+    [first, second]: [DragValue<'_>; 2],
+) {
+    const GAP: f32 = 22.0;
+    let each = vec2((width - GAP) / 2.0, ui.spacing().interact_size.y);
+    let number = |ui: &mut Ui, name: &str, drag: DragValue<'_>| {
+        ui.name_inputs(name, |ui| ui.add_sized(each, drag));
+    };
+    number(ui, names[0], first);
+    let (rect, _) = ui.allocate_exact_size(vec2(GAP, each.y), Sense::hover());
+    let ink = Tokens::of(ui).text_weak;
+    ui.place(rect, Label::new(RichText::new(between).color(ink)));
+    number(ui, names[1], second);
 }
 
 pub(super) fn field_style(ui: &mut Ui) {
@@ -128,6 +151,7 @@ pub(super) fn combo<T: Clone + PartialEq>(
         .icon(combo_caret)
         .selected_text(text(value))
         .show_ui(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
             for choice in choices {
                 ui.selectable_value(value, choice.clone(), text(choice));
             }

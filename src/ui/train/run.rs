@@ -143,6 +143,14 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
             "The weights are for other classes; the classifier layer is new.",
         );
     }
+    let skipped = step.skipped as usize;
+    if skipped > 0 {
+        let steps = format::plural(skipped, "step was", "steps were");
+        ui.add_space(4.0);
+        let text = format!("{steps} left out: the loss was not a number. A lower rate helps.");
+        let text = RichText::new(text).text_style(tokens::caption());
+        ui.add(Label::new(text.color(Tokens::of(ui).warning)).wrap());
+    }
     left_out(ui, run);
 }
 

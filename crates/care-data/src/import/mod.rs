@@ -169,8 +169,65 @@ pub fn read(
         .transpose()?
         .unwrap_or_default();
 
+    let mut images = read_all(candidates, &mut not_read, progress, stop)?;
+    if let Some(table) = boxes_table {
+        not_read.extend(give_boxes(&table, boxes, &mut images));
+    }
+    Ok(Import {
+        images,
+        not_read,
+        split: options.split,
+    })
+}
+
+/// Reads exactly the images that a table names, one a line, whatever else lies in its folder: a column `image` (or `file`,
+/// `path`, `image_id`, `isic_id`) with a path from the table's folder, or a name by which one file below it is found; and a
+/// column `class` (or `label`, `dx`, `diagnosis`).
+///
+/// [`BoxesFrom::Found`] takes the table's own boxes where it has the columns `x`, `y`, `width` and `height` (a line for each
+/// box), else those of a `boxes.csv` beside it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_listed(
+    table: &Path,
+    boxes: &BoxesFrom,
+    progress: &(dyn Fn(usize, usize) + Sync),
+    stop: &AtomicBool,
+) -> Result<Import, ImportError> {
+    let table = &table
+        .canonicalize()
+        .map_err(|e| ImportError::io(table, e))?;
+    let boxes_table = match boxes {
+        BoxesFrom::Found if table::has_boxes(table)? => Some(table.clone()),
+        BoxesFrom::Found => Some(table.with_file_name("boxes.csv")).filter(|path| path.is_file()),
+        BoxesFrom::File(path) => Some(path.canonicalize().map_err(|e| ImportError::io(path, e))?),
+        BoxesFrom::None => None,
+    };
+    let Listing {
+        candidates,
+        mut not_read,
+    } = table::listed(table, stop)?;
+    let mut images = read_all(candidates, &mut not_read, progress, stop)?;
+    if let Some(from) = boxes_table {
+        let boxes = table::boxes(&from, stop)?;
+        not_read.extend(give_boxes(&from, boxes, &mut images));
+    }
+    Ok(Import {
+        images,
+        not_read,
+        split: SplitSpec::default(),
+    })
+}
+
+fn read_all(
+    candidates: Vec<Candidate>,
+    not_read: &mut Vec<NotRead>,
+    progress: &(dyn Fn(usize, usize) + Sync),
+    stop: &AtomicBool,
+) -> Result<Vec<NewImage>, ImportError> {
     let (total, done) = (candidates.len(), AtomicUsize::new(0));
-    let (mut images, failed): (Vec<_>, Vec<_>) = candidates
+    let (images, failed): (Vec<_>, Vec<_>) = candidates
         .into_par_iter()
         .filter(|_| !stop.load(Ordering::Relaxed))
         .partition_map(|candidate| {
@@ -183,14 +240,7 @@ pub fn read(
         });
     go_on(stop)?;
     not_read.extend(failed);
-    if let Some(table) = boxes_table {
-        not_read.extend(give_boxes(&table, boxes, &mut images));
-    }
-    Ok(Import {
-        images,
-        not_read,
-        split: options.split,
-    })
+    Ok(images)
 }
 
 fn go_on(stop: &AtomicBool) -> Result<(), ImportError> {

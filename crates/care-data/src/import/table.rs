@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use csv::StringRecord;
 
-use super::{Candidate, ImportError, Listing, go_on};
+use super::{Candidate, ImportError, Listing, go_on, walk};
 use crate::geometry::{BoundingBox, NotABox};
 use crate::model::NotRead;
 
@@ -17,6 +17,11 @@ const IMAGE: &[&str] = &["image_id", "isic_id"];
 const CLASS: &[&str] = &["dx", "diagnosis"];
 /// A patient has several lesions, so where both are given the patient decides.
 const GROUP: &[&str] = &["patient_id", "lesion_id"];
+
+/// As a table may call them that is named itself, and so need not be told from others.
+const LISTED_IMAGE: &[&str] = &["image", "file", "path", "image_id", "isic_id"];
+const LISTED_CLASS: &[&str] = &["class", "label", "dx", "diagnosis"];
+const BOX: [&str; 4] = ["x", "y", "width", "height"];
 
 /// A table with a header, its columns found by name.
 struct Table {
@@ -235,6 +240,101 @@ pub(super) fn list(
     Ok(listing)
 }
 
+/// Finds the images that a table names, and no others: by a path from the table's folder, or by the name of one file below it.
+pub(super) fn listed(path: &Path, stop: &AtomicBool) -> Result<Listing, ImportError> {
+    let folder = path.parent().unwrap_or(path);
+    let mut table = Table::open(path)?;
+    let (image, class) = (table.needed(LISTED_IMAGE)?, table.needed(LISTED_CLASS)?);
+    let mut listing = Listing::default();
+    let mut refuse = |why: String, advice: &str| listing.not_read.push(not_read(path, why, advice));
+    let mut classes: HashMap<PathBuf, String> = HashMap::new();
+    let mut missing: Vec<String> = Vec::new();
+    // Every file below the folder by its name; only where a name is no path.
+    let mut below: Option<HashMap<String, Vec<PathBuf>>> = None;
+    for record in table.reader.records() {
+        go_on(stop)?;
+        let record = record.map_err(|error| unusable(path, &error))?;
+        let field = |column| record.get(column).filter(|field| !field.is_empty());
+        let line = record.position().map_or(0, csv::Position::line);
+        let (Some(image), Some(class)) = (field(image), field(class)) else {
+            let why = format!("Line {line} names no image or no class.");
+            refuse(why, "Complete the line, or delete it.");
+            continue;
+        };
+        let file = match folder.join(image).canonicalize() {
+            Ok(file) if file.is_file() => file,
+            _ => {
+                let by_name = match &mut below {
+                    Some(by_name) => by_name,
+                    None => below.insert(files_by_name(folder, stop)?),
+                };
+                match by_name.get(stem(image)).map_or(&[][..], Vec::as_slice) {
+                    [file] => file.clone(),
+                    [] => {
+                        missing.push(image.to_owned());
+                        continue;
+                    }
+                    [_, _, ..] => {
+                        let why =
+                            format!("Line {line} names {image}, and several files are called so.");
+                        refuse(why, "Write the path from the table's folder.");
+                        continue;
+                    }
+                }
+            }
+        };
+        match classes.entry(file) {
+            Entry::Vacant(entry) => {
+                listing.candidates.push(Candidate {
+                    path: entry.key().clone(),
+                    class: Ok(class.to_owned()),
+                    group: None,
+                });
+                entry.insert(class.to_owned());
+            }
+            Entry::Occupied(entry) if entry.get() == class => {}
+            Entry::Occupied(entry) => {
+                let why = format!(
+                    "Line {line} calls {image} {class}, an earlier one {}.",
+                    entry.get()
+                );
+                refuse(why, "The earlier line holds; delete the wrong one.");
+            }
+        }
+    }
+    if let Some(first) = missing.first() {
+        let why = format!(
+            "{} of its lines have no file, {first} for one.",
+            missing.len()
+        );
+        refuse(
+            why,
+            "Put the files into the table's folder, or write their paths.",
+        );
+    }
+    Ok(listing)
+}
+
+/// Files that may be images; the tables among them are not.
+fn files_by_name(
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<HashMap<String, Vec<PathBuf>>, ImportError> {
+    let mut by_name: HashMap<String, Vec<PathBuf>> = HashMap::new();
+    for file in walk(folder, stop)?.files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = stem(&name).to_owned();
+        by_name.entry(name).or_default().push(file);
+    }
+    Ok(by_name)
+}
+
+/// Whether a table of images has the columns of boxes.
+pub(super) fn has_boxes(path: &Path) -> Result<bool, ImportError> {
+    let table = Table::open(path)?;
+    Ok(BOX.iter().all(|name| table.column(&[name]).is_some()))
+}
+
 /// A box as it stands in a table, not yet cut to its image.
 pub(super) struct BoxRow {
     pub line: u64,
@@ -247,13 +347,13 @@ pub(super) fn boxes(
     stop: &AtomicBool,
 ) -> Result<HashMap<String, Vec<BoxRow>>, ImportError> {
     let mut table = Table::open(path)?;
-    let image = table.needed(&["image_id"])?;
-    let columns = [
-        table.needed(&["x"])?,
-        table.needed(&["y"])?,
-        table.needed(&["width"])?,
-        table.needed(&["height"])?,
-    ];
+    let image = match table.needed(&["image_id"]) {
+        Ok(image) => image,
+        // Boxes within a table of images.
+        Err(error) => table.column(LISTED_IMAGE).ok_or(error)?,
+    };
+    let [x, y, width, height] = BOX.map(|name| table.needed(&[name]));
+    let columns = [x?, y?, width?, height?];
     let mut boxes: HashMap<String, Vec<BoxRow>> = HashMap::new();
     for record in table.reader.records() {
         go_on(stop)?;

@@ -2,7 +2,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use care_data::ImageSize;
-use care_data::decode::{DecodeError, decode, decode_resized, header, thumbnail};
+use care_data::decode::{
+    DecodeError, decode, decode_resized, header, resized_and_cropped, thumbnail,
+};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage};
@@ -261,4 +263,49 @@ fn resizing_averages() {
     for (side, expected) in [(16, (16, 8)), (64, (64, 32)), (1000, (64, 32)), (1, (1, 1))] {
         assert_eq!(thumbnail(&path, side).unwrap().dimensions(), expected);
     }
+}
+
+/// What torchvision 0.26.0 gives for Resize(32), CenterCrop(28) of these pictures (Pillow 13.0.0): three pixels and the sum of all
+/// values.
+#[test]
+fn resized_and_cropped_as_torchvision_does_it() {
+    for ([width, height], pixels, sum) in [
+        (
+            [61, 40],
+            [[98, 167, 54], [192, 134, 226], [183, 149, 239]],
+            306_934,
+        ),
+        (
+            [40, 61],
+            [[56, 20, 146], [150, 108, 86], [141, 93, 80]],
+            297_279,
+        ),
+        (
+            [300, 301],
+            [[179, 136, 87], [157, 117, 172], [194, 139, 108]],
+            299_663,
+        ),
+        (
+            [9, 50],
+            [[63, 21, 226], [84, 27, 13], [140, 89, 70]],
+            183_966,
+        ),
+    ] {
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            Rgb([x * 7 + y * 3, x * x + y, y * 11 + x * 2].map(|v| (v % 256) as u8))
+        });
+        let cropped = resized_and_cropped(image, 32, 28).unwrap();
+        assert_eq!(cropped.dimensions(), (28, 28));
+        for ([x, y], expected) in [[0, 0], [5, 13], [27, 27]].into_iter().zip(pixels) {
+            assert_eq!(cropped.get_pixel(x, y).0, expected, "{width} {x} {y}");
+        }
+        let found: u64 = cropped.iter().map(|v| u64::from(*v)).sum();
+        assert_eq!(found, sum, "{width}");
+    }
+    let long = RgbImage::new(1, 100_000);
+    let error = resized_and_cropped(long, 256, 224).unwrap_err();
+    assert!(
+        matches!(error, DecodeError::TooLarge { width: 256, .. }),
+        "{error}"
+    );
 }

@@ -52,6 +52,24 @@ proptest! {
     }
 
     #[test]
+    fn scaling_keeps_the_centre_and_stays_in_the_image((size, rect) in boxed(), factor in 0.1..3.0) {
+        prop_assert_eq!(rect.scaled(1.0, size), Ok(rect));
+        let scaled = rect.scaled(factor, size).unwrap();
+        prop_assert!(scaled.fits(size));
+        // Cut off is what a canvas without end would show beyond the image.
+        let vast = ImageSize::new(100_000, 100_000);
+        let away = |rect: BoundingBox| rect.moved([40_000.0; 2], vast);
+        let whole = away(rect).scaled(factor, vast).unwrap();
+        prop_assert!((whole.width() - factor * rect.width()).abs() < 1e-6);
+        prop_assert!((whole.height() - factor * rect.height()).abs() < 1e-6);
+        let middle = |rect: BoundingBox| { let [x0, y0, x1, y1] = rect.xyxy(); [x0 + x1, y0 + y1] };
+        prop_assert!(middle(whole).iter().zip(middle(away(rect))).all(|(a, b)| (a - b).abs() < 1e-6));
+        let [x0, y0, x1, y1] = whole.xyxy();
+        let cut = BoundingBox::from_corners([x0 - 40_000.0, y0 - 40_000.0], [x1 - 40_000.0, y1 - 40_000.0], size);
+        prop_assert!(close(scaled, cut.unwrap()));
+    }
+
+    #[test]
     fn what_is_resized_and_mirrored_comes_back((size, rect) in boxed(), w in 1..5000_u32, h in 1..5000_u32) {
         let to = ImageSize::new(w, h);
         let resized = rect.resized(size, to);

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use care_data::import::{BoxesFrom, ImportError, Options, read};
+use care_data::import::{BoxesFrom, ImportError, Options, read, read_listed};
 use care_data::{BoundingBox, NotRead, Part, Project};
 
 use crate::{folder_of_classes, import, picture, reasons, save, test_data};
@@ -391,4 +391,98 @@ fn a_class_can_be_limited_to_whole_groups() {
         found,
         "the same seed draws the same"
     );
+}
+
+/// What a table of images names: (class, path below the folder, boxes).
+fn listed(table: &Path, boxes: &BoxesFrom) -> (Vec<(String, String, Vec<[f64; 4]>)>, Vec<NotRead>) {
+    let found = read_listed(table, boxes, &|_, _| (), &AtomicBool::new(false)).unwrap();
+    let folder = table.parent().unwrap().canonicalize().unwrap();
+    let images = found.images.into_iter().map(|image| {
+        let below = image.path.strip_prefix(&folder).unwrap();
+        let boxes = image.boxes.iter().map(|rect| rect.xyxy()).collect();
+        (image.class, below.to_string_lossy().into_owned(), boxes)
+    });
+    (images.collect(), found.not_read)
+}
+
+#[test]
+fn a_named_table_speaks_of_its_own_lines_only() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    for (i, name) in ["a/1", "b/1", "b/2", "b/deep/3", "b/unlisted"]
+        .iter()
+        .enumerate()
+    {
+        save(&root.join(format!("{name}.png")), i as u8);
+    }
+    write(&root.join("a/none.png"), "no picture");
+    let table = root.join("held out.csv");
+    write(
+        &table,
+        "path,label,x,y,width,height\n\
+         a/1.png,nv,1,2,3,4\n\
+         a/1.png,nv,5,5,30,3\n\
+         b/1.png,df,,,,\n\
+         ./b/1.png,mel,,,,\n\
+         3,df,0,0,2,2\n\
+         1,df,,,,\n\
+         b/2.png,,,,,\n\
+         a/none.png,nv,,,,\n\
+         gone.png,nv,,,,\n",
+    );
+    let (images, not_read) = listed(&table, &BoxesFrom::None);
+    let name = |class: &str, path: &str| (class.to_owned(), path.to_owned(), vec![]);
+    let expected = [
+        name("nv", "a/1.png"),
+        name("df", "b/1.png"),
+        name("df", "b/deep/3.png"),
+    ];
+    assert_eq!(images, expected);
+    let reasons = reasons(&not_read);
+    let whys: Vec<_> = reasons.iter().map(|(_, why)| *why).collect();
+    for (i, part) in [
+        "Line 5 calls ./b/1.png mel, an earlier one df",
+        "Line 7 names 1, and several files are called so",
+        "Line 8 names no image or no class",
+        "1 of its lines have no file, gone.png",
+        "Not an image",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(whys[i].contains(part), "{whys:?}");
+    }
+    assert_eq!(whys.len(), 5);
+
+    // Its own boxes; those of a table beside it where it has none; those of another.
+    let other = root.join("other.csv");
+    let header = "image_id,x,y,width,height";
+    write(&other, format!("{header}\n3,1,1,1,1\n"));
+    write(
+        &root.join("boxes.csv"),
+        format!("{header}\n3.png,2,2,1,1\n"),
+    );
+    let boxes_of_3 = |table: &Path, from| listed(table, &from).0.remove(2).2;
+    assert_eq!(boxes_of_3(&table, BoxesFrom::Found), [[0.0, 0.0, 2.0, 2.0]]);
+    assert_eq!(
+        boxes_of_3(&table, BoxesFrom::File(other)),
+        [[1.0, 1.0, 2.0, 2.0]]
+    );
+    let plain = root.join("plain.csv");
+    write(&plain, "image,class\na/1.png,nv\nb/1.png,df\n3,df\n");
+    assert_eq!(boxes_of_3(&plain, BoxesFrom::Found), [[2.0, 2.0, 3.0, 3.0]]);
+    // Two images are called 1, so a table of boxes cannot tell them apart by that name.
+    let (_, not_read) = listed(&table, &BoxesFrom::Found);
+    assert!(
+        not_read.iter().any(|file| file.why.contains("boxes for 1")),
+        "{not_read:?}"
+    );
+    write(&plain, "picture,class\n");
+    let error = read_listed(
+        &plain,
+        &BoxesFrom::None,
+        &|_, _| (),
+        &AtomicBool::new(false),
+    );
+    assert!(error.unwrap_err().to_string().contains("\"image\""));
 }

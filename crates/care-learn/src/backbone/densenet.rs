@@ -1,12 +1,12 @@
 //! DenseNet121 (Huang et al. 2017, "Densely Connected Convolutional Networks"), as torchvision has it.
 //!
-//! A is what the last normalisation gives after its ReLU.
+//! The last map is what the last normalisation gives after its ReLU.
 
 use tch::Tensor;
 use tch::nn::{BatchNorm, Conv2D, Module, ModuleT, Path};
 
-use super::Backbone;
 use super::layers::{ConvNorm, PooledLinear, batch_norm, conv, stem_pool};
+use super::split::Stages;
 
 /// Channels that each layer adds.
 const GROWTH: i64 = 32;
@@ -28,6 +28,15 @@ impl Densenet {
         let mut channels = STEM;
         let mut blocks = Vec::with_capacity(DEPTHS.len());
         for (i, depth) in DEPTHS.into_iter().enumerate() {
+            let transition = (i > 0).then(|| {
+                let p = &features / format!("transition{i}");
+                let c_in = channels;
+                channels /= 2;
+                NormConv {
+                    norm: batch_norm(&p / "norm", c_in),
+                    conv: conv(&p / "conv", c_in, channels, 1, 1),
+                }
+            });
             let block = &features / format!("denseblock{}", i + 1);
             let mut layers = Vec::with_capacity(depth);
             for layer in 0..depth {
@@ -40,17 +49,7 @@ impl Densenet {
                 layers.push((narrow, unit(2, [4 * GROWTH, GROWTH], 3)));
                 channels += GROWTH;
             }
-            // None after the last.
-            let transition = (i + 1 < DEPTHS.len()).then(|| {
-                let p = &features / format!("transition{}", i + 1);
-                let c_in = channels;
-                channels /= 2;
-                NormConv {
-                    norm: batch_norm(&p / "norm", c_in),
-                    conv: conv(&p / "conv", c_in, channels, 1, 1),
-                }
-            });
-            blocks.push(Block { layers, transition });
+            blocks.push(Block { transition, layers });
         }
         Self {
             stem: ConvNorm {
@@ -64,18 +63,26 @@ impl Densenet {
     }
 }
 
-impl Backbone for Densenet {
-    fn features(&self, images: &Tensor, train: bool) -> Tensor {
-        let stem = stem_pool(&self.stem.forward(images, train).relu_());
-        let dense = self
-            .blocks
-            .iter()
-            .fold(stem, |x, block| block.forward(x, train));
-        self.norm.forward_t(&dense, train).relu_()
+impl Stages for Densenet {
+    fn num_stages(&self) -> usize {
+        self.blocks.len()
     }
 
-    fn head(&self, activations: &Tensor, train: bool) -> Tensor {
-        self.classifier.forward(activations, train)
+    fn stem(&self, images: &Tensor, train: bool) -> Tensor {
+        stem_pool(&self.stem.forward(images, train).relu_())
+    }
+
+    fn stage(&self, stage: usize, x: Tensor, train: bool) -> Tensor {
+        let dense = self.blocks[stage].forward(x, train);
+        if stage + 1 < self.blocks.len() {
+            dense
+        } else {
+            self.norm.forward_t(&dense, train).relu_()
+        }
+    }
+
+    fn classify(&self, last: &Tensor, train: bool) -> Tensor {
+        self.classifier.forward(last, train)
     }
 
     fn pooled_linear(&self) -> Option<&Tensor> {
@@ -86,18 +93,15 @@ impl Backbone for Densenet {
 /// Layers that each read what all before them gave.
 #[derive(Debug)]
 struct Block {
-    layers: Vec<(NormConv, NormConv)>,
+    /// Halves channels and sides before them; none in the first block.
     transition: Option<NormConv>,
+    layers: Vec<(NormConv, NormConv)>,
 }
 
 impl Block {
     fn forward(&self, x: Tensor, train: bool) -> Tensor {
-        let dense = self.layers.iter().fold(x, |x, (narrow, grow)| {
-            let new = grow.forward(&narrow.forward(&x, train), train);
-            Tensor::cat(&[x, new], 1)
-        });
-        match &self.transition {
-            Some(transition) => transition.forward(&dense, train).avg_pool2d(
+        let x = match &self.transition {
+            Some(transition) => transition.forward(&x, train).avg_pool2d(
                 [2, 2],
                 [2, 2],
                 [0, 0],
@@ -105,8 +109,12 @@ impl Block {
                 true,
                 None::<i64>,
             ),
-            None => dense,
-        }
+            None => x,
+        };
+        self.layers.iter().fold(x, |x, (narrow, grow)| {
+            let new = grow.forward(&narrow.forward(&x, train), train);
+            Tensor::cat(&[x, new], 1)
+        })
     }
 }
 

@@ -5,8 +5,8 @@
 use tch::Tensor;
 use tch::nn::{self, BatchNorm, BatchNormConfig, ConvConfig, Path};
 
-use super::Backbone;
 use super::layers::{ConvNorm, Dropout, PooledLinear, batch_norm, batch_norm_with, conv_config};
+use super::split::Stages;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
@@ -15,9 +15,9 @@ pub(super) enum Family {
 }
 
 /// A row for each width: expansion, channels, blocks, stride of the first of them, side of the convolution.
-type Stages = [[i64; 5]; 7];
+type Rows = [[i64; 5]; 7];
 
-const MOBILENET_V2: Stages = [
+const MOBILENET_V2: Rows = [
     [1, 16, 1, 1, 3],
     [6, 24, 2, 2, 3],
     [6, 32, 3, 2, 3],
@@ -26,7 +26,7 @@ const MOBILENET_V2: Stages = [
     [6, 160, 3, 2, 3],
     [6, 320, 1, 1, 3],
 ];
-const EFFICIENTNET_LITE0: Stages = [
+const EFFICIENTNET_LITE0: Rows = [
     [1, 16, 1, 1, 3],
     [6, 24, 2, 2, 3],
     [6, 40, 2, 2, 5],
@@ -45,23 +45,25 @@ const DROP_BLOCK: f64 = 0.2 / 16.0;
 #[derive(Debug)]
 pub(super) struct Mobile {
     stem: Unit,
-    blocks: Vec<InvertedResidual>,
+    /// Those of a width each.
+    stages: Vec<Vec<InvertedResidual>>,
     top: Unit,
     classifier: PooledLinear,
 }
 
 impl Mobile {
     pub(super) fn new(p: &Path, family: Family, classes: i64, seed: u64) -> Self {
-        let (stages, classifier) = match family {
+        let (rows, classifier) = match family {
             Family::MobilenetV2 => (MOBILENET_V2, p / "classifier" / 1),
             Family::EfficientnetLite0 => (EFFICIENTNET_LITE0, p / "_fc"),
         };
         let pointwise = |place, c_in, c_out| Unit::new(p, family, place, [c_in, c_out, 1], [1, 1]);
         let mut channels = STEM;
-        let mut blocks = Vec::new();
-        for [expansion, c_out, depth, first_stride, side] in stages {
+        let mut stages = Vec::with_capacity(rows.len());
+        let mut i = 0;
+        for [expansion, c_out, depth, first_stride, side] in rows {
+            let mut blocks = Vec::new();
             for repeat in 0..depth {
-                let i = blocks.len();
                 let stride = if repeat == 0 { first_stride } else { 1 };
                 let wide = channels * expansion;
                 let depthwise = Place::Depthwise(i);
@@ -74,11 +76,13 @@ impl Mobile {
                         .then(|| Dropout::new(DROP_BLOCK * i as f64, seed, 2 + i as u64)),
                 });
                 channels = c_out;
+                i += 1;
             }
+            stages.push(blocks);
         }
         Self {
             stem: Unit::new(p, family, Place::Stem, [3, STEM, 1], [3, 2]),
-            blocks,
+            stages,
             top: pointwise(Place::Top, channels, TOP),
             classifier: PooledLinear::new(
                 classifier,
@@ -90,18 +94,25 @@ impl Mobile {
     }
 }
 
-impl Backbone for Mobile {
-    fn features(&self, images: &Tensor, train: bool) -> Tensor {
-        let stem = self.stem.forward(images, train).relu6_();
-        let last = self
-            .blocks
-            .iter()
-            .fold(stem, |x, block| block.forward(x, train));
-        self.top.forward(&last, train).relu6_()
+impl Stages for Mobile {
+    /// The top is one of its own.
+    fn num_stages(&self) -> usize {
+        self.stages.len() + 1
     }
 
-    fn head(&self, activations: &Tensor, train: bool) -> Tensor {
-        self.classifier.forward(activations, train)
+    fn stem(&self, images: &Tensor, train: bool) -> Tensor {
+        self.stem.forward(images, train).relu6_()
+    }
+
+    fn stage(&self, stage: usize, x: Tensor, train: bool) -> Tensor {
+        match self.stages.get(stage) {
+            Some(blocks) => blocks.iter().fold(x, |x, block| block.forward(x, train)),
+            None => self.top.forward(&x, train).relu6_(),
+        }
+    }
+
+    fn classify(&self, last: &Tensor, train: bool) -> Tensor {
+        self.classifier.forward(last, train)
     }
 
     fn pooled_linear(&self) -> Option<&Tensor> {

@@ -7,6 +7,8 @@ mod densenet;
 mod layers;
 mod mobile;
 mod resnet;
+mod split;
+mod torchscript;
 mod vgg;
 
 use std::collections::BTreeMap;
@@ -18,20 +20,26 @@ use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::BackboneKind;
+pub use self::torchscript::TorchscriptError;
+use crate::config::{BackboneKind, ConfigError, RunConfig};
 pub use crate::weights::{Loaded, WeightsError};
 use crate::weights::{Shapes, WeightFile};
 
 use densenet::Densenet;
 use mobile::{Family, Mobile};
 use resnet::{BlockKind, Resnet};
+use split::{Split, Stages};
+use torchscript::Script;
 use vgg::Vgg;
 
-/// A network split at its target layer, the last convolutional feature map before pooling.
+/// A network split at its target layer: the last convolutional feature map before pooling, or an earlier one.
 pub trait Backbone {
     /// A [B, K, h, w] of images [B, 3, H, W].
     fn features(&self, images: &Tensor, train: bool) -> Tensor;
     /// Logits [B, C] of A.
+    ///
+    /// Where the target layer is an earlier one there may be batch normalisation in the head. In training that couples the
+    /// images of a batch: w_k then holds what an image's A does to the other scores by the batch's mean and variance.
     fn head(&self, activations: &Tensor, train: bool) -> Tensor;
     /// The weight [C, K] of a head that is global average pooling and one linear layer; none for any other head.
     ///
@@ -44,14 +52,52 @@ pub trait Backbone {
 /// A network with its parameters.
 pub struct Network {
     store: VarStore,
-    backbone: Box<dyn Backbone>,
+    body: Body,
     kind: BackboneKind,
     num_classes: usize,
     seed: u64,
 }
 
+enum Body {
+    BuiltIn(Split),
+    Script(Box<Script>),
+    #[cfg(test)]
+    Wrapped(Box<dyn Backbone>),
+}
+
 impl Network {
-    /// A network with new weights; the same seed gives the same, and drops the same values where there is dropout.
+    /// The network that these settings name, with its weights where they name some, split at its target layer; and what
+    /// came of loading them.
+    ///
+    /// # Errors
+    /// Where there is no such layer, or the weights or the TorchScript file cannot be used.
+    pub fn from_config(
+        config: &RunConfig,
+        num_classes: usize,
+        device: Device,
+    ) -> Result<(Self, Option<Loaded>), WeightsError> {
+        if config.backbone == BackboneKind::Torchscript {
+            config.layer()?;
+            let path = config.weights.as_deref();
+            let path = path.ok_or(ConfigError::NoTorchscriptFile)?;
+            let input_size = config.input_size;
+            let network =
+                Self::open_torchscript(path, Some(num_classes), input_size, config.seed, device)?;
+            let loaded = Loaded {
+                new_classifier: false,
+            };
+            return Ok((network, Some(loaded)));
+        }
+        let mut network = Self::new(config.backbone, num_classes, config.seed, device);
+        if let Some(layer) = &config.target_layer {
+            network = network.split_at(layer)?;
+        }
+        let path = config.weights.as_deref();
+        let loaded = path.map(|path| network.load(path)).transpose()?;
+        Ok((network, loaded))
+    }
+
+    /// A built-in network with new weights; the same seed gives the same, and drops the same values where there is dropout.
     #[must_use]
     pub fn new(kind: BackboneKind, num_classes: usize, seed: u64, device: Device) -> Self {
         let network = Self::without_weights(kind, num_classes, seed, device);
@@ -59,7 +105,10 @@ impl Network {
         network
     }
 
-    /// A network whose convolutions and linear layers are zero, for weights that are about to come.
+    /// A built-in network whose convolutions and linear layers are zero, for weights that are about to come.
+    ///
+    /// # Panics
+    /// With [`BackboneKind::Torchscript`], whose network is in its file; so does [`Self::new`].
     #[must_use]
     pub fn without_weights(
         kind: BackboneKind,
@@ -68,40 +117,122 @@ impl Network {
         device: Device,
     ) -> Self {
         let mut store = VarStore::new(Device::Cpu);
-        let backbone = build(kind, &store.root(), num_classes as i64, seed);
+        let stages = build(kind, &store.root(), num_classes as i64, seed);
         channels_last(&store);
         store.set_device(device);
         Self {
             store,
-            backbone,
+            body: Body::BuiltIn(Split::at_last(stages)),
             kind,
             num_classes,
             seed,
         }
     }
 
+    /// The network of a TorchScript file, for square images of `input_size`, and for `num_classes` classes or, where
+    /// that is none, as many as the file has.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is none, lacks a method, is for another number of classes, has too coarse a map, or
+    /// holds values that are no numbers.
+    pub fn open_torchscript(
+        path: &Path,
+        num_classes: Option<usize>,
+        input_size: u32,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self, WeightsError> {
+        let script = Script::open(path, seed, device)?;
+        if let Some(tensor) = script.not_finite()? {
+            let path = path.to_owned();
+            return Err(WeightsError::NotFinite { path, tensor });
+        }
+        let num_classes = script.try_out(num_classes, input_size).map_err(|source| {
+            WeightsError::Torchscript {
+                path: path.to_owned(),
+                source,
+            }
+        })?;
+        Ok(Self {
+            store: script.store()?,
+            body: Body::Script(Box::new(script)),
+            kind: BackboneKind::Torchscript,
+            num_classes,
+            seed,
+        })
+    }
+
+    /// The same network with this target layer, one of [`BackboneKind::layers`].
+    ///
+    /// # Errors
+    /// Where it has no such layer.
+    pub fn split_at(self, layer: &str) -> Result<Self, ConfigError> {
+        let target = self.kind.find_layer(layer)?;
+        Ok(self.split_after(target))
+    }
+
+    fn split_after(self, target: usize) -> Self {
+        let body = match self.body {
+            Body::BuiltIn(split) => Body::BuiltIn(split.at(target)),
+            other => other,
+        };
+        Self { body, ..self }
+    }
+
     /// Another network with the same weights; two of them drop the same values, step by step.
     ///
     /// # Errors
-    /// Where libtorch cannot copy them (out of memory).
+    /// Where libtorch cannot copy them (out of memory, or of space for temporary files).
     pub fn duplicate(&self) -> Result<Self, WeightsError> {
-        let mut twin =
-            Self::without_weights(self.kind, self.num_classes, self.seed, self.store.device());
-        twin.store.copy(&self.store)?;
-        Ok(twin)
+        let device = self.store.device();
+        match &self.body {
+            Body::BuiltIn(split) => {
+                let mut twin =
+                    Self::without_weights(self.kind, self.num_classes, self.seed, device);
+                twin.store.copy(&self.store)?;
+                Ok(twin.split_after(split.target()))
+            }
+            #[cfg(test)]
+            Body::Wrapped(_) => {
+                let mut twin =
+                    Self::without_weights(self.kind, self.num_classes, self.seed, device);
+                twin.store.copy(&self.store)?;
+                Ok(twin)
+            }
+            Body::Script(script) => {
+                let twin = script.duplicate(self.seed, device)?;
+                Ok(Self {
+                    store: twin.store()?,
+                    body: Body::Script(Box::new(twin)),
+                    ..*self
+                })
+            }
+        }
     }
 
+    /// A built-in network that does something else; its duplicates do not.
     #[cfg(test)]
     pub(crate) fn wrapped(self, wrap: impl FnOnce(Box<dyn Backbone>) -> Box<dyn Backbone>) -> Self {
-        Self {
-            backbone: wrap(self.backbone),
-            ..self
-        }
+        let body = match self.body {
+            Body::BuiltIn(split) => Body::Wrapped(wrap(Box::new(split))),
+            other => other,
+        };
+        Self { body, ..self }
     }
 
     #[must_use]
     pub fn backbone(&self) -> &dyn Backbone {
-        self.backbone.as_ref()
+        match &self.body {
+            Body::BuiltIn(split) => split,
+            Body::Script(script) => script.as_ref(),
+            #[cfg(test)]
+            Body::Wrapped(backbone) => backbone.as_ref(),
+        }
+    }
+
+    #[must_use]
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
     }
 
     #[must_use]
@@ -116,15 +247,19 @@ impl Network {
             [1, 3, i64::from(input_size), i64::from(input_size)],
             (Kind::Float, self.store.device()),
         );
-        let size = tch::no_grad(|| self.backbone.features(&image, false)).size();
+        let size = tch::no_grad(|| self.backbone().features(&image, false)).size();
         [size[2] as usize, size[3] as usize]
     }
 
-    /// The parameters and running statistics as the bytes of a safetensors file.
+    /// The parameters and running statistics as the bytes of a file: safetensors, or TorchScript again where the network
+    /// came as that.
     ///
     /// # Errors
     /// Where the tensors cannot be packed.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>, WeightsError> {
+    pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
+        if let Body::Script(script) = &self.body {
+            return script.to_bytes();
+        }
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
             .store
             .variables()
@@ -150,7 +285,7 @@ impl Network {
         Ok(safetensors::serialize(views, None)?)
     }
 
-    /// Takes weights by name, from a safetensors file or one of PyTorch's (see [`crate::weights`]). Every parameter has to be
+    /// Takes weights into a built-in network by name, from a safetensors file or one of PyTorch's (see [`crate::weights`]). Every parameter has to be
     /// there in its shape, and nothing else. Only the classifier layer may be missing or be for another number of classes,
     /// and stays new then; and a head of several layers (VGG's) may be missing as a whole, as in files of features alone.
     ///
@@ -162,7 +297,8 @@ impl Network {
     }
 }
 
-fn build(kind: BackboneKind, p: &nn::Path<'_>, classes: i64, seed: u64) -> Box<dyn Backbone> {
+/// A network that is built in.
+fn build(kind: BackboneKind, p: &nn::Path<'_>, classes: i64, seed: u64) -> Box<dyn Stages> {
     let resnet = |block, depths| Box::new(Resnet::new(p, block, depths, classes));
     let vgg = |depths, has_norms| Box::new(Vgg::new(p, depths, has_norms, classes, seed));
     let mobile = |family| Box::new(Mobile::new(p, family, classes, seed));
@@ -179,6 +315,7 @@ fn build(kind: BackboneKind, p: &nn::Path<'_>, classes: i64, seed: u64) -> Box<d
         BackboneKind::Densenet121 => Box::new(Densenet::new(p, classes)),
         BackboneKind::MobilenetV2 => mobile(Family::MobilenetV2),
         BackboneKind::EfficientnetLite0 => mobile(Family::EfficientnetLite0),
+        BackboneKind::Torchscript => panic!("a TorchScript network is opened from its file"),
     }
 }
 
@@ -277,15 +414,60 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_know_the_maps_side_without_the_network() {
-        for kind in BackboneKind::ALL {
-            let network = Network::without_weights(kind, 2, 0, Device::Cpu);
-            assert_eq!(kind.map_side(kind.smallest_input()), 7, "{kind:?}");
-            for side in [64, 71, 90, 101] {
-                let map = kind.map_side(side) as usize;
-                assert_eq!(network.grid(side), [map; 2], "{kind:?} {side}");
+    fn the_settings_know_every_layers_map_without_the_network() {
+        for kind in BackboneKind::BUILT_IN {
+            let mut network = Network::without_weights(kind, 2, 0, Device::Cpu);
+            for layer in kind.layers() {
+                network = network.split_at(layer.name).expect("its own layer");
+                assert_eq!(layer.map_side(layer.smallest_input()), 7, "{layer:?}");
+                for side in [71, 90] {
+                    let map = layer.map_side(side) as usize;
+                    assert_eq!(network.grid(side), [map; 2], "{kind:?} {layer:?} {side}");
+                }
+            }
+            assert!(network.backbone().pooled_linear().is_some() || kind.name().starts_with("vgg"));
+            assert!(network.split_at("layer0").is_err(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_logits_are_the_same_whatever_the_split() {
+        for kind in [
+            BackboneKind::SmallResnet,
+            BackboneKind::Resnet18,
+            BackboneKind::Vgg16,
+            BackboneKind::Densenet121,
+            BackboneKind::MobilenetV2,
+            BackboneKind::EfficientnetLite0,
+        ] {
+            let mut network = Network::without_weights(kind, 3, 1, Device::Cpu);
+            // Of no meaning, but quicker to have than `new`'s.
+            for mut variable in network.store().trainable_variables() {
+                if let [_, fan_in @ ..] = &variable.size()[..]
+                    && !fan_in.is_empty()
+                {
+                    let count = variable.numel() as i64;
+                    let scale = (4.0 / fan_in.iter().product::<i64>() as f64).sqrt();
+                    let values = Tensor::arange(count, (Kind::Float, Device::Cpu)).sin_() * scale;
+                    tch::no_grad(|| variable.copy_(&values.view(variable.size().as_slice())));
+                }
+            }
+            let expected = logits(&network);
+            assert!(expected.abs().min().double_value(&[]) > 0.0, "{kind:?}");
+            for layer in kind.layers() {
+                network = network.split_at(layer.name).expect("its own layer");
+                assert_eq!(logits(&network), expected, "{kind:?} {layer:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_duplicate_is_split_at_the_same_layer() {
+        let network = Network::new(BackboneKind::SmallResnet, 3, 1, Device::Cpu);
+        let network = network.split_at("layer2").expect("its own layer");
+        let twin = network.duplicate().expect("copies");
+        assert_eq!((twin.grid(64), twin.grid(64)[0]), (network.grid(64), 16));
+        assert!(twin.backbone().pooled_linear().is_none());
     }
 
     #[test]

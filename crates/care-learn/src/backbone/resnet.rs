@@ -3,8 +3,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::Backbone;
 use super::layers::{ConvNorm, PooledLinear, batch_norm, conv, stem_pool};
+use super::split::Stages;
 
 /// torchvision's two kinds of block.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ impl BlockKind {
 pub(super) struct Resnet {
     stem: ConvNorm,
     has_stem_pool: bool,
-    blocks: Vec<Block>,
+    stages: Vec<Vec<Block>>,
     fc: PooledLinear,
 }
 
@@ -50,48 +50,57 @@ impl Resnet {
         Self::with_stages(p, BlockKind::Basic, (24, 3), stages, classes)
     }
 
-    /// `stem` is its width and side, `stages` are width and blocks of each.
+    /// `stem` is its width and side, `shapes` are width and blocks of each.
     fn with_stages(
         p: &Path,
         kind: BlockKind,
         (stem, side): (i64, i64),
-        stages: Vec<(i64, i64)>,
+        shapes: Vec<(i64, i64)>,
         classes: i64,
     ) -> Self {
         let mut channels = stem;
-        let mut blocks = Vec::new();
-        for (stage, (width, depth)) in stages.into_iter().enumerate() {
+        let mut stages = Vec::with_capacity(shapes.len());
+        for (stage, (width, depth)) in shapes.into_iter().enumerate() {
             let p = p / format!("layer{}", stage + 1);
+            let mut blocks = Vec::new();
             for i in 0..depth {
                 let stride = if stage > 0 && i == 0 { 2 } else { 1 };
                 blocks.push(Block::new(&(&p / i), kind, channels, width, stride));
                 channels = width * kind.expansion();
             }
+            stages.push(blocks);
         }
         Self {
             stem: conv_norm(p, ["conv1", "bn1"], [3, stem], side, 2),
             has_stem_pool: false,
-            blocks,
+            stages,
             fc: PooledLinear::new(p / "fc", channels, classes, None),
         }
     }
 }
 
-impl Backbone for Resnet {
-    fn features(&self, images: &Tensor, train: bool) -> Tensor {
+impl Stages for Resnet {
+    fn num_stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    fn stem(&self, images: &Tensor, train: bool) -> Tensor {
         let stem = self.stem.forward(images, train).relu_();
-        let stem = if self.has_stem_pool {
+        if self.has_stem_pool {
             stem_pool(&stem)
         } else {
             stem
-        };
-        self.blocks
-            .iter()
-            .fold(stem, |x, block| block.forward(&x, train))
+        }
     }
 
-    fn head(&self, activations: &Tensor, train: bool) -> Tensor {
-        self.fc.forward(activations, train)
+    fn stage(&self, stage: usize, x: Tensor, train: bool) -> Tensor {
+        self.stages[stage]
+            .iter()
+            .fold(x, |x, block| block.forward(&x, train))
+    }
+
+    fn classify(&self, last: &Tensor, train: bool) -> Tensor {
+        self.fc.forward(last, train)
     }
 
     fn pooled_linear(&self) -> Option<&Tensor> {

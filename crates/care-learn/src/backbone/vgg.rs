@@ -1,13 +1,13 @@
 //! VGG (Simonyan, Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition"), as torchvision has it.
 //!
-//! A is what the last convolution gives after its ReLU, a sixteenth of the input's side (14 x 14 at 224); the last
-//! pooling belongs to the head.
+//! Stages end after a ReLU, before the pooling: the last map is a sixteenth of the input's side (14 x 14 at 224), and the
+//! last pooling belongs to the head.
 
 use tch::Tensor;
 use tch::nn::{self, BatchNorm, Conv2D, ConvConfig, Linear, Module, ModuleT, Path};
 
-use super::Backbone;
 use super::layers::{Dropout, batch_norm, conv_config, linear};
+use super::split::Stages;
 
 const WIDTHS: [i64; 5] = [64, 128, 256, 512, 512];
 /// Side of what the linear layers read.
@@ -59,20 +59,24 @@ impl Vgg {
     }
 }
 
-impl Backbone for Vgg {
-    fn features(&self, images: &Tensor, train: bool) -> Tensor {
-        let mut x = images.shallow_clone();
-        for (i, stage) in self.stages.iter().enumerate() {
-            if i > 0 {
-                x = halve(&x);
-            }
-            x = stage.iter().fold(x, |x, layer| layer.forward(&x, train));
-        }
-        x
+impl Stages for Vgg {
+    fn num_stages(&self) -> usize {
+        self.stages.len()
     }
 
-    fn head(&self, activations: &Tensor, train: bool) -> Tensor {
-        let pooled = halve(activations)
+    fn stem(&self, images: &Tensor, _train: bool) -> Tensor {
+        images.shallow_clone()
+    }
+
+    fn stage(&self, stage: usize, x: Tensor, train: bool) -> Tensor {
+        let x = if stage > 0 { halve(&x) } else { x };
+        self.stages[stage]
+            .iter()
+            .fold(x, |x, layer| layer.forward(&x, train))
+    }
+
+    fn classify(&self, last: &Tensor, train: bool) -> Tensor {
+        let pooled = halve(last)
             .adaptive_avg_pool2d([POOLED, POOLED])
             .flatten(1, 3);
         let hidden = self.hidden.iter().fold(pooled, |x, (linear, dropout)| {

@@ -8,20 +8,21 @@ use crate::classification_loss::ClassificationLoss;
 use crate::config::{LiveParams, Precision, RunConfig};
 use crate::evaluation::Viewer;
 use crate::event::{AttentionLosses, Losses, ModelRole};
+use crate::grad_cam::GradCam;
 use crate::libtorch::autocast;
 use crate::optimizer::Optimizer;
 
 /// One model being trained.
-pub(super) struct Learner {
-    pub(super) role: ModelRole,
-    pub(super) network: Network,
+pub(crate) struct Learner {
+    pub(crate) role: ModelRole,
+    pub(crate) network: Network,
     optimizer: Optimizer,
     /// Running statistics, which a forward pass changes, and what they were after the last good step.
     statistics: Vec<(Tensor, Tensor)>,
     best: Option<Best>,
-    pub(super) epoch: EpochSums,
+    pub(crate) epoch: EpochSums,
     /// Steps left out one after the other, up to now.
-    pub(super) skipped_in_a_row: u32,
+    pub(crate) skipped_in_a_row: u32,
 }
 
 /// The best epoch so far.
@@ -33,50 +34,50 @@ struct Best {
 
 /// Sums over an epoch's steps.
 #[derive(Default)]
-pub(super) struct EpochSums {
+pub(crate) struct EpochSums {
     steps: u32,
     total: f32,
     classification: f32,
     with_attention: u32,
     attention: f32,
-    pub(super) skipped: u32,
+    pub(crate) skipped: u32,
 }
 
 impl EpochSums {
     /// L.
-    pub(super) fn total(&self) -> f32 {
+    pub(crate) fn total(&self) -> f32 {
         self.total / self.steps.max(1) as f32
     }
 
     /// L_c.
-    pub(super) fn classification(&self) -> f32 {
+    pub(crate) fn classification(&self) -> f32 {
         self.classification / self.steps.max(1) as f32
     }
 
     /// L_a.
-    pub(super) fn attention(&self) -> Option<f32> {
+    pub(crate) fn attention(&self) -> Option<f32> {
         (self.with_attention > 0).then(|| self.attention / self.with_attention as f32)
     }
 }
 
 /// A batch, or a part of one, on the device.
-pub(super) struct Batch {
-    pub(super) images: Tensor,
-    pub(super) labels: Vec<usize>,
-    pub(super) label_tensor: Tensor,
+pub(crate) struct Batch {
+    pub(crate) images: Tensor,
+    pub(crate) labels: Vec<usize>,
+    pub(crate) label_tensor: Tensor,
     /// The rows with boxes, and their masks.
-    pub(super) boxed: Option<(Vec<i64>, MaskBatch)>,
+    pub(crate) boxed: Option<(Vec<i64>, MaskBatch)>,
 }
 
 /// What all steps of a run have in common.
-pub(super) struct StepSettings {
-    pub(super) loss: ClassificationLoss,
+pub(crate) struct StepSettings {
+    pub(crate) loss: ClassificationLoss,
     clip_norm: f64,
     precision: Precision,
 }
 
 impl StepSettings {
-    pub(super) fn new(config: &RunConfig, loss: ClassificationLoss) -> Self {
+    pub(crate) fn new(config: &RunConfig, loss: ClassificationLoss) -> Self {
         Self {
             loss,
             clip_norm: config.clip_norm,
@@ -86,7 +87,7 @@ impl StepSettings {
 }
 
 impl Learner {
-    pub(super) fn new(role: ModelRole, network: Network, config: &RunConfig) -> Self {
+    pub(crate) fn new(role: ModelRole, network: Network, config: &RunConfig) -> Self {
         let optimizer = Optimizer::new(config.optimizer, config.weight_decay, network.store());
         let variables = network.store().variables().into_values();
         let statistics = variables
@@ -113,7 +114,7 @@ impl Learner {
     ///
     /// # Errors
     /// Where libtorch fails, which may also be a panic. [`Self::take_back`] has then to be called before the next step.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         parts: &[Batch],
         viewer: &Viewer,
@@ -183,20 +184,17 @@ impl Learner {
         };
         let l_c = settings.loss.mean(&logits, &part.labels) * share.classification;
         let terms = part.boxed.as_ref().map(|(rows, masks)| {
-            let of_boxed = || {
-                let attention =
-                    viewer
-                        .cam
-                        .attention(backbone, &activations, &logits, &part.label_tensor);
-                let rows = Tensor::from_slice(rows).to_device(viewer.device);
-                attention_terms(&attention.index_select(0, &rows), masks, live)
+            let rows = Tensor::from_slice(rows).to_device(viewer.device);
+            let of_boxed = |cam: GradCam| {
+                cam.attention_of(&rows, backbone, &activations, &logits, &part.label_tensor)
             };
             // Without a share in the loss the terms are only reported.
-            if alpha > 0.0 {
-                of_boxed()
+            let attention = if alpha > 0.0 {
+                of_boxed(viewer.cam)
             } else {
-                without_graph(backbone.pooled_linear().is_some(), of_boxed)
-            }
+                of_boxed(viewer.cam.constant()).detach()
+            };
+            attention_terms(&attention, masks, live)
         });
         let l_a = terms.as_ref().map(|terms| &terms.l_a * share.attention);
         // Nothing times infinity is not a number.
@@ -225,7 +223,7 @@ impl Learner {
     ///
     /// # Errors
     /// Where libtorch fails.
-    pub(super) fn take_back(&mut self) -> Result<(), TchError> {
+    pub(crate) fn take_back(&mut self) -> Result<(), TchError> {
         self.optimizer.forget_gradients()?;
         for (now, kept) in &mut self.statistics {
             tch::no_grad(|| now.copy_(kept));
@@ -237,7 +235,7 @@ impl Learner {
     ///
     /// # Errors
     /// Where the weights cannot be copied.
-    pub(super) fn keep_if_best(&mut self, metric: f32, epoch: u32) -> Result<bool, WeightsError> {
+    pub(crate) fn keep_if_best(&mut self, metric: f32, epoch: u32) -> Result<bool, WeightsError> {
         let is_best = self.best.as_ref().is_none_or(|best| metric > best.metric);
         if is_best {
             self.best = Some(Best {
@@ -250,7 +248,7 @@ impl Learner {
     }
 
     /// Goes back to the weights of its best epoch, where one was kept; says which. It is not to learn on.
-    pub(super) fn return_to_best(&mut self) -> Option<u32> {
+    pub(crate) fn return_to_best(&mut self) -> Option<u32> {
         let best = self.best.take()?;
         self.network = best.network;
         Some(best.epoch)
@@ -293,15 +291,6 @@ fn sum(a: &Losses, b: &Losses) -> Losses {
         total: a.total + b.total,
         classification: a.classification + b.classification,
         attention,
-    }
-}
-
-/// A head that has to be differentiated needs its graph even for a map that is only looked at.
-fn without_graph<T>(closed_form: bool, compute: impl FnOnce() -> T) -> T {
-    if closed_form {
-        tch::no_grad(compute)
-    } else {
-        compute()
     }
 }
 

@@ -24,11 +24,11 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 pub use self::pickle::PickleError;
-use crate::backbone;
-use crate::config::BackboneKind;
+use crate::backbone::{self, TorchscriptError};
+use crate::config::{BackboneKind, ConfigError};
 use crate::panics::torch_reason;
 
-/// Weights that do not fit the network.
+/// Weights that do not fit the network, or a network that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     #[error("the weights {} cannot be read: {source}", path.display())]
@@ -43,6 +43,15 @@ pub enum WeightsError {
     },
     #[error("{} cannot be used as weights: \"{tensor}\" holds values that are no numbers (NaN or infinite)", path.display())]
     NotFinite { path: PathBuf, tensor: String },
+    #[error("{} cannot be used as a network: {source}", path.display())]
+    Torchscript {
+        path: PathBuf,
+        source: TorchscriptError,
+    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("no temporary file can be written or read: {0}")]
+    Temporary(io::Error),
     #[error("the weights cannot be packed: {0}")]
     Pack(#[from] SafeTensorError),
     #[error("libtorch failed: {}", torch_reason(&.0.to_string()))]
@@ -61,7 +70,8 @@ pub enum FormatError {
     #[error("{0}")]
     Pickle(#[from] PickleError),
     #[error(
-        "it is a TorchScript program; save its state dict, with torch.save(model.state_dict(), ...)"
+        "it is a TorchScript program; set backbone=torchscript for it, or save its state dict alone, with \
+         torch.save(model.state_dict(), ...)"
     )]
     TorchScript,
     #[error("it comes from a big-endian machine")]
@@ -233,17 +243,22 @@ impl WeightFile {
     /// The network that the weights are for, and for how many classes; no number where the file has no classifier layer.
     #[must_use]
     pub fn network(&self) -> Option<(BackboneKind, Option<usize>)> {
-        const N: usize = BackboneKind::ALL.len();
+        const N: usize = BackboneKind::BUILT_IN.len();
         // Each made once, when it is wanted: the largest takes half a gigabyte for a moment.
         static SHAPES: [OnceLock<Shapes>; N] = [const { OnceLock::new() }; N];
-        let mut kinds = BackboneKind::ALL.into_iter().zip(&SHAPES);
+        let mut kinds = BackboneKind::BUILT_IN.into_iter().zip(&SHAPES);
         let (kind, _) = kinds.find(|(kind, shapes)| {
             let wanted = shapes.get_or_init(|| backbone::shapes(*kind));
             fit(&self.tensors, wanted, kind.classifier()).is_ok()
         })?;
-        let bias = self.tensors.get(&format!("{}.bias", kind.classifier()));
-        let classes = bias.and_then(|bias| usize::try_from(*bias.shape.first()?).ok());
-        Some((kind, classes))
+        Some((kind, self.num_classes(kind)))
+    }
+
+    /// For how many classes its classifier layer is, where it is for this network; none where it has no such layer.
+    #[must_use]
+    pub fn num_classes(&self, kind: BackboneKind) -> Option<usize> {
+        let bias = self.tensors.get(&format!("{}.bias", kind.classifier()))?;
+        usize::try_from(*bias.shape.first()?).ok()
     }
 
     /// A network's parameters and running statistics from the file, see [`crate::backbone::Network::load`].

@@ -363,7 +363,7 @@ fn a_file_says_which_network_it_is_for() {
     let path = dir.path().join("weights.safetensors");
     for kind in [BackboneKind::SmallResnet, BackboneKind::MobilenetV2] {
         let network = backbone::Network::new(kind, 3, 1, Device::Cpu);
-        std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+        std::fs::write(&path, network.to_bytes().expect("packs")).expect("writes");
         let file = WeightFile::open(&path).expect("opens");
         assert_eq!(file.network(), Some((kind, Some(3))));
     }

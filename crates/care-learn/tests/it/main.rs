@@ -2,4 +2,5 @@
 
 mod project;
 mod reference;
+mod torchscript;
 mod training;

@@ -26,7 +26,7 @@ use tch::{Device, Tensor};
 const SIDE: u32 = 56;
 
 /// Two classes, told apart by the colour of a square; the second is rare and boxed.
-fn tiny_task(dir: &Path) -> Task {
+pub(crate) fn tiny_task(dir: &Path) -> Task {
     let parts = [(Part::Train, 8), (Part::Validation, 2), (Part::Test, 4)];
     let mut samples = Vec::new();
     for (label, (part, count)) in (0..2).flat_map(|label| parts.map(|part| (label, part))) {
@@ -98,7 +98,7 @@ struct Scripted<F: FnMut(&TrainerEvent) -> Reaction> {
     abandoned: bool,
 }
 
-enum Reaction {
+pub(crate) enum Reaction {
     Nothing,
     Send(Vec<TrainerCommand>),
     Stop,
@@ -134,7 +134,10 @@ fn use_one_thread() {
     tch::set_num_threads(1);
 }
 
-fn run(task: &Task, react: impl FnMut(&TrainerEvent) -> Reaction) -> (Outcome, Vec<TrainerEvent>) {
+pub(crate) fn run(
+    task: &Task,
+    react: impl FnMut(&TrainerEvent) -> Reaction,
+) -> (Outcome, Vec<TrainerEvent>) {
     let mut host = Scripted {
         react,
         events: vec![],
@@ -455,6 +458,92 @@ fn the_seed_decides_the_run() {
 }
 
 /// What a run that was stopped after `step` left behind.
+/// What the first steps of both stages lost, with these settings changed; and whether both models began stage 2 alike.
+fn losses_with(settings: &[&str]) -> Vec<f32> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut task = tiny_task(dir.path());
+    for setting in settings {
+        task.config = task.config.with(setting).expect("a setting");
+    }
+    let (_, events) = run(&task, |event| {
+        if at_step(event, 5) {
+            Reaction::Stop
+        } else {
+            Reaction::Nothing
+        }
+    });
+    let steps = steps_of(&events);
+    let pair = &steps[4].losses;
+    assert_eq!(
+        (pair[0].1.classification, pair[0].1.attention),
+        (pair[1].1.classification, pair[1].1.attention),
+        "{settings:?}: CARE and its control see the same batch"
+    );
+    steps
+        .iter()
+        .flat_map(|step| &step.losses)
+        .flat_map(|(_, losses)| {
+            let attention = losses.attention.expect("boxes");
+            [losses.classification, attention.l_in, attention.l_out]
+        })
+        .collect()
+}
+
+#[test]
+fn augmentation_changes_what_is_seen_and_the_seed_decides_how() {
+    let plain = losses_with(&[]);
+    for settings in [
+        &["rotation=30", "flip_horizontal=true"][..],
+        &["crop=0.3"],
+        &["colour_jitter=0.4"],
+    ] {
+        let changed = losses_with(settings);
+        assert_eq!(changed, losses_with(settings), "{settings:?}");
+        assert_ne!(changed[..3], plain[..3], "{settings:?}");
+    }
+}
+
+/// With weights that hardly change, so that only the boxes can have made the difference.
+#[test]
+fn boxes_are_scaled_for_learning_and_not_for_scoring() {
+    let begun_with = |scale: &str, scaled: bool| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut task = tiny_task(dir.path());
+        task.config.learning_rate = 1e-12;
+        let network = Network::new(BackboneKind::SmallResnet, 2, task.config.seed, Device::Cpu);
+        let mut learned_from = tiny_task(dir.path());
+        let factor: f64 = scale.parse().expect("a number");
+        for sample in learned_from.samples.iter_mut().filter(|_| scaled) {
+            let size = sample.size;
+            let boxes = sample.boxes.iter();
+            sample.boxes = boxes
+                .map(|b| b.scaled(factor, size).expect("a box"))
+                .collect();
+        }
+        let expected = replay(&task, &network, 1).attention(&learned_from, &task.config.live);
+        task.config = task
+            .config
+            .with(&format!("box_scale={scale}"))
+            .expect("a scale");
+        let (outcome, events) = run(&task, |_| Reaction::Nothing);
+        let Outcome::Finished(results) = outcome else {
+            panic!("{outcome:?}")
+        };
+        let found = steps_of(&events)[0].losses[0].1.attention.expect("boxes");
+        for (found, expected) in [(found.l_in, expected.l_in), (found.l_out, expected.l_out)] {
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{scale}: {found} {expected}"
+            );
+        }
+        (found.l_in, results.summaries[0].1.energy)
+    };
+    let (plain, scored) = begun_with("1", false);
+    let (small, scored_small) = begun_with("0.7", true);
+    assert_ne!(plain, small);
+    assert_eq!(scored, scored_small);
+}
+
 fn stopped_after(step: u32, dir: &Path) -> (Task, RunFolder, Outcome) {
     let task = tiny_task(dir);
     let (outcome, events) = run(&task, |event| {
@@ -816,7 +905,7 @@ fn a_new_classifier_layer_is_said() {
         task.config.weights = classes.map(|classes| {
             let path = dir.path().join("pretrained.safetensors");
             let network = Network::new(BackboneKind::SmallResnet, classes, 3, Device::Cpu);
-            std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+            std::fs::write(&path, network.to_bytes().expect("packs")).expect("writes");
             path
         });
         let (_, events) = run(&task, |event| {
@@ -879,7 +968,7 @@ fn poisoned(folder: &Path) -> PathBuf {
     let _ = tch::no_grad(|| weight.fill_(3e38));
     let path = folder.with_file_name("poisoned.safetensors");
     std::fs::create_dir_all(folder).expect("a folder");
-    std::fs::write(&path, network.to_safetensors().expect("packs")).expect("writes");
+    std::fs::write(&path, network.to_bytes().expect("packs")).expect("writes");
     path
 }
 

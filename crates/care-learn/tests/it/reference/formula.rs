@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 /// Norm of some tensors together, and the sum of their products with [`numbers`].
 #[derive(Debug, Deserialize)]
-pub(super) struct Probe(f64, f64);
+pub(crate) struct Probe(f64, f64);
 
 const TOLERANCE: f64 = 1e-6;
 /// A prime: no row of a tensor is the one above it.
@@ -16,6 +16,11 @@ const PERIOD: usize = 1_048_573;
 impl Probe {
     /// The same of named tensors; of those of millions of values, every so many.
     pub(super) fn check(&self, what: &str, tensors: &[(&str, Tensor)]) {
+        self.check_within(TOLERANCE, what, tensors);
+    }
+
+    /// With another relative error than usual.
+    pub(crate) fn check_within(&self, tolerance: f64, what: &str, tensors: &[(&str, Tensor)]) {
         let (mut square, mut product) = (0.0, 0.0);
         for (name, tensor) in tensors {
             let values = tensor.detach().flatten(0, -1);
@@ -28,7 +33,7 @@ impl Probe {
             product += (values * with).sum(Kind::Double).double_value(&[]);
         }
         let norm = square.sqrt();
-        let allowed = TOLERANCE * self.0;
+        let allowed = tolerance * self.0;
         assert!(
             (norm - self.0).abs() <= allowed && (product - self.1).abs() <= allowed,
             "{what}: {norm} and {product}, not {self:?}"
@@ -59,7 +64,7 @@ pub(super) fn images(shape: &[i64]) -> Tensor {
 }
 
 /// `offset + scale * u`, u from the table again and again, from a place that the name's hash gives.
-pub(super) fn numbers(name: &str, shape: &[i64], offset: f64, scale: f64) -> Tensor {
+pub(crate) fn numbers(name: &str, shape: &[i64], offset: f64, scale: f64) -> Tensor {
     static TABLE: LazyLock<Vec<f32>> = LazyLock::new(table);
     let count = shape.iter().product::<i64>() as usize;
     let mut values = Vec::with_capacity(count);

@@ -1,7 +1,7 @@
 //! care-learn against PyTorch, on the same weights and images. The scripts in `scripts/reference` make the fixtures
 //! (`cargo xtask reference`).
 
-mod formula;
+pub(crate) mod formula;
 mod training;
 
 use std::io::Write;
@@ -46,12 +46,12 @@ const PEER: f64 = 1e-3;
 
 #[test]
 fn residual_networks_are_pytorchs() {
-    check_all(&BackboneKind::ALL[1..6]);
+    check_all(&BackboneKind::BUILT_IN[1..6]);
 }
 
 #[test]
 fn other_networks_are_pytorchs() {
-    check_all(&BackboneKind::ALL[6..]);
+    check_all(&BackboneKind::BUILT_IN[6..]);
 }
 
 /// With its published weights, where they are; the logits are those of `efficientnet-lite-pytorch`.
@@ -80,15 +80,15 @@ fn efficientnet_lite0_with_its_own_weights() {
     let logits = tch::no_grad(|| backbone.head(&backbone.features(&images, false), false));
     let first = logits.get(0).narrow(0, 0, 6);
     let expected = [
-        -2.897702,
-        0.014_949_79,
-        0.927_276_5,
-        -0.074_804_43,
-        1.065_936,
-        -0.604_419_1,
+        -2.915_519,
+        0.084_581_61,
+        0.904_552_5,
+        -0.100_303_29,
+        1.104_833_6,
+        -0.752_709_9,
     ];
     let error = largest_difference(&first, &expected);
-    assert!(error < LOGITS * 7.5, "logits differ by {error}");
+    assert!(error < LOGITS * 6.9, "logits differ by {error}");
     assert_eq!(logits.argmax(-1, false), Tensor::from_slice(&[21i64, 21]));
 }
 

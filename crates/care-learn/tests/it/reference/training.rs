@@ -80,12 +80,12 @@ const TERM: f64 = 1e-6;
 
 #[test]
 fn residual_networks_train_as_pytorchs() {
-    train_all(&BackboneKind::ALL[1..6]);
+    train_all(&BackboneKind::BUILT_IN[1..6]);
 }
 
 #[test]
 fn other_networks_train_as_pytorchs() {
-    train_all(&BackboneKind::ALL[6..]);
+    train_all(&BackboneKind::BUILT_IN[6..]);
 }
 
 #[test]
@@ -149,6 +149,7 @@ fn train(fixture: &Fixture, reference: &Trained) {
     check_term(&format!("{name}: L_c"), &l_c, reference.l_c);
 
     let boxed = boxed_rows(&fixture.boxes);
+    let labels = label_tensor(&reference.labels, Device::Cpu);
     let grid = &activations.size()[2..];
     let input = ImageSize::new(reference.images[3] as u32, reference.images[2] as u32);
     let upsampling = Upsampling::new(grid[0] as usize, grid[1] as usize, input);
@@ -168,14 +169,7 @@ fn train(fixture: &Fixture, reference: &Trained) {
         };
         let masks = masks(fixture, input, expected.outside, &upsampling);
         let masks = MaskBatch::new(&masks.iter().collect::<Vec<_>>(), Kind::Double, Device::Cpu);
-        let f = attention(
-            cam,
-            backbone,
-            &activations,
-            &logits,
-            &reference.labels,
-            &boxed,
-        );
+        let f = cam.attention_of(&boxed, backbone, &activations, &logits, &labels);
         let terms = attention_terms(&f, &masks, &live);
         let loss = total(&l_c, Some(&terms.l_a), live.alpha);
         let got = [&terms.l_in, &terms.l_out, &terms.l_a, &loss];
@@ -236,20 +230,6 @@ fn boxed_rows(boxes: &[Vec<[f64; 4]>]) -> Tensor {
         .filter(|row| !boxes[*row as usize].is_empty())
         .collect();
     Tensor::from_slice(&rows)
-}
-
-/// F [n, h, w] of the n images with boxes.
-fn attention(
-    cam: GradCam,
-    backbone: &dyn Backbone,
-    activations: &Tensor,
-    logits: &Tensor,
-    labels: &[usize],
-    boxed: &Tensor,
-) -> Tensor {
-    let labels = label_tensor(labels, Device::Cpu);
-    cam.attention(backbone, activations, logits, &labels)
-        .index_select(0, boxed)
 }
 
 fn masks(

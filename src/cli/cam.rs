@@ -1,0 +1,241 @@
+//! `cam`: Grad-CAM maps of any images, as pictures and as numbers.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use care_data::ImageSize;
+use care_data::decode::{decode, resized, resized_and_cropped};
+use care_learn::AttentionMap;
+use care_learn::evaluation::{Explainer, Explanation};
+use serde::Serialize;
+
+use super::args::Preprocessing;
+use super::output;
+use super::request::Cam;
+use crate::colormap::{OPACITY, overlay};
+use crate::weight_store::with_path_of_weights;
+
+#[derive(Serialize)]
+struct Row {
+    image: String,
+    overlay: String,
+    /// F at the network's input size, and on its own grid.
+    npy: Option<[String; 2]>,
+    /// Whose attention it is.
+    class: usize,
+    /// Of that class.
+    logit: f32,
+    probability: f32,
+    predicted: usize,
+    /// Where F is largest, in pixels of the overlay; none where F is 0 everywhere.
+    maximum: Option<[f32; 2]>,
+}
+
+pub fn cam(request: &Cam) -> Result<()> {
+    let config = with_path_of_weights(request.config.clone())?;
+    let weights = config.weights.clone().context("no weights were named")?;
+    let explainer = Explainer::open(&config, &weights)?;
+    if let Some(class) = request.class {
+        let n = explainer.num_classes();
+        ensure!(
+            class < n,
+            "there is no class {class}: {} is for the classes 0 to {}",
+            weights.display(),
+            n - 1
+        );
+    }
+    std::fs::create_dir_all(&request.out)
+        .with_context(|| format!("{} cannot be made", request.out.display()))?;
+    spare_the_images(request)?;
+    let mut rows = Vec::new();
+    for (image, name) in &request.images {
+        match map_of(request, &explainer, image, name) {
+            Ok(row) => rows.push(row),
+            Err(error) => output::note(&format!("left out: {}: {error:#}", image.display())),
+        }
+    }
+    if request.json {
+        output::json(&rows)?;
+    } else if !rows.is_empty() {
+        table(&rows)?;
+    }
+    let left_out = request.images.len() - rows.len();
+    ensure!(
+        left_out == 0,
+        "{left_out} of {} images were left out",
+        request.images.len()
+    );
+    Ok(())
+}
+
+/// No image is written over by the map of one.
+fn spare_the_images(request: &Cam) -> Result<()> {
+    let images: Vec<PathBuf> = request
+        .images
+        .iter()
+        .filter_map(|(image, _)| image.canonicalize().ok())
+        .collect();
+    for (_, name) in &request.images {
+        let overlay = overlay_path(&request.out, name);
+        let taken = overlay
+            .canonicalize()
+            .is_ok_and(|path| images.contains(&path));
+        ensure!(
+            !taken,
+            "{} is one of the images: give another --out",
+            overlay.display()
+        );
+    }
+    Ok(())
+}
+
+fn overlay_path(out: &Path, name: &str) -> PathBuf {
+    out.join(format!("{name}.png"))
+}
+
+fn map_of(request: &Cam, explainer: &Explainer, path: &Path, name: &str) -> Result<Row> {
+    let input = request.config.input_size;
+    let mut shown = decode(path)?;
+    let (width, height) = shown.dimensions();
+    if let Some(layer) = request.config.layer()? {
+        let stride = layer.stride;
+        ensure!(
+            width.min(height) >= stride,
+            "it has {width} \u{d7} {height} pixels, and a cell of the map stands for {stride} \u{d7} {stride}"
+        );
+    }
+    let pixels = match request.preprocess {
+        Preprocessing::Studio => resized(shown.clone(), ImageSize::new(input, input))?,
+        Preprocessing::Torchvision => {
+            // torchvision's 256 for 224.
+            shown = resized_and_cropped(shown, input * 8 / 7, input)?;
+            shown.clone()
+        }
+    };
+    let explanation = explainer.explain(pixels.as_raw(), request.class)?;
+
+    let (width, height) = shown.dimensions();
+    let tint = overlay(&explanation.map, width as usize, height as usize);
+    for (pixel, tint) in shown.pixels_mut().zip(&tint.pixels) {
+        let left = 1.0 - OPACITY * f32::from(tint.a()) / 255.0;
+        // The tint is multiplied with its own opacity already.
+        for (value, tint) in pixel.0.iter_mut().zip([tint.r(), tint.g(), tint.b()]) {
+            *value = (f32::from(*value) * left + f32::from(tint) * OPACITY).round() as u8;
+        }
+    }
+    let cannot_write = |path: &Path| format!("{} cannot be written", path.display());
+    let overlay = overlay_path(&request.out, name);
+    shown
+        .save(&overlay)
+        .with_context(|| cannot_write(&overlay))?;
+    let mut npy = None;
+    if request.npy {
+        let side = input as usize;
+        let AttentionMap {
+            height,
+            width,
+            values,
+        } = &explanation.map;
+        let enlarged = request.out.join(format!("{name}.npy"));
+        let grid = request.out.join(format!("{name}.grid.npy"));
+        for (path, shape, values) in [
+            (&enlarged, [side, side], &explanation.enlarged),
+            (&grid, [*height, *width], values),
+        ] {
+            std::fs::write(path, npy_bytes(shape, values)).with_context(|| cannot_write(path))?;
+        }
+        npy = Some([enlarged, grid].map(|path| path.display().to_string()));
+    }
+    let Explanation {
+        class, predicted, ..
+    } = explanation;
+    Ok(Row {
+        image: path.display().to_string(),
+        overlay: overlay.display().to_string(),
+        npy,
+        class,
+        logit: explanation.logits[class],
+        probability: explanation.probabilities[class],
+        predicted,
+        maximum: maximum(&explanation.enlarged, input, [width, height]),
+    })
+}
+
+/// The centre of the pixel where F, at the network's input size, is largest, on a picture of this size.
+fn maximum(enlarged: &[f32], input: u32, size: [u32; 2]) -> Option<[f32; 2]> {
+    let (at, _) = enlarged
+        .iter()
+        .enumerate()
+        .filter(|(_, value)| **value > 0.0)
+        .max_by(|a, b| a.1.total_cmp(b.1))?;
+    let cell = [at % input as usize, at / input as usize];
+    Some([0, 1].map(|i| (cell[i] as f32 + 0.5) * size[i] as f32 / input as f32))
+}
+
+/// A file of NumPy's format, version 1.0, of little-endian float32, row by row.
+fn npy_bytes([height, width]: [usize; 2], values: &[f32]) -> Vec<u8> {
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({height}, {width}), }}");
+    // The values begin at a multiple of 64 bytes; the header ends with a new line.
+    const BEFORE: usize = 10;
+    let padded = (BEFORE + header.len() + 1).next_multiple_of(64) - BEFORE;
+    header.push_str(&" ".repeat(padded - header.len() - 1));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.into_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+fn table(rows: &[Row]) -> Result<()> {
+    let cells = |row: &Row| {
+        vec![
+            row.image.clone(),
+            row.predicted.to_string(),
+            row.class.to_string(),
+            format!("{:.3}", row.logit),
+            format!("{:.3}", row.probability),
+            row.maximum
+                .map_or("nowhere".to_owned(), |[x, y]| format!("{x:.0},{y:.0}")),
+        ]
+    };
+    output::table(
+        &[
+            "image",
+            "predicted",
+            "map of class",
+            "logit",
+            "probability",
+            "maximum at",
+        ],
+        &rows.iter().map(cells).collect::<Vec<_>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npy_is_as_numpy_writes_it() {
+        // numpy.save of numpy.array([[0.5, 1], [0, 0.25], [1, 1]], dtype="<f4"), numpy 2.3.5.
+        let bytes = npy_bytes([3, 2], &[0.5, 1.0, 0.0, 0.25, 1.0, 1.0]);
+        let header =
+            b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
+        assert_eq!(bytes.len(), 128 + 6 * 4);
+        assert!(bytes.starts_with(header));
+        assert!(bytes[header.len()..127].iter().all(|byte| *byte == b' '));
+        assert_eq!(bytes[127], b'\n');
+        assert_eq!(bytes[128..132], 0.5f32.to_le_bytes());
+        assert_eq!(bytes[148..], 1.0f32.to_le_bytes());
+    }
+
+    #[test]
+    fn the_maximum_is_given_on_the_picture() {
+        let mut enlarged = vec![0.0; 16];
+        assert_eq!(maximum(&enlarged, 4, [40, 20]), None);
+        enlarged[6] = 0.5;
+        assert_eq!(maximum(&enlarged, 4, [40, 20]), Some([25.0, 7.5]));
+    }
+}
