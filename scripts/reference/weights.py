@@ -4,7 +4,7 @@
     python3 scripts/reference/weights.py      # writes crates/care-learn/tests/fixtures/weights
 
 Element i of the tensor NAME is ((7 i + length of NAME) mod 33 - 16) / 8, which every floating-point type holds exactly.
-PyTorch's older layout holds addresses: those files differ each time they are made.
+PyTorch's older layout holds addresses, and TorchScript writes in no fixed order: those files differ each time they are made.
 """
 
 import collections
@@ -120,14 +120,15 @@ def save_as_2017(path):
 
 
 def save_torchscript(net, path):
-    """Without the lines of source that it was made from, which name folders of the machine."""
+    """Without the places in the source that it was made from, which name folders of the machine, and what hashes them."""
     made = io.BytesIO()
     torch.jit.save(torch.jit.script(net), made)
     with zipfile.ZipFile(made) as whole, zipfile.ZipFile(path, "w") as file:
         for member in whole.infolist():
-            if not member.filename.endswith(".debug_pkl"):
-                # Without its own header: what aligned the data there has no meaning here.
-                file.writestr(zipfile.ZipInfo(member.filename.replace("archive/", "torchscript/", 1)), whole.read(member))
+            if not member.filename.endswith((".debug_pkl", "/serialization_id")):
+                # With a header of its own: what aligned the data there has no meaning here.
+                name = member.filename.replace("archive/", "torchscript/", 1)
+                file.writestr(zipfile.ZipInfo(name), whole.read(member))
     torch.jit.load(path)
 
 
