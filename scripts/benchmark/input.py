@@ -2,8 +2,6 @@
 """What `cargo bench -p care-data --bench input` measures, by Pillow and torchvision: JPEG to 224 x 224 RGB, on one thread.
 
     python3 scripts/benchmark/input.py [FOLDER]     # without one: the pictures that the bench has made
-
-Needs torchvision and Pillow.
 """
 
 import pathlib
@@ -11,13 +9,18 @@ import statistics
 import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import environment
+
+environment.enter()
+
 import numpy
 import torch
 from PIL import Image
 from torchvision.transforms import Resize
 
 ROUNDS, ROUND_SECONDS = 7, 0.7
-MADE = pathlib.Path(__file__).resolve().parents[2] / "target/benchmark/input"
+MADE = environment.ROOT / "target/benchmark/input"
 
 torch.set_num_threads(1)
 resize = Resize((224, 224))
