@@ -17,7 +17,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).parent.parent
 CARE = ROOT / "target" / "debug" / "care"
 RARE = "df"
-IMPORT = ["--per-class", "340", "--test", "0.38", "--validation", "0.1"]
+IMPORT = ["--per-class", "160", "--test", "0.38", "--validation", "0.1"]
 SETTINGS = {
     "backbone": "efficientnet_lite0",
     "input_size": 224,

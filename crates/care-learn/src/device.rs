@@ -18,6 +18,8 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::{Cuda, Device};
 use thiserror::Error;
 
+use crate::libtorch;
+
 /// What became of CUDA. Its `Display` says in one line what there is, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CudaStatus {
@@ -145,6 +147,12 @@ pub fn torch_info() -> TorchInfo {
 /// If `asked` is no device's name, or there is no such GPU.
 pub fn pick_device(asked: Option<&str>) -> Result<Device, DeviceError> {
     choose(asked, load_cuda())
+}
+
+/// Has the process keep the memory of one training step for the next, which makes steps a seventh quicker on a CPU; what a
+/// run leaves is given back at its end. **To be called at the start of the program**, before there is a second thread.
+pub fn keep_memory() {
+    libtorch::keep_memory();
 }
 
 /// Gives libtorch all cores but one, which is left to whatever else is being done: the window, or other programs where

@@ -14,6 +14,8 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <malloc.h>
+
 #include <string>
 #include <vector>
 
@@ -50,6 +52,25 @@ template <typename F> const char *guarded(F f) {
 } // namespace
 
 extern "C" {
+
+// Has the C library keep freed memory and take new memory in one piece. By its own rules it returns every large tensor to the
+// system, which then clears the same pages again for the next.
+void care_keep_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1); // Never.
+  mallopt(M_TOP_PAD, 64 << 20);
+  // A thread's own arena cannot hold large tensors.
+  mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
+// Gives back to the system what is free.
+void care_give_memory_back() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 // Undefined gradients: the next backward pass then puts its own there, without adding to zeros.
 const char *care_forget_gradients(at::Tensor *const *parameters, size_t n) {

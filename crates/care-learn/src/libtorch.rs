@@ -15,6 +15,8 @@ use tch::{Device, TchError, Tensor};
 type TensorPtr = *const torch_sys::C_tensor;
 
 unsafe extern "C" {
+    fn care_keep_memory();
+    fn care_give_memory_back();
     fn care_forget_gradients(parameters: *const TensorPtr, n: usize) -> *const c_char;
     fn care_gradient_norm(parameters: *const TensorPtr, n: usize, norm: *mut f64) -> *const c_char;
     fn care_scale_gradients(parameters: *const TensorPtr, n: usize, factor: f64) -> *const c_char;
@@ -67,6 +69,19 @@ unsafe extern "C" {
 #[repr(C)]
 struct RawProgram {
     _private: [u8; 0],
+}
+
+/// Has the process keep memory that was freed, so that a step need not ask for that of the step before again. **To be called
+/// before there is a second thread**, which would have its own pool. Without effect where the C library is not glibc.
+pub(crate) fn keep_memory() {
+    // SAFETY: sets three numbers of the allocator.
+    unsafe { care_keep_memory() }
+}
+
+/// Gives freed memory back to the system.
+pub(crate) fn give_memory_back() {
+    // SAFETY: touches what nobody holds.
+    unsafe { care_give_memory_back() }
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<TensorPtr> {

@@ -24,6 +24,7 @@ use crate::event::{
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
+use crate::libtorch::give_memory_back;
 use crate::metrics::{argmax, rare_difference, score, summarise};
 use crate::panics::{Panic, caught, torch_reason};
 use crate::run_folder::{RunFolder, RunFolderError, RunWriter};
@@ -103,6 +104,8 @@ fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Out
         }
         Ok(Err(error)) => Outcome::Failed(capitalised(&error.to_string())),
     };
+    // Networks and images are gone by now.
+    give_memory_back();
     host.report(TrainerEvent::Ended(outcome.clone()));
     outcome
 }
