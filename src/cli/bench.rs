@@ -114,7 +114,14 @@ pub fn bench(request: &Bench) -> Result<()> {
             "PyTorch, as the paper's authors do it",
         ));
     }
-    rows.extend(from_files(request, peer.as_mut(), threads, &progress)?);
+    let on_gpu = device.is_cuda();
+    rows.extend(from_files(
+        request,
+        peer.as_mut(),
+        threads,
+        on_gpu,
+        &progress,
+    )?);
     drop(progress);
     if request.json {
         return output::json(&json!({
@@ -162,8 +169,11 @@ fn from_files(
     request: &Bench,
     mut peer: Option<&mut Peer>,
     threads: usize,
+    on_gpu: bool,
     progress: &Progress,
 ) -> Result<Vec<Row>> {
+    // Of two classes.
+    let batch = request.batch / 2 * 2;
     let dir = tempfile::tempdir().context("there is no room for temporary files")?;
     let folder = dir.path().join("images");
     let files = photographs(&folder)?;
@@ -192,19 +202,20 @@ fn from_files(
         "Pillow and torchvision",
     )];
 
-    for backbone in request.backbones.iter().take(1) {
+    if let Some(backbone) = request.backbones.first() {
         progress.show(&format!("{} epochs from files", backbone.name()));
         let config = RunConfig {
             backbone: *backbone,
             input_size: INPUT,
             stage1_epochs: EPOCHS,
-            images_per_class: request.batch / 2,
+            images_per_class: batch / 2,
             ..RunConfig::default()
         };
         let ours = epochs(config, &files, dir.path().join("run"))?;
         let asked = json!({
-            "measure": "epoch", "backbone": backbone.name(), "folder": folder, "batch": request.batch, "size": INPUT,
-            "threads": threads, "channels_last": true, "epochs": EPOCHS, "workers": 2,
+            "measure": "epoch", "backbone": backbone.name(), "folder": folder, "batch": batch, "size": INPUT,
+            "threads": threads, "channels_last": true, "optimizer": "fused", "epochs": EPOCHS, "workers": 2,
+            "device": if on_gpu { "cuda" } else { "cpu" },
         });
         let theirs = peer.as_mut().map(|p| p.seconds(&asked)).transpose()?;
         let of = |seconds: &[f64], first: bool| match (first, seconds) {

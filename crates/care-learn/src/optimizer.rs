@@ -86,7 +86,7 @@ impl Optimizer {
     /// # Errors
     /// As [`Self::backward`].
     pub fn step(&mut self, learning_rate: f64) -> Result<(), TchError> {
-        self.steps += 1;
+        let steps = self.steps + 1;
         let (parameters, at) = self.with_gradients();
         let [first, second] = self.moments.each_ref().map(|moments| -> Vec<Tensor> {
             let moments = at.iter().filter_map(|i| moments.get(*i));
@@ -94,7 +94,7 @@ impl Optimizer {
         });
         match self.kind {
             OptimizerKind::Adam | OptimizerKind::AdamW => {
-                let step = Tensor::from(self.steps as f32).to_device(self.device);
+                let step = Tensor::from(steps as f32).to_device(self.device);
                 let adam = Adam {
                     learning_rate,
                     betas: BETAS,
@@ -102,7 +102,7 @@ impl Optimizer {
                     weight_decay: self.weight_decay,
                     decoupled: self.kind == OptimizerKind::AdamW,
                 };
-                libtorch::adam(&parameters, &first, &second, &step, adam)
+                libtorch::adam(&parameters, &first, &second, &step, adam)?;
             }
             OptimizerKind::Sgd => libtorch::sgd(
                 &parameters,
@@ -110,9 +110,19 @@ impl Optimizer {
                 learning_rate,
                 MOMENTUM,
                 self.weight_decay,
-                self.steps == 1,
-            ),
+                steps == 1,
+            )?,
         }
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// Lets go of parameters, gradients and moments: there are no more steps.
+    pub(crate) fn clear(&mut self) {
+        // A parameter without a gradient is what is wanted.
+        let _ = self.forget_gradients();
+        self.parameters.clear();
+        self.moments = [Vec::new(), Vec::new()];
     }
 
     /// A layer that the loss does not reach has none.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part, Project};
 
-use crate::config::RunConfig;
+use crate::config::{KeyMetric, RunConfig};
 use crate::device::available_memory;
 
 /// One image to train or test on.
@@ -170,12 +170,31 @@ pub enum Problem {
         needed: u64,
         available: u64,
     },
+    #[error(
+        "The validation part has no {what}, so the best epoch cannot be told; the last one is kept. Add images, or keep the last epoch."
+    )]
+    NoKeyMetric { what: &'static str },
     #[error("{0}.")]
     Config(#[from] crate::config::ConfigError),
 }
 
 fn gib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Where the key metric of the settings has nothing to be measured on.
+fn no_key_metric(task: &Task) -> Option<Problem> {
+    let mut validation = task.samples.iter().filter(|s| s.part == Part::Validation);
+    let (measurable, what) = match task.config.key_metric {
+        KeyMetric::None => return None,
+        KeyMetric::Mca => (validation.next().is_some(), "images"),
+        KeyMetric::RareRecall => (
+            validation.any(|s| task.classes[s.label].rare),
+            "image of a rare class",
+        ),
+        KeyMetric::Energy => (validation.any(|s| !s.boxes.is_empty()), "image with a box"),
+    };
+    (!measurable).then_some(Problem::NoKeyMetric { what })
 }
 
 /// All images are kept as the network reads them, three bytes a pixel.
@@ -272,6 +291,7 @@ pub fn check(task: &Task) -> Vec<Problem> {
     } else if task.classes.iter().any(|c| c.rare) && !test.any(|s| task.classes[s.label].rare) {
         problems.push(Problem::NoRareTestImages);
     }
+    problems.extend(no_key_metric(task));
     problems.extend(available_memory().and_then(|available| {
         memory_problem(task.samples.len(), task.config.input_size, available)
     }));

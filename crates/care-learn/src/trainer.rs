@@ -141,7 +141,13 @@ fn panic_message(panic: &Panic, task: &Task) -> String {
 
 /// As libtorch says it of a GPU, and of the CPU.
 fn is_out_of_memory(reason: &str) -> bool {
-    reason.contains("out of memory") || reason.contains("can't allocate memory")
+    const SAID: [&str; 4] = [
+        "out of memory",
+        "can't allocate memory",
+        "STATUS_ALLOC_FAILED",
+        "bad_alloc",
+    ];
+    SAID.iter().any(|said| reason.contains(said))
 }
 
 fn torch_failed(reason: &str) -> String {
@@ -331,10 +337,16 @@ impl<'a> Session<'a> {
         num_epochs: u32,
     ) -> Result<Flow, TrainError> {
         let flow = self.epochs_of_stage(stage, learners, num_epochs)?;
-        for learner in learners {
-            let epoch = learner.return_to_best();
-            self.kept.extend(epoch.map(|epoch| (learner.role, epoch)));
+        let kept = learners
+            .iter_mut()
+            .filter_map(|learner| Some((learner.role, learner.return_to_best()?)));
+        let before = self.kept.len();
+        self.kept.extend(kept);
+        if self.kept.len() > before {
+            // The film ends with what is tested.
+            self.refresh_film(learners, true);
         }
+        learners.iter_mut().for_each(Learner::retire);
         Ok(flow)
     }
 
@@ -360,7 +372,13 @@ impl<'a> Session<'a> {
                 return Ok(Flow::Stopped);
             };
             let learning_rate = rate.at(step, num_steps);
-            let losses = self.step_all(learners, &drawn, learning_rate)?;
+            let losses = match self.step_all(learners, &drawn, learning_rate) {
+                Ok(losses) => losses,
+                Err(error) => {
+                    self.rescue(learners);
+                    return Err(error);
+                }
+            };
             self.step += 1;
             self.pace.step(learners.len());
             let metrics = StepMetrics {
@@ -378,6 +396,9 @@ impl<'a> Session<'a> {
             self.host.report(TrainerEvent::Step(metrics));
             if let Some(learner) = learners.iter().find(|l| l.skipped_in_a_row >= most) {
                 let (role, step) = (learner.role, self.step);
+                for learner in learners.iter_mut() {
+                    learner.return_to_best();
+                }
                 self.save(learners)?;
                 return Err(TrainError::NotANumber {
                     model: role.name(),
@@ -409,6 +430,18 @@ impl<'a> Session<'a> {
             }
         }
         Ok(Flow::Done)
+    }
+
+    /// Saves what a step that failed has left whole. What goes wrong now has been said already.
+    fn rescue(&mut self, learners: &mut [Learner]) {
+        let saved = caught(|| {
+            for learner in learners.iter_mut() {
+                learner.take_back()?;
+                learner.return_to_best();
+            }
+            self.save(learners)
+        });
+        drop(saved);
     }
 
     /// A step of every model on the same batch; those that left it out are missing.
@@ -694,9 +727,11 @@ impl<'a> Session<'a> {
                 KeyMetric::RareRecall => score.rare_recall,
                 KeyMetric::Energy => seen.energy,
             };
-            if let Some(metric) = metric {
-                any_best |= learner.keep_if_best(metric as f32, self.epochs_done)?;
-            }
+            any_best |= match metric {
+                Some(metric) => learner.keep_if_best(metric as f32, self.epochs_done)?,
+                // What cannot be measured ends no stage.
+                None => true,
+            };
             let epoch = std::mem::take(&mut learner.epoch);
             let metrics = EpochMetrics {
                 role: learner.role,
@@ -736,9 +771,12 @@ impl<'a> Session<'a> {
         }
         // Maps are computed only where they are asked for.
         let seen = viewer.look(network, data, targets, images, |_| go_on(*host))?;
-        let energies: Vec<f64> = seen
+        // A flat map has nothing in the box.
+        let energies: Vec<f64> = images
             .iter()
-            .filter_map(|image| image.energy.map(f64::from))
+            .zip(&seen)
+            .filter(|(image, _)| !targets[**image].raster.is_empty())
+            .map(|(_, seen)| seen.energy.map_or(0.0, f64::from))
             .collect();
         Some(Seen {
             predicted: seen.iter().map(|i| argmax(&i.probabilities)).collect(),

@@ -54,7 +54,7 @@ pub(super) fn strategy(ui: &mut Ui, cx: &mut Context<'_>) {
 pub(super) fn summary(ui: &mut Ui, config: &RunConfig) {
     let differs = differs(config);
     if differs.is_empty() {
-        caption(ui, "As in the paper.");
+        caption(ui, "The usual one.");
     } else {
         let text = RichText::new(differs.join(", ")).text_style(tokens::caption());
         ui.add(Label::new(text.color(Tokens::of(ui).text)).wrap());
@@ -65,18 +65,20 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
     setting(ui, "loss", |ui, width| {
         let mut chosen = (draft.class_weighted, draft.focal_gamma > 0.0);
         let choices = [(false, false), (true, false), (false, true), (true, true)];
-        combo(ui, width, &mut chosen, &choices, |choice| {
-            match choice {
-                (false, false) => "cross-entropy",
-                (true, false) => "class-weighted",
-                (false, true) => "focal, gamma 2",
-                (true, true) => "focal, class-weighted",
-            }
-            .to_owned()
+        let gamma = if draft.focal_gamma > 0.0 {
+            draft.focal_gamma
+        } else {
+            2.0
+        };
+        combo(ui, width, &mut chosen, &choices, |choice| match choice {
+            (false, false) => "cross-entropy".to_owned(),
+            (true, false) => "class-weighted".to_owned(),
+            (false, true) => format!("focal, gamma {gamma}"),
+            (true, true) => format!("focal {gamma}, weighted"),
         });
         draft.class_weighted = chosen.0;
         if chosen.1 != (draft.focal_gamma > 0.0) {
-            draft.focal_gamma = if chosen.1 { 2.0 } else { 0.0 };
+            draft.focal_gamma = if chosen.1 { gamma } else { 0.0 };
         }
     });
     setting(ui, "batches", |ui, width| {
@@ -95,7 +97,12 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
         });
     });
     setting(ui, "batch size", |ui, width| {
-        let number = |value| DragValue::new(value).range(1..=64).speed(0.05);
+        let number = |value| {
+            DragValue::new(value)
+                .range(1..=64)
+                .speed(0.05)
+                .clamp_existing_to_range(false)
+        };
         let classes = number(&mut draft.classes_per_batch).range(2..=64);
         let images = number(&mut draft.images_per_class);
         let names = ["classes in a batch", "images of each class"];
@@ -210,7 +217,9 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
         });
     }
     setting(ui, "box scale", |ui, width| {
-        let drag = DragValue::new(&mut draft.box_scale).range(0.7..=1.3);
+        let drag = DragValue::new(&mut draft.box_scale)
+            .range(0.7..=1.3)
+            .clamp_existing_to_range(false);
         ui.add_sized(vec2(width, FIELD), drag.speed(0.01).max_decimals(2));
     });
     setting(ui, "outside", |ui, width| {

@@ -247,6 +247,12 @@ impl Learner {
         Ok(is_best)
     }
 
+    /// It learns no more, only its network is used: what an optimiser remembers is let go.
+    pub(crate) fn retire(&mut self) {
+        self.optimizer.clear();
+        self.statistics.clear();
+    }
+
     /// Goes back to the weights of its best epoch, where one was kept; says which. It is not to learn on.
     pub(crate) fn return_to_best(&mut self) -> Option<u32> {
         let best = self.best.take()?;

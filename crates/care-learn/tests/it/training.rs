@@ -1159,6 +1159,40 @@ fn the_best_epoch_is_kept_and_a_stage_without_progress_ends() {
 }
 
 #[test]
+fn a_key_metric_without_anything_to_measure_is_said_and_ends_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut task = tiny_task(dir.path());
+    task.config.key_metric = KeyMetric::Energy;
+    task.config.early_stop = 1;
+    for sample in task
+        .samples
+        .iter_mut()
+        .filter(|s| s.part == Part::Validation)
+    {
+        sample.boxes.clear();
+    }
+    let problems = check(&task);
+    let said = |p: &Problem| {
+        matches!(
+            p,
+            Problem::NoKeyMetric {
+                what: "image with a box"
+            }
+        )
+    };
+    assert!(
+        problems.iter().any(said) && !problems.iter().any(Problem::blocks),
+        "{problems:?}"
+    );
+    let (outcome, events) = run(&task, |_| Reaction::Nothing);
+    let Outcome::Finished(results) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(results.kept.is_empty());
+    assert_eq!(steps_of(&events).last().map(|s| s.step), Some(8));
+}
+
+#[test]
 fn the_best_epochs_weights_are_those_that_are_tested() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut task = tiny_task(dir.path());
