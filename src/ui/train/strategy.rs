@@ -13,6 +13,9 @@ use crate::command::Command;
 use crate::ui::tokens::{self, Tokens};
 use crate::ui::{Context, icons};
 
+/// Of the focal loss, as the paper has it.
+const FOCAL_GAMMA: f64 = 2.0;
+
 /// The section; its title opens and closes it.
 pub(super) fn strategy(ui: &mut Ui, cx: &mut Context<'_>) {
     let id = ui.make_persistent_id("strategy");
@@ -50,7 +53,7 @@ pub(super) fn strategy(ui: &mut Ui, cx: &mut Context<'_>) {
     }
 }
 
-/// In a line: what is not as in the paper.
+/// In a line: what is not as a first run is offered.
 pub(super) fn summary(ui: &mut Ui, config: &RunConfig) {
     let differs = differs(config);
     if differs.is_empty() {
@@ -62,40 +65,37 @@ pub(super) fn summary(ui: &mut Ui, config: &RunConfig) {
 }
 
 fn fields(ui: &mut Ui, draft: &mut RunConfig) {
-    setting(ui, "loss", |ui, width| {
-        let mut chosen = (draft.class_weighted, draft.focal_gamma > 0.0);
-        let choices = [(false, false), (true, false), (false, true), (true, true)];
-        let gamma = if draft.focal_gamma > 0.0 {
-            draft.focal_gamma
-        } else {
-            2.0
-        };
-        combo(ui, width, &mut chosen, &choices, |choice| match choice {
-            (false, false) => "cross-entropy".to_owned(),
-            (true, false) => "class-weighted".to_owned(),
-            (false, true) => format!("focal, gamma {gamma}"),
-            (true, true) => format!("focal {gamma}, weighted"),
-        });
-        draft.class_weighted = chosen.0;
-        if chosen.1 != (draft.focal_gamma > 0.0) {
-            draft.focal_gamma = if chosen.1 { gamma } else { 0.0 };
-        }
-    });
-    setting(ui, "batches", |ui, width| {
-        let choices = [
-            Sampling::ClassesTimesImages,
-            Sampling::Shuffled,
-            Sampling::Oversampled,
-        ];
-        combo(ui, width, &mut draft.sampling, &choices, |sampling| {
-            match sampling {
-                Sampling::ClassesTimesImages => "each class alike",
-                Sampling::Shuffled => "as the data are",
-                Sampling::Oversampled => "rare ones repeated",
-            }
-            .to_owned()
-        });
-    });
+    let gamma = if draft.focal_gamma > 0.0 {
+        draft.focal_gamma
+    } else {
+        FOCAL_GAMMA
+    };
+    let mut loss = (draft.class_weighted, draft.focal_gamma > 0.0);
+    let focal = format!("focal, gamma {gamma}");
+    let both = format!("focal {gamma}, weighted");
+    choice(
+        ui,
+        "loss",
+        &mut loss,
+        &[
+            ((false, false), "cross-entropy"),
+            ((true, false), "class-weighted"),
+            ((false, true), &focal),
+            ((true, true), &both),
+        ],
+    );
+    draft.class_weighted = loss.0;
+    draft.focal_gamma = if loss.1 { gamma } else { 0.0 };
+    choice(
+        ui,
+        "batches",
+        &mut draft.sampling,
+        &[
+            (Sampling::ClassesTimesImages, "each class alike"),
+            (Sampling::Shuffled, "as the data are"),
+            (Sampling::Oversampled, "rare ones repeated"),
+        ],
+    );
     setting(ui, "batch size", |ui, width| {
         let number = |value| {
             DragValue::new(value)
@@ -111,65 +111,50 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
     let augmentation = &mut draft.augmentation;
     setting(ui, "rotation", |ui, width| {
         let drag = DragValue::new(&mut augmentation.rotation).range(0.0..=180.0);
-        let drag = drag
-            .speed(0.5)
-            .max_decimals(0)
-            .prefix("\u{b1} ")
-            .suffix("\u{b0}");
-        ui.add_sized(vec2(width, FIELD), drag);
+        let drag = drag.speed(0.5).max_decimals(0);
+        ui.add_sized(vec2(width, FIELD), drag.prefix("\u{b1} ").suffix("\u{b0}"));
     });
-    setting(ui, "mirrored", |ui, width| {
-        let mut chosen = (augmentation.flip_horizontal, augmentation.flip_vertical);
-        let choices = [(false, false), (true, false), (false, true), (true, true)];
-        combo(ui, width, &mut chosen, &choices, |choice| {
-            match choice {
-                (false, false) => "never",
-                (true, false) => "left and right",
-                (false, true) => "top and bottom",
-                (true, true) => "both ways",
-            }
-            .to_owned()
-        });
-        (augmentation.flip_horizontal, augmentation.flip_vertical) = chosen;
-    });
-    setting(ui, "colours", |ui, width| {
-        percent(
-            ui,
-            width,
-            &mut augmentation.colour_jitter,
-            0.0..=0.9,
-            "\u{b1} ",
-        );
-    });
-    setting(ui, "crop", |ui, width| {
-        percent(ui, width, &mut augmentation.crop, 0.05..=1.0, "from ");
-    });
-    setting(ui, "optimiser", |ui, width| {
-        let choices = [
-            OptimizerKind::Adam,
-            OptimizerKind::AdamW,
-            OptimizerKind::Sgd,
-        ];
-        combo(ui, width, &mut draft.optimizer, &choices, |kind| {
-            match kind {
-                OptimizerKind::Adam => "Adam",
-                OptimizerKind::AdamW => "AdamW",
-                OptimizerKind::Sgd => "SGD, momentum 0.9",
-            }
-            .to_owned()
-        });
-    });
-    setting(ui, "rate falls", |ui, width| {
-        let choices = [Schedule::Cosine, Schedule::Plateau, Schedule::Constant];
-        combo(ui, width, &mut draft.schedule, &choices, |schedule| {
-            match schedule {
-                Schedule::Cosine => "along a cosine",
-                Schedule::Plateau => "on a plateau",
-                Schedule::Constant => "never",
-            }
-            .to_owned()
-        });
-    });
+    let mut mirrored = (augmentation.flip_horizontal, augmentation.flip_vertical);
+    choice(
+        ui,
+        "mirrored",
+        &mut mirrored,
+        &[
+            ((false, false), "never"),
+            ((true, false), "left and right"),
+            ((false, true), "top and bottom"),
+            ((true, true), "both ways"),
+        ],
+    );
+    (augmentation.flip_horizontal, augmentation.flip_vertical) = mirrored;
+    percent(
+        ui,
+        "colours",
+        &mut augmentation.colour_jitter,
+        0.0..=0.9,
+        "\u{b1} ",
+    );
+    percent(ui, "crop", &mut augmentation.crop, 0.05..=1.0, "from ");
+    choice(
+        ui,
+        "optimiser",
+        &mut draft.optimizer,
+        &[
+            (OptimizerKind::Adam, "Adam"),
+            (OptimizerKind::AdamW, "AdamW"),
+            (OptimizerKind::Sgd, "SGD, momentum 0.9"),
+        ],
+    );
+    choice(
+        ui,
+        "rate falls",
+        &mut draft.schedule,
+        &[
+            (Schedule::Cosine, "along a cosine"),
+            (Schedule::Plateau, "on a plateau"),
+            (Schedule::Constant, "never"),
+        ],
+    );
     setting(ui, "weight decay", |ui, width| {
         let choices = [0.0, 1e-5, 1e-4, 1e-3, 1e-2];
         combo(ui, width, &mut draft.weight_decay, &choices, f64::to_string);
@@ -184,27 +169,20 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
             }
         });
     });
-    setting(ui, "keeps", |ui, width| {
-        let choices = [
-            KeyMetric::None,
-            KeyMetric::Mca,
-            KeyMetric::RareRecall,
-            KeyMetric::Energy,
-        ];
-        combo(ui, width, &mut draft.key_metric, &choices, |metric| {
-            match metric {
-                KeyMetric::None => "the last epoch",
-                KeyMetric::Mca => "the best MCA",
-                KeyMetric::RareRecall => "the best rare recall",
-                KeyMetric::Energy => "the most in the box",
-            }
-            .to_owned()
-        });
-        if draft.key_metric == KeyMetric::None {
-            draft.early_stop = 0;
-        }
-    });
-    if draft.key_metric != KeyMetric::None {
+    choice(
+        ui,
+        "keeps",
+        &mut draft.key_metric,
+        &[
+            (KeyMetric::None, "the last epoch"),
+            (KeyMetric::Mca, "the best MCA"),
+            (KeyMetric::RareRecall, "the best rare recall"),
+            (KeyMetric::Energy, "the most in the box"),
+        ],
+    );
+    if draft.key_metric == KeyMetric::None {
+        draft.early_stop = 0;
+    } else {
         setting(ui, "stops early", |ui, width| {
             let choices = [0, 3, 5, 10, 20];
             combo(ui, width, &mut draft.early_stop, &choices, |epochs| {
@@ -222,49 +200,77 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
             .clamp_existing_to_range(false);
         ui.add_sized(vec2(width, FIELD), drag.speed(0.01).max_decimals(2));
     });
-    setting(ui, "outside", |ui, width| {
-        let choices = [Outside::Uniform, Outside::Distance];
-        combo(ui, width, &mut draft.outside, &choices, |outside| {
-            match outside {
-                Outside::Uniform => "counts alike",
-                Outside::Distance => "more, the farther",
-            }
-            .to_owned()
-        });
-    });
-    setting(ui, "map", |ui, width| {
-        let choices = [Normalisation::Max, Normalisation::MinMax];
-        combo(ui, width, &mut draft.normalisation, &choices, |by| {
-            match by {
-                Normalisation::Max => "over its maximum",
-                Normalisation::MinMax => "minimum to maximum",
-            }
-            .to_owned()
-        });
-    });
-    setting(ui, "map weights", |ui, width| {
-        let choices = [CamWeights::Exact, CamWeights::Constant];
-        combo(ui, width, &mut draft.cam_weights, &choices, |weights| {
-            match weights {
-                CamWeights::Exact => "exact",
-                CamWeights::Constant => "constant",
-            }
-            .to_owned()
-        });
-    });
-    setting(ui, "precision", |ui, width| {
-        let choices = [Precision::Fp32, Precision::Bf16];
-        combo(ui, width, &mut draft.precision, &choices, |precision| {
-            match precision {
-                Precision::Fp32 => "fp32",
-                Precision::Bf16 => "bf16, for newer GPUs",
-            }
-            .to_owned()
+    choice(
+        ui,
+        "outside",
+        &mut draft.outside,
+        &[
+            (Outside::Uniform, "counts alike"),
+            (Outside::Distance, "more, the farther"),
+        ],
+    );
+    choice(
+        ui,
+        "map",
+        &mut draft.normalisation,
+        &[
+            (Normalisation::Max, "over its maximum"),
+            (Normalisation::MinMax, "minimum to maximum"),
+        ],
+    );
+    choice(
+        ui,
+        "map weights",
+        &mut draft.cam_weights,
+        &[
+            (CamWeights::Exact, "exact"),
+            (CamWeights::Constant, "constant"),
+        ],
+    );
+    choice(
+        ui,
+        "precision",
+        &mut draft.precision,
+        &[
+            (Precision::Fp32, "fp32"),
+            (Precision::Bf16, "bf16, for newer GPUs"),
+        ],
+    );
+}
+
+/// A setting with a word for each of its values.
+fn choice<T: Copy + PartialEq>(ui: &mut Ui, label: &str, value: &mut T, words: &[(T, &str)]) {
+    let values: Vec<T> = words.iter().map(|(value, _)| *value).collect();
+    setting(ui, label, |ui, width| {
+        combo(ui, width, value, &values, |value| {
+            let word = words.iter().find(|(of, _)| of == value);
+            word.map_or_else(String::new, |(_, word)| (*word).to_owned())
         });
     });
 }
 
-/// What is not as in the paper, as the settings name it; what the other sections show is left out.
+fn percent(
+    ui: &mut Ui,
+    label: &str,
+    share: &mut f64,
+    range: std::ops::RangeInclusive<f64>,
+    prefix: &str,
+) {
+    setting(ui, label, |ui, width| {
+        let mut value = *share * 100.0;
+        let drag = DragValue::new(&mut value)
+            .range(range.start() * 100.0..=range.end() * 100.0)
+            .speed(0.5)
+            .max_decimals(0)
+            .prefix(prefix)
+            .suffix(" %");
+        if ui.add_sized(vec2(width, FIELD), drag).changed() {
+            *share = value / 100.0;
+        }
+    });
+}
+
+/// What is not as usual, as the settings name it; what the other sections show is left out.
 fn differs(config: &RunConfig) -> Vec<String> {
     const ELSEWHERE: [&str; 12] = [
         "backbone",
@@ -283,12 +289,12 @@ fn differs(config: &RunConfig) -> Vec<String> {
     // The demo's batches are smaller; that is no strategy.
     let batch = ["classes_per_batch", "images_per_class"];
     let table = |config: &RunConfig| toml::Table::try_from(config).unwrap_or_default();
-    let paper = table(&RunConfig::default());
+    let usual = table(&RunConfig::default());
     table(config)
         .into_iter()
         .filter(|(name, value)| {
             let name = name.as_str();
-            !ELSEWHERE.contains(&name) && !batch.contains(&name) && paper.get(name) != Some(value)
+            !ELSEWHERE.contains(&name) && !batch.contains(&name) && usual.get(name) != Some(value)
         })
         .map(|(name, value)| match value {
             toml::Value::Boolean(true) => name.replace('_', " "),
@@ -298,31 +304,12 @@ fn differs(config: &RunConfig) -> Vec<String> {
         .collect()
 }
 
-fn percent(
-    ui: &mut Ui,
-    width: f32,
-    share: &mut f64,
-    range: std::ops::RangeInclusive<f64>,
-    prefix: &str,
-) {
-    let mut value = *share * 100.0;
-    let drag = DragValue::new(&mut value)
-        .range(range.start() * 100.0..=range.end() * 100.0)
-        .speed(0.5)
-        .max_decimals(0)
-        .prefix(prefix)
-        .suffix(" %");
-    if ui.add_sized(vec2(width, FIELD), drag).changed() {
-        *share = value / 100.0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_the_papers_is_said() {
+    fn only_what_is_not_usual_is_said() {
         assert!(differs(&RunConfig::default()).is_empty());
         assert!(differs(&RunConfig::demo()).is_empty());
         let config = [
