@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, ensure};
 use care_data::import;
-use care_data::{ImageId, NotRead, Part, Project, RunId, RunState};
+use care_data::{ClassId, ImageId, NotRead, Part, Project, RunId, RunState};
 use care_learn::evaluation::{Seen, look_at};
 use care_learn::event::ImageAttention;
 use care_learn::metrics::{IOU_THRESHOLD, McNemar, Summary, argmax, rare_difference, summarise};
 use care_learn::run_folder::RunFolder;
-use care_learn::task::Sample;
-use care_learn::{ModelRole, RunConfig, Task};
+use care_learn::task::{Sample, samples_of};
+use care_learn::{ModelRole, RunConfig};
 use serde::Serialize;
 
 use super::measures;
@@ -128,18 +128,36 @@ fn of_run(project: &Project, id: RunId) -> Result<Exam> {
         !models.is_empty(),
         "run {id} has no weights: it ended before the first were saved"
     );
-    let task = Task::from_project(
-        project,
-        folder.config()?,
-        folder.dir().to_owned(),
-        Vec::new(),
-    );
-    let mut samples = task.samples;
+    // As the models know them; names and marks are today's.
+    let classes = folder.data()?.classes;
+    let mut samples = samples_of(project, &classes);
     samples.retain(|sample| sample.part == Part::Test);
     ensure!(!samples.is_empty(), "the test part has no images");
+    let known: BTreeSet<ClassId> = classes.iter().map(|class| class.id).collect();
+    for class in project.classes() {
+        let images = project.images().iter();
+        let unknown = images
+            .filter(|i| i.part == Part::Test && i.class == class.id && !known.contains(&i.class))
+            .count();
+        if unknown > 0 {
+            output::note(&format!(
+                "left out: {} of {}, a class that came after run {id}",
+                format::plural(unknown, "test image", "test images"),
+                class.name
+            ));
+        }
+    }
     Ok(Exam {
-        config: task.config,
-        classes: task.classes.into_iter().map(|c| (c.name, c.rare)).collect(),
+        config: folder.config()?,
+        classes: classes
+            .into_iter()
+            .map(
+                |then| match project.classes().iter().find(|c| c.id == then.id) {
+                    Some(now) => (now.name.clone(), now.rare),
+                    None => (then.name, then.rare),
+                },
+            )
+            .collect(),
         samples,
         models,
         not_read: Vec::new(),
@@ -165,7 +183,14 @@ fn of_weights(request: &EvaluateWeights) -> Result<Exam> {
     let there: BTreeSet<&str> = found.images.iter().map(|i| i.class.as_str()).collect();
     let classes = match &request.classes {
         Some(classes) => classes.clone(),
-        None => there.iter().map(ToString::to_string).collect(),
+        None => {
+            let classes: Vec<String> = there.iter().map(ToString::to_string).collect();
+            output::note(&format!(
+                "the model's classes are taken to be, in this order: {} (--classes says otherwise)",
+                classes.join(", ")
+            ));
+            classes
+        }
     };
     let label_of = |class: &str| {
         classes.iter().position(|c| c == class).with_context(|| {

@@ -157,6 +157,24 @@ fn a_run_is_measured_again_and_its_weights_on_their_own() {
         assert!(line.contains(says), "{line}");
     }
 
+    // A class that came later is none of the models'.
+    let third = folder.join("more/third");
+    std::fs::create_dir_all(&third).unwrap();
+    for i in 0..12u8 {
+        let image = RgbImage::from_pixel(40, 30, image::Rgb([i, 120, 120]));
+        image.save(third.join(format!("{i}.png"))).unwrap();
+    }
+    done(&care(folder, &["import", "p.care", "more"]));
+    let later = care(folder, &evaluate);
+    let said = String::from_utf8_lossy(&later.stderr).into_owned();
+    assert!(
+        said.contains("of third, a class that came after run 1"),
+        "{said}"
+    );
+    let later: Value = serde_json::from_str(&done(&later)).unwrap();
+    assert_eq!(later["models"], report["models"]);
+    assert_eq!(later["classes"], report["classes"]);
+
     // Boxes count as they are now.
     let mut project = Project::open(&folder.join("p.care")).unwrap();
     let boxed: Vec<_> = project

@@ -115,6 +115,19 @@ pub enum DeviceError {
     Missing { asked: String, status: CudaStatus },
 }
 
+/// Whether this machine's processor computes in bfloat16 itself. Where it does not, libtorch emulates it at a fraction of
+/// the speed.
+#[must_use]
+pub fn processor_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    let has = std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has = false;
+    has
+}
+
 /// Opens libtorch's CUDA part where there is one, and says what came of it.
 ///
 /// **To be called before anything else of tch**: libtorch looks for CUDA once. Further calls cost nothing.

@@ -48,17 +48,10 @@ impl Optimizer {
         }
     }
 
-    /// The gradients of `loss`, in place of those that are there.
+    /// The next backward pass puts its own gradients in their place.
     ///
     /// # Errors
     /// Where libtorch fails (out of memory), as for every function here.
-    pub fn backward(&self, loss: &Tensor) -> Result<(), TchError> {
-        self.forget_gradients()?;
-        loss.f_backward()
-    }
-
-    /// # Errors
-    /// As [`Self::backward`].
     pub fn forget_gradients(&self) -> Result<(), TchError> {
         libtorch::forget_gradients(&self.parameters)
     }
@@ -66,7 +59,7 @@ impl Optimizer {
     /// The 2-norm of all gradients together.
     ///
     /// # Errors
-    /// As [`Self::backward`].
+    /// As [`Self::forget_gradients`].
     pub fn gradient_norm(&self) -> Result<f64, TchError> {
         let (with, _) = self.with_gradients();
         libtorch::gradient_norm(&with)
@@ -75,7 +68,7 @@ impl Optimizer {
     /// Multiplies the gradients.
     ///
     /// # Errors
-    /// As [`Self::backward`].
+    /// As [`Self::forget_gradients`].
     pub fn scale_gradients(&self, factor: f64) -> Result<(), TchError> {
         let (with, _) = self.with_gradients();
         libtorch::scale_gradients(&with, factor)
@@ -84,7 +77,7 @@ impl Optimizer {
     /// Moves the parameters that have gradients.
     ///
     /// # Errors
-    /// As [`Self::backward`].
+    /// As [`Self::forget_gradients`].
     pub fn step(&mut self, learning_rate: f64) -> Result<(), TchError> {
         let steps = self.steps + 1;
         let (parameters, at) = self.with_gradients();
@@ -201,7 +194,7 @@ mod tests {
             let mut theirs = theirs.expect("an optimiser");
             let begun = loss().double_value(&[]);
             for step in 0..5 {
-                ours.backward(&loss()).expect("gradients");
+                backward(&ours, &loss());
                 ours.step(0.1).expect("steps");
                 theirs.backward_step(&other_loss());
                 for (name, variable) in store.variables() {
@@ -214,6 +207,11 @@ mod tests {
         }
     }
 
+    fn backward(optimizer: &Optimizer, loss: &Tensor) {
+        optimizer.forget_gradients().expect("forgets");
+        loss.backward();
+    }
+
     #[test]
     fn gradients_are_measured_and_scaled() {
         let (store, loss) = problem();
@@ -222,7 +220,7 @@ mod tests {
             let parameters = optimizer.parameters.iter();
             parameters.map(|p| p.grad().copy()).collect()
         };
-        optimizer.backward(&loss()).expect("gradients");
+        backward(&optimizer, &loss());
         let first = gradients();
         let squares: f64 = first
             .iter()
@@ -233,7 +231,7 @@ mod tests {
         optimizer.scale_gradients(0.5).expect("scales");
         assert!((optimizer.gradient_norm().expect("a norm") - norm / 2.0).abs() < 1e-6);
         // A second pass takes the place of the first.
-        optimizer.backward(&loss()).expect("gradients");
+        backward(&optimizer, &loss());
         assert_eq!(gradients(), first);
         optimizer.forget_gradients().expect("forgets");
         assert!(optimizer.parameters.iter().all(|p| !p.grad().defined()));

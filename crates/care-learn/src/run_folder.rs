@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `config.toml` | [`RunConfig`] |
+//! | `data.json` | [`RunData`] |
 //! | `steps.csv` | a line per step and model: losses, learning rate |
 //! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
@@ -21,7 +22,8 @@ use std::path::{Path, PathBuf};
 
 use care_data::ImageId;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{BackboneKind, RunConfig};
 use crate::event::{
@@ -29,6 +31,7 @@ use crate::event::{
     StepMetrics,
 };
 use crate::metrics::IOU_THRESHOLD;
+use crate::task::TaskClass;
 
 /// A file of a run that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,13 @@ fn write_advice(error: &io::Error) -> &'static str {
         }
         _ => "See that the project's folder is there and can be written to, then train again.",
     }
+}
+
+/// What a run learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunData {
+    /// In logit order, as they were then.
+    pub classes: Vec<TaskClass>,
 }
 
 /// Every stored refresh of the watch list, oldest first.
@@ -94,6 +104,12 @@ impl RunFolder {
     }
 
     /// # Errors
+    /// As [`Self::config`].
+    pub fn data(&self) -> Result<RunData, RunFolderError> {
+        self.json("data.json")
+    }
+
+    /// # Errors
     /// As [`Self::config`]. A last line cut off by a power cut is left out.
     pub fn epochs(&self) -> Result<Vec<EpochMetrics>, RunFolderError> {
         let path = self.dir.join("epochs.csv");
@@ -126,7 +142,11 @@ impl RunFolder {
     /// # Errors
     /// As [`Self::config`].
     pub fn results(&self) -> Result<Results, RunFolderError> {
-        let path = self.dir.join("results.json");
+        self.json("results.json")
+    }
+
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunFolderError> {
+        let path = self.dir.join(name);
         let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
         serde_json::from_str(&text).map_err(|e| read_error(&path, e))
     }
@@ -208,7 +228,11 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    pub(crate) fn create(dir: &Path, config: &RunConfig) -> Result<Self, RunFolderError> {
+    pub(crate) fn create(
+        dir: &Path,
+        config: &RunConfig,
+        data: &RunData,
+    ) -> Result<Self, RunFolderError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| RunFolderError::Write { path, source }
@@ -223,13 +247,15 @@ impl RunWriter {
             let path = dir.join(name);
             File::create(&path).map_err(at(&path))
         };
-        Ok(Self {
+        let writer = Self {
             dir: dir.to_owned(),
             is_torchscript: config.backbone == BackboneKind::Torchscript,
             steps: csv::Writer::from_writer(create("steps.csv")?),
             epochs: csv::Writer::from_writer(create("epochs.csv")?),
             changes: create("changes.jsonl")?,
-        })
+        };
+        writer.json("data.json", data)?;
+        Ok(writer)
     }
 
     pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<(), RunFolderError> {
@@ -314,10 +340,13 @@ impl RunWriter {
     }
 
     pub(crate) fn results(&self, results: &Results) -> Result<(), RunFolderError> {
-        let path = self.dir.join("results.json");
-        let text = serde_json::to_vec_pretty(results)
-            .map_err(|e| self.write_error("results.json", e.into()))?;
-        write_whole(&path, &text)
+        self.json("results.json", results)
+    }
+
+    fn json(&self, name: &str, value: &impl Serialize) -> Result<(), RunFolderError> {
+        let text =
+            serde_json::to_vec_pretty(value).map_err(|e| self.write_error(name, e.into()))?;
+        write_whole(&self.dir.join(name), &text)
     }
 
     pub(crate) fn weights(&self, role: ModelRole, bytes: &[u8]) -> Result<(), RunFolderError> {
@@ -649,7 +678,11 @@ mod tests {
     #[test]
     fn a_torn_last_line_is_left_out() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut writer = RunWriter::create(dir.path(), &RunConfig::default()).expect("creates");
+        let data = RunData {
+            classes: Vec::new(),
+        };
+        let mut writer =
+            RunWriter::create(dir.path(), &RunConfig::default(), &data).expect("creates");
         let epoch = |epoch| EpochMetrics {
             role: ModelRole::Care,
             epoch,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part, Project};
+use serde::{Deserialize, Serialize};
 
-use crate::config::{KeyMetric, RunConfig};
-use crate::device::available_memory;
+use crate::config::{KeyMetric, Precision, RunConfig};
+use crate::device::{available_memory, processor_has_bf16};
 
 /// One image to train or test on.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Sample {
     pub boxes: Vec<BoundingBox>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskClass {
     pub id: ClassId,
     pub name: String,
@@ -59,29 +60,10 @@ impl Task {
                 rare: class.rare,
             })
             .collect();
-        let label: BTreeMap<ClassId, usize> = classes
-            .iter()
-            .enumerate()
-            .map(|(i, class)| (class.id, i))
-            .collect();
-        let samples = project
-            .images()
-            .iter()
-            .filter_map(|image| {
-                Some(Sample {
-                    image: image.id,
-                    path: project.path_of(image),
-                    size: image.size,
-                    label: *label.get(&image.class)?,
-                    part: image.part,
-                    boxes: project.boxes(image.id).iter().map(|a| a.rect).collect(),
-                })
-            })
-            .collect();
         Self {
             config,
+            samples: samples_of(project, &classes),
             classes,
-            samples,
             watch,
             folder,
         }
@@ -92,6 +74,30 @@ impl Task {
     pub fn rare(&self) -> Vec<bool> {
         self.classes.iter().map(|class| class.rare).collect()
     }
+}
+
+/// The project's images of these classes, labelled by their order.
+#[must_use]
+pub fn samples_of(project: &Project, classes: &[TaskClass]) -> Vec<Sample> {
+    let label: BTreeMap<ClassId, usize> = classes
+        .iter()
+        .enumerate()
+        .map(|(i, class)| (class.id, i))
+        .collect();
+    project
+        .images()
+        .iter()
+        .filter_map(|image| {
+            Some(Sample {
+                image: image.id,
+                path: project.path_of(image),
+                size: image.size,
+                label: *label.get(&image.class)?,
+                part: image.part,
+                boxes: project.boxes(image.id).iter().map(|a| a.rect).collect(),
+            })
+        })
+        .collect()
 }
 
 /// At most `n` held-out images for the film: rare ones with boxes first, then rare ones, then others with boxes;
@@ -174,6 +180,10 @@ pub enum Problem {
         "The validation part has no {what}, so the best epoch cannot be told; the last one is kept. Add images, or keep the last epoch."
     )]
     NoKeyMetric { what: &'static str },
+    #[error(
+        "This processor has no bfloat16 of its own: without a GPU, bf16 is slower than fp32. Choose fp32 unless one is used."
+    )]
+    SlowBf16,
     #[error("{0}.")]
     Config(#[from] crate::config::ConfigError),
 }
@@ -292,6 +302,9 @@ pub fn check(task: &Task) -> Vec<Problem> {
         problems.push(Problem::NoRareTestImages);
     }
     problems.extend(no_key_metric(task));
+    if task.config.precision == Precision::Bf16 && !processor_has_bf16() {
+        problems.push(Problem::SlowBf16);
+    }
     problems.extend(available_memory().and_then(|available| {
         memory_problem(task.samples.len(), task.config.input_size, available)
     }));

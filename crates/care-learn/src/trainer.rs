@@ -1,33 +1,34 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
+mod failure;
 pub(crate) mod learner;
 mod schedule;
+mod scoring;
 
 use std::time::{Duration, Instant};
 
-use care_data::{BoundingBox, ImageId, ImageSize, NotRead, Part};
+use care_data::{BoundingBox, ImageId, ImageSize, Part};
 use tch::Kind;
 
+use self::failure::{TrainError, capitalised, is_out_of_memory, panic_message};
 use self::learner::{Batch, Learner, StepSettings};
 use self::schedule::{Falling, LearningRate, Pace, Patience};
 use crate::attention_loss::MaskBatch;
 use crate::augment::{Augmenter, View};
-use crate::backbone::{Loaded, Network, WeightsError};
+use crate::backbone::{Loaded, Network};
 use crate::classification_loss::ClassificationLoss;
-use crate::config::{KeyMetric, LiveParams};
+use crate::config::LiveParams;
 use crate::dataset::Dataset;
-use crate::device::{DeviceError, leave_a_core, pick_device};
+use crate::device::{leave_a_core, pick_device};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
-    Change, EpochMetrics, FilmFrame, ImageAttention, Losses, ModelRole, Outcome, RecordedChange,
-    Results, StepMetrics, TrainerCommand, TrainerEvent,
+    Change, Losses, ModelRole, Outcome, RecordedChange, StepMetrics, TrainerCommand, TrainerEvent,
 };
 use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
 use crate::libtorch::give_memory_back;
-use crate::metrics::{argmax, rare_difference, score, summarise};
 use crate::panics::{Panic, caught, torch_reason};
-use crate::run_folder::{RunFolder, RunFolderError, RunWriter};
+use crate::run_folder::{RunData, RunWriter};
 use crate::sampler::Sampler;
 use crate::task::{Problem, Sample, Task, check};
 
@@ -56,36 +57,6 @@ pub trait Host {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum TrainError {
-    #[error(transparent)]
-    Problem(#[from] Problem),
-    #[error(transparent)]
-    Folder(#[from] RunFolderError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    #[error("{}", torch_failed(&torch_reason(&.0.to_string())))]
-    Torch(#[from] tch::TchError),
-    #[error("the system gives no more threads: {0}. Close other programs, then train again.")]
-    Threads(std::io::Error),
-    #[error(
-        "none of the training images could be read; the first: {}: {} {}", .0.path.display(), .0.why, .0.advice
-    )]
-    NothingReadable(NotRead),
-    #[error(
-        "the loss of {model}, or its gradient, was not a number in the last steps, up to step {step}; they were left out. Lower the learning rate and train again. {checkpoint}"
-    )]
-    NotANumber {
-        model: &'static str,
-        step: u32,
-        checkpoint: String,
-    },
-    #[error("{}", panic_reason(.0))]
-    Panicked(Panic),
-}
-
 /// Trains, scores and records one run; the outcome is also reported as the last event,
 /// [`TrainerEvent::Ended`]. Errors and libtorch's panics become [`Outcome::Failed`].
 pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
@@ -108,55 +79,6 @@ fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Out
     give_memory_back();
     host.report(TrainerEvent::Ended(outcome.clone()));
     outcome
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
-}
-
-fn panic_reason(panic: &Panic) -> String {
-    match panic {
-        Panic::Torch(reason) => torch_failed(reason),
-        Panic::Fault(what) => format!("training failed by a fault of this program: {what}."),
-    }
-}
-
-fn panic_message(panic: &Panic, task: &Task) -> String {
-    let mut text = panic_reason(panic);
-    let saved = |folder: RunFolder| {
-        ModelRole::ALL
-            .iter()
-            .any(|role| folder.weights(*role).is_file())
-    };
-    if RunFolder::open(&task.folder).is_ok_and(saved) {
-        text += " The weights of the last checkpoint are in ";
-        text += &task.folder.display().to_string();
-        text.push('.');
-    }
-    text
-}
-
-/// As libtorch says it of a GPU, and of the CPU.
-fn is_out_of_memory(reason: &str) -> bool {
-    const SAID: [&str; 4] = [
-        "out of memory",
-        "can't allocate memory",
-        "STATUS_ALLOC_FAILED",
-        "bad_alloc",
-    ];
-    SAID.iter().any(|said| reason.contains(said))
-}
-
-fn torch_failed(reason: &str) -> String {
-    let advice = if reason.to_lowercase().contains("memory") {
-        "Close other programs or choose a smaller input or batch, then train again."
-    } else {
-        "Train again, with other settings if it happens once more."
-    };
-    format!("libtorch failed: {reason}. {advice}")
 }
 
 /// Whether to go on.
@@ -211,7 +133,10 @@ impl<'a> Session<'a> {
             return Err(problem.into());
         }
         let config = &task.config;
-        let writer = RunWriter::create(&task.folder, config)?;
+        let data = RunData {
+            classes: task.classes.clone(),
+        };
+        let writer = RunWriter::create(&task.folder, config, &data)?;
         // First of all that is asked of libtorch, because it looks for CUDA once.
         let device = pick_device(None)?;
         leave_a_core();
@@ -661,130 +586,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The watch list seen by each model: reported, and kept in the film. Returns the mean energies.
-    fn refresh_film(&mut self, learners: &[Learner], always: bool) -> Vec<Option<f32>> {
-        if self.watch.is_empty() {
-            return vec![None; learners.len()];
-        }
-        let begun = Instant::now();
-        let (step, epoch) = (self.step, self.epoch());
-        let Self {
-            viewer,
-            data,
-            targets,
-            watch,
-            host,
-            ..
-        } = self;
-        let frames: Vec<FilmFrame> = learners
-            .iter()
-            .filter_map(|learner| {
-                let images = viewer.look(&learner.network, data, targets, watch, |_| {
-                    host.tick();
-                    true
-                })?;
-                Some(FilmFrame {
-                    role: learner.role,
-                    step,
-                    epoch,
-                    images,
-                })
-            })
-            .collect();
-        self.film.push(&frames, begun.elapsed(), always);
-        let energies = frames.iter().map(FilmFrame::mean_energy).collect();
-        for frame in frames {
-            self.host.report(TrainerEvent::Film(frame));
-        }
-        energies
-    }
-
-    /// Scores the models on the validation part. Says whether any of them is at its best by the key metric; none where the
-    /// host wants to stop.
-    fn end_epoch(
-        &mut self,
-        stage: u8,
-        learners: &mut [Learner],
-        last: bool,
-    ) -> Result<Option<bool>, TrainError> {
-        let energies = self.refresh_film(learners, last);
-        let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
-        if !self.wait_for(&validation) {
-            return Ok(None);
-        }
-        validation.retain(|image| self.data.is_readable(*image));
-        let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
-        let key_metric = self.task.config.key_metric;
-        let mut any_best = false;
-        for (learner, watched_energy) in learners.iter_mut().zip(energies) {
-            let Some(seen) = self.validate(learner, &validation) else {
-                return Ok(None);
-            };
-            let score = score(&labels, &seen.predicted, &self.task.rare());
-            let metric = match key_metric {
-                KeyMetric::None => None,
-                KeyMetric::Mca => score.mca,
-                KeyMetric::RareRecall => score.rare_recall,
-                KeyMetric::Energy => seen.energy,
-            };
-            any_best |= match metric {
-                Some(metric) => learner.keep_if_best(metric as f32, self.epochs_done)?,
-                // What cannot be measured ends no stage.
-                None => true,
-            };
-            let epoch = std::mem::take(&mut learner.epoch);
-            let metrics = EpochMetrics {
-                role: learner.role,
-                epoch: self.epochs_done,
-                stage,
-                classification: epoch.classification(),
-                attention: epoch.attention(),
-                watched_energy,
-                rare_recall: score.rare_recall.map(|recall| recall as f32),
-                num_rare: score.num_rare as u32,
-                mca: score.mca.map(|mca| mca as f32),
-                num_validation: labels.len() as u32,
-                skipped: epoch.skipped,
-            };
-            self.writer.epoch(&metrics)?;
-            self.host.report(TrainerEvent::Epoch(metrics));
-        }
-        Ok(Some(any_best))
-    }
-
-    /// One model on these images; none where the host wants to stop.
-    fn validate(&mut self, learner: &Learner, images: &[usize]) -> Option<Seen> {
-        let Self {
-            viewer,
-            data,
-            targets,
-            host,
-            ..
-        } = self;
-        let network = &learner.network;
-        if self.task.config.key_metric != KeyMetric::Energy {
-            let predicted = viewer.predict(network, data, images, || go_on(*host))?;
-            return Some(Seen {
-                predicted,
-                energy: None,
-            });
-        }
-        // Maps are computed only where they are asked for.
-        let seen = viewer.look(network, data, targets, images, |_| go_on(*host))?;
-        // A flat map has nothing in the box.
-        let energies: Vec<f64> = images
-            .iter()
-            .zip(&seen)
-            .filter(|(image, _)| !targets[**image].raster.is_empty())
-            .map(|(_, seen)| seen.energy.map_or(0.0, f64::from))
-            .collect();
-        Some(Seen {
-            predicted: seen.iter().map(|i| argmax(&i.probabilities)).collect(),
-            energy: (!energies.is_empty())
-                .then(|| energies.iter().sum::<f64>() / energies.len() as f64),
-        })
-    }
-
     /// The weights of these models and the film, as they are now.
     fn save(&mut self, learners: &[Learner]) -> Result<(), TrainError> {
         let begun = Instant::now();
@@ -817,97 +618,12 @@ impl<'a> Session<'a> {
             }
         }
     }
-
-    /// Scores the models on the test part; none where nobody waits for it any more.
-    fn evaluate(
-        &mut self,
-        learners: &[Learner],
-        flow: Flow,
-    ) -> Result<Option<Results>, TrainError> {
-        let mut test: Vec<usize> = in_part(&self.samples, Part::Test).collect();
-        // Whoever stopped the run does not want to wait for images that it no longer needs.
-        let needed = match flow {
-            Flow::Done => (0..self.samples.len()).collect(),
-            Flow::Stopped => test.clone(),
-        };
-        let Self {
-            data,
-            host,
-            loading,
-            ..
-        } = self;
-        let waited = data.wait_for(&needed, || {
-            loading.report(*host, data);
-            host.tick();
-            !host.abandoned()
-        });
-        if !waited {
-            return Ok(None);
-        }
-        self.loading.report(self.host, &self.data);
-        test.retain(|image| self.data.is_readable(*image));
-        let labels: Vec<usize> = test.iter().map(|i| self.targets[*i].label).collect();
-        let rare = self.task.rare();
-        let mut seen: Vec<(ModelRole, Vec<ImageAttention>)> = Vec::with_capacity(learners.len());
-        for learner in learners {
-            let host = &mut *self.host;
-            let mut reported_at: Option<Instant> = None;
-            let go_on = |done| {
-                if reported_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
-                    host.report(TrainerEvent::Evaluating {
-                        role: learner.role,
-                        done,
-                        total: test.len(),
-                    });
-                    reported_at = Some(Instant::now());
-                }
-                host.tick();
-                !host.abandoned()
-            };
-            let images =
-                self.viewer
-                    .look(&learner.network, &self.data, &self.targets, &test, go_on);
-            match images {
-                Some(images) => seen.push((learner.role, images)),
-                None => return Ok(None),
-            }
-        }
-        let seed = self.task.config.seed;
-        let summaries = seen
-            .iter()
-            .map(|(role, images)| (*role, summarise(&labels, images, &rare, seed)))
-            .collect();
-        let of = |role| {
-            seen.iter()
-                .find(|(r, _)| *r == role)
-                .map(|(_, images)| images)
-        };
-        let rare_difference = of(ModelRole::Control)
-            .zip(of(ModelRole::Care))
-            .and_then(|(control, care)| rare_difference(&labels, control, care, &rare));
-        let results = Results {
-            seconds: self.started.elapsed().as_secs_f32(),
-            summaries,
-            rare_difference,
-            kept: self.kept.clone(),
-        };
-        self.writer.test_attention(&seen)?;
-        self.writer.results(&results)?;
-        Ok(Some(results))
-    }
 }
 
 /// The images of a batch, and how each is seen; none where all are seen as they are.
 struct Drawn {
     images: Vec<usize>,
     views: Option<Vec<View>>,
-}
-
-/// What a model made of the validation part.
-struct Seen {
-    predicted: Vec<usize>,
-    /// Mean over the images with boxes, where the maps were computed.
-    energy: Option<f64>,
 }
 
 /// What is told of the decoding.
@@ -955,192 +671,4 @@ fn in_part(samples: &[Sample], part: Part) -> impl Iterator<Item = usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-
-    use care_data::ClassId;
-    use tch::{Device, Tensor};
-
-    use super::*;
-    use crate::backbone::Backbone;
-    use crate::config::RunConfig;
-    use crate::task::TaskClass;
-
-    /// Eight plain images of each of two classes, in batches of four: an epoch is four steps.
-    fn plain_task(dir: &Path) -> Task {
-        let samples = (0..16u8).map(|i| {
-            let path = dir.join(format!("{i}.png"));
-            let image = image::RgbImage::from_pixel(8, 8, image::Rgb([i * 15, 90, 30]));
-            image.save(&path).expect("saves");
-            Sample {
-                image: ImageId(i.into()),
-                path,
-                size: ImageSize::new(8, 8),
-                label: usize::from(i / 8),
-                part: Part::Train,
-                boxes: vec![BoundingBox::new(1.0, 1.0, 4.0, 4.0).expect("a box")],
-            }
-        });
-        Task {
-            config: RunConfig {
-                input_size: 56,
-                images_per_class: 2,
-                ..RunConfig::default()
-            },
-            classes: [false, true]
-                .into_iter()
-                .map(|rare| TaskClass {
-                    id: ClassId(i64::from(rare)),
-                    name: rare.to_string(),
-                    rare,
-                })
-                .collect(),
-            samples: samples.collect(),
-            watch: vec![],
-            folder: dir.join("run"),
-        }
-    }
-
-    /// Stops after the third step, before an epoch has ended, and notes which steps found weights on the disk.
-    struct Looking {
-        weights: PathBuf,
-        found: Vec<bool>,
-    }
-
-    impl Host for Looking {
-        fn report(&mut self, event: TrainerEvent) {
-            if matches!(event, TrainerEvent::Step(_)) {
-                self.found.push(self.weights.is_file());
-            }
-        }
-
-        fn commands(&mut self) -> Vec<TrainerCommand> {
-            vec![]
-        }
-
-        fn stop_requested(&self) -> bool {
-            self.found.len() == 3
-        }
-    }
-
-    #[test]
-    fn weights_are_saved_within_an_epoch_when_it_is_time() {
-        for (save_every, found) in [
-            (Duration::ZERO, [false, true, true]),
-            (Duration::from_secs(600), [false; 3]),
-        ] {
-            let dir = tempfile::tempdir().expect("a folder");
-            let task = plain_task(dir.path());
-            let mut host = Looking {
-                weights: task.folder.join("before.safetensors"),
-                found: vec![],
-            };
-            tch::set_num_threads(1);
-            let outcome = train_and_save(&task, &mut host, save_every);
-            assert_eq!(outcome, Outcome::Stopped(None));
-            assert_eq!(host.found, found, "{save_every:?}");
-            assert!(host.weights.is_file(), "stopping saves");
-        }
-    }
-
-    /// Fails as libtorch does where more than so many images are to be kept for the backward pass.
-    struct Small(Box<dyn Backbone>, i64);
-
-    impl Backbone for Small {
-        fn features(&self, images: &Tensor, train: bool) -> Tensor {
-            if train && images.size()[0] > self.1 {
-                // Through the real allocator: an exbibyte.
-                let _ = Tensor::zeros([1 << 58], (Kind::Float, Device::Cpu));
-            }
-            self.0.features(images, train)
-        }
-
-        fn head(&self, activations: &Tensor, train: bool) -> Tensor {
-            self.0.head(activations, train)
-        }
-
-        fn pooled_linear(&self) -> Option<&Tensor> {
-            self.0.pooled_linear()
-        }
-    }
-
-    /// Hears everything, wants nothing.
-    #[derive(Default)]
-    struct Listening(Vec<TrainerEvent>);
-
-    impl Host for Listening {
-        fn report(&mut self, event: TrainerEvent) {
-            self.0.push(event);
-        }
-
-        fn commands(&mut self) -> Vec<TrainerCommand> {
-            vec![]
-        }
-
-        fn stop_requested(&self) -> bool {
-            false
-        }
-    }
-
-    #[test]
-    fn a_batch_that_does_not_fit_is_halved_once() {
-        for (fits, halved) in [(4, false), (2, true), (1, true)] {
-            let dir = tempfile::tempdir().expect("a folder");
-            let mut task = plain_task(dir.path());
-            (task.config.stage1_epochs, task.config.stage2_epochs) = (1, 1);
-            let mut host = Listening::default();
-            tch::set_num_threads(1);
-            let (session, network) =
-                Session::new(&task, &mut host, Duration::from_secs(600)).expect("begins");
-            let network = network.wrapped(|whole| Box::new(Small(whole, fits)));
-            let ended = session.run(network);
-            let changes: Vec<(u32, &Change)> = host
-                .0
-                .iter()
-                .filter_map(|event| match event {
-                    TrainerEvent::Changed { step, change, .. } => Some((*step, change)),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(
-                changes.contains(&(0, &Change::BatchHalved)),
-                halved,
-                "{fits}"
-            );
-            match ended {
-                Ok(Outcome::Finished(_)) => assert!(fits > 1),
-                Err(TrainError::Panicked(Panic::Torch(reason))) => {
-                    assert!(fits == 1 && is_out_of_memory(&reason), "{fits}: {reason}");
-                }
-                other => panic!("{fits}: {:?}", other.map_err(|e| e.to_string())),
-            }
-        }
-    }
-
-    #[test]
-    fn libtorchs_failure_is_said_with_what_helps() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let task = plain_task(dir.path());
-        for (panic, says) in [
-            (
-                Panic::Torch("CUDA out of memory".to_owned()),
-                "smaller input",
-            ),
-            (Panic::Torch("a shape".to_owned()), "other settings"),
-            (
-                Panic::Fault("index (here.rs:1:2)".to_owned()),
-                "here.rs:1:2",
-            ),
-        ] {
-            let text = panic_message(&panic, &task);
-            assert!(
-                text.contains(says) && !text.contains("checkpoint"),
-                "{text}"
-            );
-        }
-        std::fs::create_dir_all(&task.folder).expect("a folder");
-        std::fs::write(task.folder.join("before.safetensors"), b"").expect("writes");
-        let text = panic_message(&Panic::Torch("a shape".to_owned()), &task);
-        assert!(text.contains("checkpoint"), "{text}");
-    }
-}
+mod tests;

@@ -93,6 +93,12 @@ fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
     }
 }
 
+/// Why a line without an image or a class is left out, and what helps.
+fn incomplete(line: u64) -> (String, &'static str) {
+    let why = format!("Line {line} names no image or no class.");
+    (why, "Complete the line, or delete it.")
+}
+
 /// The one table of images that lies directly in a folder.
 pub(super) fn find(folder: &Path, stop: &AtomicBool) -> Result<Option<PathBuf>, ImportError> {
     let mut tables = Vec::new();
@@ -164,10 +170,8 @@ pub(super) fn list(
         let field = |column| record.get(column).filter(|field| !field.is_empty());
         let line = record.position().map_or(0, csv::Position::line);
         let (Some(image), Some(class)) = (field(image), field(class)) else {
-            let why = format!("Line {line} names no image or no class.");
-            listing
-                .not_read
-                .push(not_read(path, why, "Complete the line, or delete it."));
+            let (why, advice) = incomplete(line);
+            listing.not_read.push(not_read(path, why, advice));
             continue;
         };
         let row = Row {
@@ -257,8 +261,8 @@ pub(super) fn listed(path: &Path, stop: &AtomicBool) -> Result<Listing, ImportEr
         let field = |column| record.get(column).filter(|field| !field.is_empty());
         let line = record.position().map_or(0, csv::Position::line);
         let (Some(image), Some(class)) = (field(image), field(class)) else {
-            let why = format!("Line {line} names no image or no class.");
-            refuse(why, "Complete the line, or delete it.");
+            let (why, advice) = incomplete(line);
+            refuse(why, advice);
             continue;
         };
         let file = match folder.join(image).canonicalize() {

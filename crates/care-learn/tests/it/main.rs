@@ -2,5 +2,7 @@
 
 mod project;
 mod reference;
+mod strategies;
+mod tiny;
 mod torchscript;
 mod training;

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::reference::formula::{Probe, numbers};
-use super::training::{Reaction, run, tiny_task};
+use super::tiny::{Reaction, run, tiny_task};
 
 const SIDE: u32 = 56;
 

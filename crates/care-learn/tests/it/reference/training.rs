@@ -120,7 +120,8 @@ fn three_steps_of_every_optimiser() {
         for _ in 0..3 {
             let (_, logits) = forward(network.backbone(), &images, true);
             let l_c = cross_entropy(&logits, &fixture.labels);
-            optimizer.backward(&l_c).expect("gradients");
+            optimizer.forget_gradients().expect("forgets");
+            l_c.backward();
             optimizer.step(fixture.learning_rate).expect("a step");
         }
         check_changes(&format!("{kind:?}"), &network, reference.gain, expected);

@@ -1,0 +1,223 @@
+//! What the models make of the watch list, of the validation part and, at the end, of the test part.
+
+use std::time::Instant;
+
+use care_data::Part;
+
+use super::failure::TrainError;
+use super::learner::Learner;
+use super::{COUNT_EVERY, Flow, Session, go_on, in_part};
+use crate::config::KeyMetric;
+use crate::event::{EpochMetrics, FilmFrame, ImageAttention, ModelRole, Results, TrainerEvent};
+use crate::metrics::{argmax, rare_difference, score, summarise};
+
+/// What a model made of the validation part.
+struct Seen {
+    predicted: Vec<usize>,
+    /// Mean over the images with boxes, where the maps were computed.
+    energy: Option<f64>,
+}
+
+impl Session<'_> {
+    /// The watch list seen by each model: reported, and kept in the film. Returns the mean energies.
+    pub(super) fn refresh_film(&mut self, learners: &[Learner], always: bool) -> Vec<Option<f32>> {
+        if self.watch.is_empty() {
+            return vec![None; learners.len()];
+        }
+        let begun = Instant::now();
+        let (step, epoch) = (self.step, self.epoch());
+        let Self {
+            viewer,
+            data,
+            targets,
+            watch,
+            host,
+            ..
+        } = self;
+        let frames: Vec<FilmFrame> = learners
+            .iter()
+            .filter_map(|learner| {
+                let images = viewer.look(&learner.network, data, targets, watch, |_| {
+                    host.tick();
+                    true
+                })?;
+                Some(FilmFrame {
+                    role: learner.role,
+                    step,
+                    epoch,
+                    images,
+                })
+            })
+            .collect();
+        self.film.push(&frames, begun.elapsed(), always);
+        let energies = frames.iter().map(FilmFrame::mean_energy).collect();
+        for frame in frames {
+            self.host.report(TrainerEvent::Film(frame));
+        }
+        energies
+    }
+
+    /// Scores the models on the validation part. Says whether any of them is at its best by the key metric; none where the
+    /// host wants to stop.
+    pub(super) fn end_epoch(
+        &mut self,
+        stage: u8,
+        learners: &mut [Learner],
+        last: bool,
+    ) -> Result<Option<bool>, TrainError> {
+        let energies = self.refresh_film(learners, last);
+        let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
+        if !self.wait_for(&validation) {
+            return Ok(None);
+        }
+        validation.retain(|image| self.data.is_readable(*image));
+        let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
+        let key_metric = self.task.config.key_metric;
+        let mut any_best = false;
+        for (learner, watched_energy) in learners.iter_mut().zip(energies) {
+            let Some(seen) = self.validate(learner, &validation) else {
+                return Ok(None);
+            };
+            let score = score(&labels, &seen.predicted, &self.task.rare());
+            let metric = match key_metric {
+                KeyMetric::None => None,
+                KeyMetric::Mca => score.mca,
+                KeyMetric::RareRecall => score.rare_recall,
+                KeyMetric::Energy => seen.energy,
+            };
+            any_best |= match metric {
+                Some(metric) => learner.keep_if_best(metric as f32, self.epochs_done)?,
+                // What cannot be measured ends no stage.
+                None => true,
+            };
+            let epoch = std::mem::take(&mut learner.epoch);
+            let metrics = EpochMetrics {
+                role: learner.role,
+                epoch: self.epochs_done,
+                stage,
+                classification: epoch.classification(),
+                attention: epoch.attention(),
+                watched_energy,
+                rare_recall: score.rare_recall.map(|recall| recall as f32),
+                num_rare: score.num_rare as u32,
+                mca: score.mca.map(|mca| mca as f32),
+                num_validation: labels.len() as u32,
+                skipped: epoch.skipped,
+            };
+            self.writer.epoch(&metrics)?;
+            self.host.report(TrainerEvent::Epoch(metrics));
+        }
+        Ok(Some(any_best))
+    }
+
+    /// One model on these images; none where the host wants to stop.
+    fn validate(&mut self, learner: &Learner, images: &[usize]) -> Option<Seen> {
+        let Self {
+            viewer,
+            data,
+            targets,
+            host,
+            ..
+        } = self;
+        let network = &learner.network;
+        if self.task.config.key_metric != KeyMetric::Energy {
+            let predicted = viewer.predict(network, data, images, || go_on(*host))?;
+            return Some(Seen {
+                predicted,
+                energy: None,
+            });
+        }
+        // Maps are computed only where they are asked for.
+        let seen = viewer.look(network, data, targets, images, |_| go_on(*host))?;
+        // A flat map has nothing in the box.
+        let energies: Vec<f64> = images
+            .iter()
+            .zip(&seen)
+            .filter(|(image, _)| !targets[**image].raster.is_empty())
+            .map(|(_, seen)| seen.energy.map_or(0.0, f64::from))
+            .collect();
+        Some(Seen {
+            predicted: seen.iter().map(|i| argmax(&i.probabilities)).collect(),
+            energy: (!energies.is_empty())
+                .then(|| energies.iter().sum::<f64>() / energies.len() as f64),
+        })
+    }
+
+    /// Scores the models on the test part; none where nobody waits for it any more.
+    pub(super) fn evaluate(
+        &mut self,
+        learners: &[Learner],
+        flow: Flow,
+    ) -> Result<Option<Results>, TrainError> {
+        let mut test: Vec<usize> = in_part(&self.samples, Part::Test).collect();
+        // Whoever stopped the run does not want to wait for images that it no longer needs.
+        let needed = match flow {
+            Flow::Done => (0..self.samples.len()).collect(),
+            Flow::Stopped => test.clone(),
+        };
+        let Self {
+            data,
+            host,
+            loading,
+            ..
+        } = self;
+        let waited = data.wait_for(&needed, || {
+            loading.report(*host, data);
+            host.tick();
+            !host.abandoned()
+        });
+        if !waited {
+            return Ok(None);
+        }
+        self.loading.report(self.host, &self.data);
+        test.retain(|image| self.data.is_readable(*image));
+        let labels: Vec<usize> = test.iter().map(|i| self.targets[*i].label).collect();
+        let rare = self.task.rare();
+        let mut seen: Vec<(ModelRole, Vec<ImageAttention>)> = Vec::with_capacity(learners.len());
+        for learner in learners {
+            let host = &mut *self.host;
+            let mut reported_at: Option<Instant> = None;
+            let go_on = |done| {
+                if reported_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+                    host.report(TrainerEvent::Evaluating {
+                        role: learner.role,
+                        done,
+                        total: test.len(),
+                    });
+                    reported_at = Some(Instant::now());
+                }
+                host.tick();
+                !host.abandoned()
+            };
+            let images =
+                self.viewer
+                    .look(&learner.network, &self.data, &self.targets, &test, go_on);
+            match images {
+                Some(images) => seen.push((learner.role, images)),
+                None => return Ok(None),
+            }
+        }
+        let seed = self.task.config.seed;
+        let summaries = seen
+            .iter()
+            .map(|(role, images)| (*role, summarise(&labels, images, &rare, seed)))
+            .collect();
+        let of = |role| {
+            seen.iter()
+                .find(|(r, _)| *r == role)
+                .map(|(_, images)| images)
+        };
+        let rare_difference = of(ModelRole::Control)
+            .zip(of(ModelRole::Care))
+            .and_then(|(control, care)| rare_difference(&labels, control, care, &rare));
+        let results = Results {
+            seconds: self.started.elapsed().as_secs_f32(),
+            summaries,
+            rare_difference,
+            kept: self.kept.clone(),
+        };
+        self.writer.test_attention(&seen)?;
+        self.writer.results(&results)?;
+        Ok(Some(results))
+    }
+}
