@@ -455,7 +455,7 @@ fn image_of(project: &Project, edit: &Edit) -> Option<ImageId> {
             project.annotation(*id).map(|annotation| annotation.image)
         }
         Edit::SetDone { image, .. } | Edit::SetClass { image, .. } => Some(*image),
-        Edit::SetRare { .. } => None,
+        Edit::SetRare { .. } | Edit::SetLook { .. } => None,
     }
 }
 

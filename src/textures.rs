@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use care_data::{ImageId, decode};
+use care_data::{ImageId, Look, decode};
 use care_learn::AttentionMap;
 use egui::{ColorImage, TextureHandle, TextureOptions};
 
@@ -64,7 +64,10 @@ struct Cached {
 struct Queue {
     /// The last is decoded first.
     waiting: Vec<(Key, PathBuf)>,
-    finished: Vec<(Key, Result<ColorImage, String>)>,
+    /// How grey images are seen, and how often that has changed.
+    look: (Look, u64),
+    /// With the number of the look that it was seen through.
+    finished: Vec<(Key, u64, Result<ColorImage, String>)>,
     closed: bool,
 }
 
@@ -113,20 +116,26 @@ impl Textures {
     }
 
     /// Takes what the decoders finished, and forgets what was not looked at for longest. Once a frame.
-    pub fn begin_frame(&mut self) {
+    pub fn begin_frame(&mut self, look: Look) {
         self.frame += 1;
-        let (finished, more) = {
+        let (finished, more, now) = {
             let mut queue = self.shared.queue();
+            if queue.look.0 != look {
+                queue.look = (look, queue.look.1 + 1);
+                queue.waiting.clear();
+                self.pictures.clear();
+            }
             let n = queue.finished.len().min(UPLOADS_PER_FRAME);
             (
                 queue.finished.drain(..n).collect::<Vec<_>>(),
                 queue.finished.len(),
+                queue.look.1,
             )
         };
         if more > 0 {
             self.ctx.request_repaint();
         }
-        for (key, result) in finished {
+        for (key, _, result) in finished.into_iter().filter(|(_, of, _)| *of == now) {
             let picture = match result {
                 Ok(image) => Picture::Ready(self.ctx.load_texture(
                     format!("{key:?}"),
@@ -243,9 +252,9 @@ impl Drop for Textures {
 
 fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
     loop {
-        let (key, path) = {
+        let (key, path, (look, number)) = {
             let mut queue = shared.queue();
-            loop {
+            let (key, path) = loop {
                 if queue.closed {
                     return;
                 }
@@ -264,13 +273,14 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                     .work
                     .wait(queue)
                     .unwrap_or_else(PoisonError::into_inner);
-            }
+            };
+            (key, path, queue.look)
         };
         let side = match key.0 {
             Kind::Thumbnail => THUMBNAIL_SIDE,
             Kind::Full => max_side,
         };
-        let result = decode::thumbnail(&path, side)
+        let result = decode::thumbnail(&path, &look, side)
             .map_err(|error| format!("{error} {}", error.advice()))
             .map(|image| {
                 ColorImage::from_rgb(
@@ -278,7 +288,7 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                     image.as_raw(),
                 )
             });
-        shared.queue().finished.push((key, result));
+        shared.queue().finished.push((key, number, result));
         ctx.request_repaint();
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use care_data::{ImageSize, decode};
+use care_data::{ImageSize, Look, decode};
 use care_learn::RunConfig;
 use care_learn::benchmark::{Steps, epochs};
 use care_learn::device::{leave_a_core, pick_device};
@@ -184,7 +184,7 @@ fn from_files(
         progress.show(&format!("reading, round {round} of {}", request.rounds));
         let begun = Instant::now();
         for (path, _) in &files {
-            decode::decode_resized(path, input).map_err(|e| anyhow!("{e}"))?;
+            decode::decode_resized(path, &Look::default(), input).map_err(|e| anyhow!("{e}"))?;
         }
         let ours = begun.elapsed().as_secs_f64();
         let asked = json!({ "measure": "input", "folder": folder, "size": INPUT, "threads": 1, "steps": 1, "warmup": 0 });

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use care_data::ImageSize;
 use care_data::decode::{decode, resized, resized_and_cropped};
+use care_data::{ImageSize, Look};
 use care_learn::AttentionMap;
 use care_learn::evaluation::{Explainer, Explanation};
 use serde::Serialize;
@@ -95,7 +95,7 @@ fn overlay_path(out: &Path, name: &str) -> PathBuf {
 
 fn map_of(request: &Cam, explainer: &Explainer, path: &Path, name: &str) -> Result<Row> {
     let input = request.config.input_size;
-    let mut shown = decode(path)?;
+    let mut shown = decode(path, &Look::default())?;
     let (width, height) = shown.dimensions();
     if let Some(layer) = request.config.layer()? {
         let stride = layer.stride;

@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, ensure};
 use care_data::import;
-use care_data::{ClassId, ImageId, NotRead, Part, Project, RunId, RunState};
+use care_data::{ClassId, ImageId, Look, NotRead, Part, Project, RunId, RunState};
 use care_learn::evaluation::{Seen, look_at};
 use care_learn::event::ImageAttention;
 use care_learn::metrics::{IOU_THRESHOLD, McNemar, Summary, argmax, rare_difference, summarise};
-use care_learn::run_folder::RunFolder;
+use care_learn::run_folder::{RunData, RunFolder};
 use care_learn::task::{Sample, samples_of};
 use care_learn::{ModelRole, RunConfig};
 use serde::Serialize;
@@ -29,6 +29,7 @@ struct Exam {
     config: RunConfig,
     /// In the models' order, and whether each is rare.
     classes: Vec<(String, bool)>,
+    look: Look,
     samples: Vec<Sample>,
     /// What each model is called, and its weights.
     models: Vec<(String, PathBuf)>,
@@ -39,6 +40,7 @@ pub fn evaluate(request: &Evaluate) -> Result<()> {
     let Exam {
         config,
         classes,
+        look,
         samples,
         models,
         mut not_read,
@@ -48,9 +50,16 @@ pub fn evaluate(request: &Evaluate) -> Result<()> {
     };
     let progress = Progress::new();
     let paths: Vec<PathBuf> = models.iter().map(|(_, path)| path.clone()).collect();
-    let seen = look_at(&config, classes.len(), &paths, &samples, |done, total| {
-        progress.show(&format!("testing: {done} of {total} images"));
-    })?;
+    let seen = look_at(
+        &config,
+        classes.len(),
+        &paths,
+        &look,
+        &samples,
+        |done, total| {
+            progress.show(&format!("testing: {done} of {total} images"));
+        },
+    )?;
     drop(progress);
     not_read.extend(seen.not_read.iter().cloned());
     for file in &not_read {
@@ -129,7 +138,7 @@ fn of_run(project: &Project, id: RunId) -> Result<Exam> {
         "run {id} has no weights: it ended before the first were saved"
     );
     // As the models know them; names and marks are today's.
-    let classes = folder.data()?.classes;
+    let RunData { classes, look } = folder.data()?;
     let mut samples = samples_of(project, &classes);
     samples.retain(|sample| sample.part == Part::Test);
     ensure!(!samples.is_empty(), "the test part has no images");
@@ -158,6 +167,7 @@ fn of_run(project: &Project, id: RunId) -> Result<Exam> {
                 },
             )
             .collect(),
+        look,
         samples,
         models,
         not_read: Vec::new(),
@@ -230,6 +240,7 @@ fn of_weights(request: &EvaluateWeights) -> Result<Exam> {
                 (name, rare)
             })
             .collect(),
+        look: Look::default(),
         samples,
         models: vec![(short_name(&weights), weights)],
         not_read: found.not_read,

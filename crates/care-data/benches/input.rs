@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use care_data::{ImageSize, decode};
+use care_data::{ImageSize, Look, decode};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
@@ -46,7 +46,7 @@ fn images_per_second(files: &[PathBuf]) -> f64 {
     let mut images = 0;
     while on_the_core() - begun < ROUND {
         for file in files {
-            std::hint::black_box(decode::decode_resized(file, INPUT).unwrap());
+            std::hint::black_box(decode::decode_resized(file, &Look::default(), INPUT).unwrap());
         }
         images += files.len();
     }

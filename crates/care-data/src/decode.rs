@@ -1,4 +1,4 @@
-//! From a file's bytes to upright 8-bit RGB pixels: PNG, JPEG and TIFF.
+//! From a file's bytes to an upright picture: PNG, JPEG and TIFF.
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
@@ -15,6 +15,7 @@ use image::{
 use tiff::tags::Tag;
 
 use crate::geometry::{ImageSize, Orientation};
+use crate::grey::{GreyImage, Look};
 use crate::pillow;
 
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
@@ -92,37 +93,75 @@ fn guarded<T>(decode: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, Deco
         .unwrap_or_else(|_| Err(DecodeError::Damaged("its decoder failed".to_owned())))
 }
 
-/// Decodes a file: upright, 8-bit RGB. Of 16 bits the upper 8 are kept, grey is given to all three channels, and what
-/// is transparent is laid over black.
+/// A decoded file, upright.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Picture {
+    /// Of 16 bits the upper 8 are kept, and what is transparent is laid over black.
+    Colour(RgbImage),
+    Grey(GreyImage),
+}
+
+impl Picture {
+    #[must_use]
+    pub fn size(&self) -> ImageSize {
+        match self {
+            Self::Colour(image) => ImageSize::new(image.width(), image.height()),
+            Self::Grey(image) => image.size(),
+        }
+    }
+
+    /// 8-bit RGB; greys in all three channels.
+    #[must_use]
+    pub fn seen(self, look: &Look) -> RgbImage {
+        match self {
+            Self::Colour(image) => image,
+            Self::Grey(image) => image.seen(look),
+        }
+    }
+}
+
+/// Decodes a file.
 ///
 /// # Errors
-/// Where the file cannot be read or is no image within the limits.
-pub fn decode(path: &Path) -> Result<RgbImage, DecodeError> {
+/// Where it cannot be read or is no image within the limits.
+pub fn open(path: &Path) -> Result<Picture, DecodeError> {
     let bytes = read_file(path)?;
     guarded(|| {
         let (decoder, orientation) = decoder(&bytes)?;
-        let mut image = DynamicImage::ImageRgb8(rgb8(DynamicImage::from_decoder(decoder)?));
+        let mut image = DynamicImage::from_decoder(decoder)?;
         if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
             image.apply_orientation(orientation);
         }
-        Ok(image.into_rgb8())
+        Ok(match image {
+            DynamicImage::ImageLuma8(image) => Picture::Grey(GreyImage::from_luma(&image)),
+            DynamicImage::ImageLuma16(image) => Picture::Grey(GreyImage::from_luma(&image)),
+            colour => Picture::Colour(rgb8(colour)),
+        })
     })
+}
+
+/// Decodes a file to 8-bit RGB.
+///
+/// # Errors
+/// As [`open`].
+pub fn decode(path: &Path, look: &Look) -> Result<RgbImage, DecodeError> {
+    Ok(open(path)?.seen(look))
 }
 
 /// Decodes a file and brings it to `size`, sides scaled separately, each pixel an area's average.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_resized(path: &Path, size: ImageSize) -> Result<RgbImage, DecodeError> {
-    resized(decode(path)?, size)
+pub fn decode_resized(path: &Path, look: &Look, size: ImageSize) -> Result<RgbImage, DecodeError> {
+    resized(decode(path, look)?, size)
 }
 
 /// Decodes a file and fits it into `side` x `side` pixels, proportions kept, never enlarged.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn thumbnail(path: &Path, side: u32) -> Result<RgbImage, DecodeError> {
-    let image = decode(path)?;
+pub fn thumbnail(path: &Path, look: &Look, side: u32) -> Result<RgbImage, DecodeError> {
+    let image = decode(path, look)?;
     let (width, height) = image.dimensions();
     let scale = f64::from(side) / f64::from(width.max(height));
     if scale >= 1.0 {
@@ -259,7 +298,7 @@ fn has_tiff_strips(bytes: &[u8]) -> bool {
 
 fn rgb8(image: DynamicImage) -> RgbImage {
     match image {
-        DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => image.into_rgb8(),
+        DynamicImage::ImageRgb8(_) => image.into_rgb8(),
         DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgba8(_) => {
             over_black(&image.into_rgba8(), |v| v)
         }

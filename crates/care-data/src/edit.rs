@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize};
+use crate::grey::Look;
 use crate::model::{Annotation, BoxId, ClassId, ImageId};
 
 /// One change. Applied by [`Project::apply`](crate::Project::apply), which stores it together with its inverse.
@@ -32,6 +33,10 @@ pub enum Edit {
     SetRare {
         class: ClassId,
         rare: bool,
+    },
+    /// How grey images are seen and learned from.
+    SetLook {
+        look: Look,
     },
 }
 
@@ -63,6 +68,7 @@ impl Edit {
             Self::SetClass { .. } => "Class changed",
             Self::SetRare { rare: true, .. } => "Class marked as rare",
             Self::SetRare { rare: false, .. } => "Rare mark removed",
+            Self::SetLook { .. } => "Window changed",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod decode;
 pub mod edit;
 pub mod geometry;
+pub mod grey;
 pub mod import;
 mod intake;
 pub mod model;
@@ -18,6 +19,7 @@ pub mod synthetic;
 
 pub use edit::Edit;
 pub use geometry::{BoundingBox, ImageSize, Orientation};
+pub use grey::{GreyImage, Look, Window, Windowing};
 pub use model::{
     Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, Metric, NotRead, Part, Run,
     RunId, RunState,

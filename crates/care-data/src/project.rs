@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::edit::{Edit, EditError};
+use crate::grey::Look;
 use crate::import::Import;
 use crate::intake::Arrivals;
 use crate::model::{
@@ -23,6 +24,7 @@ pub struct Project {
     next_box: BoxId,
     undoable: Option<Entry>,
     redoable: Option<Entry>,
+    salt: [u8; 32],
     not_read: Vec<NotRead>,
     runs: Vec<Run>,
     metrics: BTreeMap<RunId, Vec<Metric>>,
@@ -141,6 +143,7 @@ impl Project {
             next_box,
             undoable,
             redoable,
+            salt,
             not_read,
             runs,
             metrics,
@@ -152,6 +155,7 @@ impl Project {
             next_box,
             undoable,
             redoable,
+            salt,
             not_read,
             runs,
             metrics,
@@ -190,6 +194,18 @@ impl Project {
     #[must_use]
     pub fn image(&self, id: ImageId) -> Option<&Image> {
         self.state.image(id)
+    }
+
+    /// How grey images are seen, by people and by networks.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        self.state.look
+    }
+
+    /// Key of the hashes that stand for patients.
+    #[must_use]
+    pub fn salt(&self) -> [u8; 32] {
+        self.salt
     }
 
     /// Ascending by id: the order of the logits.

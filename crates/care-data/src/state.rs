@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::edit::{Edit, EditError};
 use crate::geometry::BoundingBox;
+use crate::grey::Look;
 use crate::model::{Annotation, BoxId, Class, ClassId, Image, ImageId};
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +15,7 @@ pub(crate) struct State {
     boxes: HashMap<ImageId, Vec<Annotation>>,
     /// The image of each box.
     owner: HashMap<BoxId, ImageId>,
+    pub look: Look,
 }
 
 impl State {
@@ -94,6 +96,9 @@ impl State {
                     rare: std::mem::replace(&mut found.rare, rare),
                 })
             }
+            Edit::SetLook { look } => Ok(Edit::SetLook {
+                look: std::mem::replace(&mut self.look, look),
+            }),
         }
     }
 

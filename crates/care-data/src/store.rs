@@ -13,6 +13,7 @@ use rusqlite::{
 
 use crate::edit::Edit;
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
+use crate::grey::Look;
 use crate::intake::Arrivals;
 use crate::model::{
     Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, Metric, NotRead, Part, Run,
@@ -33,7 +34,7 @@ pub(crate) const LOCK: &str = "lock";
 /// "CARE": what SQLite's header says about whose file it is.
 const APPLICATION_ID: u32 = 0x4341_5245;
 /// The n-th brings format n to format n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// A connection, and the writer's lock where it may write.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub(crate) struct Loaded {
     pub next_box: BoxId,
     pub undoable: Option<Entry>,
     pub redoable: Option<Entry>,
+    pub salt: [u8; 32],
     pub not_read: Vec<NotRead>,
     pub runs: Vec<Run>,
     pub metrics: BTreeMap<RunId, Vec<Metric>>,
@@ -161,7 +163,16 @@ impl Store {
         let images = r#"SELECT id, path, hash, width, height, orientation, class, "group", part, done
             FROM image ORDER BY id"#;
         let boxes = "SELECT id, image, x0, y0, x1, y1 FROM box ORDER BY id";
+        let version: u32 = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // An older file that is only read was not brought to this format.
+        let (look, salt) = if version >= 2 {
+            let project = "SELECT windowing, invert, salt FROM project";
+            c.query_row(project, [], |row| Ok((look(row)?, row.get(2)?)))?
+        } else {
+            Default::default()
+        };
         let mut state = State::default();
+        state.look = look;
         state
             .take_in(
                 classes,
@@ -185,6 +196,7 @@ impl Store {
         }
         Ok(Loaded {
             state,
+            salt,
             next_box: BoxId(last_box + 1),
             undoable: undoable(c)?,
             redoable: redoable(c)?,
@@ -525,6 +537,10 @@ fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<()> {
             "UPDATE class SET rare = ? WHERE id = ?",
             params![rare, class.0],
         )?,
+        Edit::SetLook { look } => connection.execute(
+            "UPDATE project SET windowing = ?, invert = ?",
+            params![look.windowing.to_string(), look.invert],
+        )?,
     };
     one(changed)
 }
@@ -553,6 +569,14 @@ fn all<T>(
     read: fn(&Row) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     connection.prepare(sql)?.query_map([], read)?.collect()
+}
+
+fn look(row: &Row) -> rusqlite::Result<Look> {
+    let windowing: String = row.get(0)?;
+    Ok(Look {
+        windowing: windowing.parse().map_err(unreadable)?,
+        invert: row.get(1)?,
+    })
 }
 
 fn class(row: &Row) -> rusqlite::Result<Class> {
@@ -748,12 +772,11 @@ mod tests {
             c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
                 .unwrap()
         };
-        migrate(&mut connection, MIGRATIONS).unwrap();
-        assert_eq!(version(&connection), 1);
-        let [first] = MIGRATIONS else {
-            panic!("a new format needs a test of its own")
+        let [first, ..] = MIGRATIONS else {
+            panic!("no format")
         };
         let add = "ALTER TABLE image ADD COLUMN note TEXT";
+        migrate(&mut connection, &[first]).unwrap();
         assert!(migrate(&mut connection, &[first, add, "nonsense"]).is_err());
         assert_eq!(version(&connection), 1);
         assert!(connection.prepare("SELECT note FROM image").is_err());
@@ -762,6 +785,34 @@ mod tests {
             assert_eq!(version(&connection), 2);
             connection.prepare("SELECT note FROM image").unwrap();
         }
+    }
+
+    #[test]
+    fn a_project_of_format_1_is_read_as_it_is_and_brought_up_to_write() {
+        let root = tempfile::tempdir().unwrap();
+        let project = project(root.path());
+        let (dir, images) = (project.dir().to_owned(), project.images().to_vec());
+        let back = "DROP TABLE project; PRAGMA user_version = 1";
+        project.store().connection.execute_batch(back).unwrap();
+        drop(project);
+
+        let read = Project::open_read_only(&dir).unwrap();
+        assert_eq!((read.images(), read.look()), (&images[..], Look::default()));
+        drop(read);
+        let mut project = Project::open(&dir).unwrap();
+        assert_eq!(project.images(), images);
+        let look = Look {
+            windowing: "40,400".parse().unwrap(),
+            invert: true,
+        };
+        project.apply(Edit::SetLook { look }).unwrap();
+        let salt = project.salt();
+        drop(project);
+        let mut project = Project::open(&dir).unwrap();
+        assert_eq!((project.look(), project.salt()), (look, salt));
+        assert_ne!(salt, [0; 32]);
+        project.undo().unwrap();
+        assert_eq!(project.look(), Look::default());
     }
 
     #[test]

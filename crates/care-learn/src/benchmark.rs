@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part};
+use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, TchError, Tensor};
@@ -180,6 +180,7 @@ pub fn epochs(
                 rare,
             })
             .collect(),
+        look: Look::default(),
         samples: samples.collect(),
         watch: Vec::new(),
         folder,

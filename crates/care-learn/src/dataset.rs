@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use care_data::{ImageSize, NotRead, decode};
+use care_data::{ImageSize, Look, NotRead, decode};
 use tch::{Device, Kind, Tensor};
 
 use crate::augment::{self, View};
@@ -31,6 +31,7 @@ pub struct Dataset {
 #[derive(Debug)]
 struct Shared {
     paths: Vec<PathBuf>,
+    look: Look,
     size: ImageSize,
     /// Per image, RGB row by row, or why it could not be decoded.
     slots: Vec<OnceLock<Result<Vec<u8>, NotRead>>>,
@@ -43,7 +44,7 @@ struct Shared {
 }
 
 impl Dataset {
-    /// Starts to decode all `paths`, those in `first` first and in that order, to `size`. Batches are normalised as
+    /// Starts to decode all `paths`, those in `first` first and in that order, seen through `look`, to `size`. Batches are normalised as
     /// `preprocess` says.
     ///
     /// # Errors
@@ -51,6 +52,7 @@ impl Dataset {
     pub fn load(
         paths: Vec<PathBuf>,
         first: &[usize],
+        look: Look,
         size: ImageSize,
         preprocess: Preprocess,
     ) -> std::io::Result<Self> {
@@ -60,6 +62,7 @@ impl Dataset {
         let shared = Arc::new(Shared {
             slots: paths.iter().map(|_| OnceLock::new()).collect(),
             paths,
+            look,
             size,
             left: Mutex::new(left),
             done: Mutex::new(0),
@@ -218,7 +221,7 @@ impl Shared {
             advice: advice.to_owned(),
         };
         // A decoder that panics on a malformed file must not leave the trainer waiting for it.
-        caught(|| decode::decode_resized(path, self.size))
+        caught(|| decode::decode_resized(path, &self.look, self.size))
             .map_err(|_| {
                 not_read(
                     "The decoder failed on this file.".to_owned(),
@@ -244,6 +247,7 @@ mod tests {
     fn what_is_waited_for_is_decoded_first() {
         let shared = Shared {
             paths: vec![PathBuf::new(); 8],
+            look: Look::default(),
             size: ImageSize::new(1, 1),
             slots: (0..8).map(|_| OnceLock::new()).collect(),
             // 2 and 6 are begun with.
@@ -274,8 +278,14 @@ mod tests {
             })
             .collect();
         let preprocess = BackboneKind::EfficientnetLite0.preprocess();
-        let data =
-            Dataset::load(paths, &[3, 3, 1], ImageSize::new(4, 4), preprocess).expect("threads");
+        let data = Dataset::load(
+            paths,
+            &[3, 3, 1],
+            Look::default(),
+            ImageSize::new(4, 4),
+            preprocess,
+        )
+        .expect("threads");
         for images in [&[11, 0][..], &[5], &(0..12).collect::<Vec<_>>()] {
             assert!(data.wait_for(images, || true));
             assert!(images.iter().all(|image| data.is_readable(*image)));

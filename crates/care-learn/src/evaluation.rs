@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use care_data::{BoundingBox, ImageId, ImageSize, NotRead};
+use care_data::{BoundingBox, ImageId, ImageSize, Look, NotRead};
 use tch::{Device, Kind, Tensor};
 
 use crate::attention_loss::{GridMasks, Raster, Upsampling};
@@ -101,7 +101,7 @@ pub struct Seen {
     pub not_read: Vec<NotRead>,
 }
 
-/// Looks at `samples` with each of `models`, files of weights for networks of these settings with `num_classes` classes.
+/// Looks at `samples`, seen through `look`, with each of `models`, files of weights for networks of these settings with `num_classes` classes.
 /// Whatever part of a split the samples stand in, all are looked at. `progress` is told how many images of how many are seen.
 ///
 /// # Errors
@@ -110,6 +110,7 @@ pub fn look_at(
     config: &RunConfig,
     num_classes: usize,
     models: &[PathBuf],
+    look: &Look,
     samples: &[Sample],
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Seen, EvaluationError> {
@@ -137,8 +138,14 @@ pub fn look_at(
         let viewer = Viewer::new(config, first, device);
         let load = |samples: &[Sample]| {
             let paths = samples.iter().map(|sample| sample.path.clone()).collect();
-            Dataset::load(paths, &[], viewer.input, config.backbone.preprocess())
-                .map_err(EvaluationError::Threads)
+            Dataset::load(
+                paths,
+                &[],
+                *look,
+                viewer.input,
+                config.backbone.preprocess(),
+            )
+            .map_err(EvaluationError::Threads)
         };
         let mut parts = samples.chunks(AHEAD).peekable();
         let mut decoded = parts.peek().map(|part| load(part)).transpose()?;
@@ -479,9 +486,16 @@ mod tests {
             })
             .collect();
         let mut told = Vec::new();
-        let seen = look_at(&config(), 3, &models, &samples, |done, total| {
-            told.push((done, total));
-        })
+        let seen = look_at(
+            &config(),
+            3,
+            &models,
+            &Look::default(),
+            &samples,
+            |done, total| {
+                told.push((done, total));
+            },
+        )
         .expect("sees");
         assert_eq!(told, [(128, 168), (168, 168)]);
         assert_eq!(seen.not_read.len(), 1);
@@ -492,7 +506,8 @@ mod tests {
         let viewer = Viewer::new(&config(), &network, Device::Cpu);
         let paths = samples.iter().map(|s| s.path.clone()).collect();
         let preprocess = config().backbone.preprocess();
-        let data = Dataset::load(paths, &[], viewer.input, preprocess).expect("threads");
+        let data =
+            Dataset::load(paths, &[], Look::default(), viewer.input, preprocess).expect("threads");
         assert!(data.wait_for(&(0..samples.len()).collect::<Vec<_>>(), || true));
         let targets: Vec<Target> = samples.iter().map(|s| viewer.target(s)).collect();
         let in_run = viewer.look(&network, &data, &targets, &seen.readable, |_| true);
@@ -512,7 +527,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let network = Network::new(BackboneKind::SmallResnet, 3, 5, Device::Cpu);
         let path = saved(dir.path(), &network);
-        let error = look_at(&config(), 4, std::slice::from_ref(&path), &[], |_, _| {});
+        let error = look_at(
+            &config(),
+            4,
+            std::slice::from_ref(&path),
+            &Look::default(),
+            &[],
+            |_, _| {},
+        );
         assert!(matches!(
             error,
             Err(EvaluationError::OtherClasses {

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use care_data::ImageId;
+use care_data::{ImageId, Look};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -55,10 +55,11 @@ fn write_advice(error: &io::Error) -> &'static str {
 }
 
 /// What a run learned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunData {
     /// In logit order, as they were then.
     pub classes: Vec<TaskClass>,
+    pub look: Look,
 }
 
 /// Every stored refresh of the watch list, oldest first.
@@ -680,6 +681,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let data = RunData {
             classes: Vec::new(),
+            look: Look::default(),
         };
         let mut writer =
             RunWriter::create(dir.path(), &RunConfig::default(), &data).expect("creates");

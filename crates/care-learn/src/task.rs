@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part, Project};
+use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{KeyMetric, Precision, RunConfig};
@@ -34,6 +34,8 @@ pub struct Task {
     pub config: RunConfig,
     /// In logit order.
     pub classes: Vec<TaskClass>,
+    /// How grey images are seen.
+    pub look: Look,
     pub samples: Vec<Sample>,
     /// Held-out images shown in the film, in order.
     pub watch: Vec<ImageId>,
@@ -62,6 +64,7 @@ impl Task {
             .collect();
         Self {
             config,
+            look: project.look(),
             samples: samples_of(project, &classes),
             classes,
             watch,

@@ -135,6 +135,7 @@ impl<'a> Session<'a> {
         let config = &task.config;
         let data = RunData {
             classes: task.classes.clone(),
+            look: task.look,
         };
         let writer = RunWriter::create(&task.folder, config, &data)?;
         // First of all that is asked of libtorch, because it looks for CUDA once.
@@ -179,8 +180,14 @@ impl<'a> Session<'a> {
         first.extend(in_part(&task.samples, Part::Train));
         let paths = task.samples.iter().map(|s| s.path.clone()).collect();
         let input = ImageSize::new(config.input_size, config.input_size);
-        let data = Dataset::load(paths, &first, input, config.backbone.preprocess())
-            .map_err(TrainError::Threads)?;
+        let data = Dataset::load(
+            paths,
+            &first,
+            task.look,
+            input,
+            config.backbone.preprocess(),
+        )
+        .map_err(TrainError::Threads)?;
 
         let (network, loaded) = Network::from_config(config, task.classes.len(), device)?;
         if let Some(Loaded { new_classifier }) = loaded {

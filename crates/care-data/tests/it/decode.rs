@@ -1,10 +1,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use care_data::ImageSize;
 use care_data::decode::{
     DecodeError, decode, decode_resized, header, resized_and_cropped, thumbnail,
 };
+use care_data::{ImageSize, Look};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage};
@@ -22,7 +22,7 @@ fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 fn decoded(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let image = decode(file.path())?;
+    let image = decode(file.path(), &Look::default())?;
     let size = header(bytes)?.size;
     assert_eq!(
         (size.width, size.height),
@@ -224,7 +224,7 @@ fn what_is_no_image_is_refused_with_its_reason() {
         );
     }
     assert!(matches!(
-        decode(Path::new("/nowhere/at all.png")),
+        decode(Path::new("/nowhere/at all.png"), &Look::default()),
         Err(DecodeError::Io(_))
     ));
 }
@@ -250,18 +250,23 @@ fn resizing_averages() {
     RgbImage::from_fn(64, 32, |x, _| Rgb([if x % 2 == 0 { 0 } else { 200 }; 3]))
         .save(&path)
         .unwrap();
-    let small = decode_resized(&path, ImageSize::new(8, 16)).unwrap();
+    let small = decode_resized(&path, &Look::default(), ImageSize::new(8, 16)).unwrap();
     assert_eq!(small.dimensions(), (8, 16));
     assert!(
         small.pixels().all(|pixel| pixel.0[0].abs_diff(100) < 15),
         "no stripe is picked, none lost"
     );
     assert_eq!(
-        decode_resized(&path, ImageSize::new(64, 32)).unwrap(),
-        decode(&path).unwrap()
+        decode_resized(&path, &Look::default(), ImageSize::new(64, 32)).unwrap(),
+        decode(&path, &Look::default()).unwrap()
     );
     for (side, expected) in [(16, (16, 8)), (64, (64, 32)), (1000, (64, 32)), (1, (1, 1))] {
-        assert_eq!(thumbnail(&path, side).unwrap().dimensions(), expected);
+        assert_eq!(
+            thumbnail(&path, &Look::default(), side)
+                .unwrap()
+                .dimensions(),
+            expected
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use care_data::import::ImportError;
-use care_data::{ImageSize, Part, decode, synthetic};
+use care_data::{ImageSize, Look, Part, decode, synthetic};
 
 #[test]
 fn the_demo_has_its_images_and_its_shortcut() {
@@ -31,7 +31,7 @@ fn the_demo_has_its_images_and_its_shortcut() {
     }
     // The ruler is what is black along an edge, out of reach of every lesion.
     let has_ruler = |path: &Path| {
-        let image = decode::decode(path).unwrap();
+        let image = decode::decode(path, &Look::default()).unwrap();
         let side = image.width();
         let dark = |x: u32, y: u32| image.get_pixel(x, y).0.iter().all(|v| *v < 70);
         let edges: [&dyn Fn(u32) -> (u32, u32); 4] =

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part};
+use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part};
 use tch::{Device, Kind, Tensor};
 
 use super::failure::{TrainError, is_out_of_memory, panic_message};
@@ -41,6 +41,7 @@ fn plain_task(dir: &Path) -> Task {
                 rare,
             })
             .collect(),
+        look: Look::default(),
         samples: samples.collect(),
         watch: vec![],
         folder: dir.join("run"),

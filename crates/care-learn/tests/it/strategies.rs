@@ -1,6 +1,6 @@
 //! What the settings do to a run: batches, losses, augmentation, optimisers, which epoch is kept, which steps count.
 
-use care_data::{ImageSize, Part};
+use care_data::{ImageSize, Look, Part};
 use care_learn::backbone::Network;
 use care_learn::config::{BackboneKind, KeyMetric, Preprocess};
 use care_learn::dataset::Dataset;
@@ -301,7 +301,8 @@ fn the_best_epochs_weights_are_those_that_are_tested() {
     let paths = test.iter().map(|s| s.path.clone()).collect();
     let all: Vec<usize> = (0..test.len()).collect();
     let size = ImageSize::new(SIDE, SIDE);
-    let data = Dataset::load(paths, &all, size, Preprocess::IMAGENET).expect("threads");
+    let data =
+        Dataset::load(paths, &all, Look::default(), size, Preprocess::IMAGENET).expect("threads");
     assert!(data.wait_for(&all, || true));
     let labels: Vec<usize> = test.iter().map(|s| s.label).collect();
     let (maps, _) = GradCam::default().evaluate(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Part};
+use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part};
 use care_learn::attention_loss::{GridMasks, Raster, Upsampling};
 use care_learn::backbone::Network;
 use care_learn::config::{Outside, Preprocess};
@@ -76,6 +76,7 @@ pub(crate) fn tiny_task(dir: &Path) -> Task {
                 rare: name == "rare",
             })
             .collect(),
+        look: Look::default(),
         samples,
         watch,
         folder: dir.join("runs/0001"),
@@ -194,7 +195,8 @@ pub(crate) fn replay(task: &Task, network: &Network, step: u32) -> Replay {
         .expect("a step");
     let paths = task.samples.iter().map(|s| s.path.clone()).collect();
     let size = ImageSize::new(SIDE, SIDE);
-    let data = Dataset::load(paths, &batch, size, Preprocess::IMAGENET).expect("threads");
+    let data =
+        Dataset::load(paths, &batch, Look::default(), size, Preprocess::IMAGENET).expect("threads");
     assert!(data.wait_for(&batch, || true));
     let labels: Vec<usize> = batch.iter().map(|i| task.samples[*i].label).collect();
     let labels = label_tensor(&labels, Device::Cpu);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use care_data::{BoundingBox, ImageSize, Part};
+use care_data::{BoundingBox, ImageSize, Look, Part};
 use care_learn::attention_loss::{
     GridMasks, MaskBatch, Raster, Upsampling, attention_terms, total,
 };
@@ -192,7 +192,8 @@ fn a_run_trains_it_and_its_checkpoints_load_back() {
         .collect();
     let paths = task.samples.iter().map(|s| s.path.clone()).collect();
     let size = ImageSize::new(SIDE, SIDE);
-    let data = Dataset::load(paths, &test, size, Preprocess::IMAGENET).expect("decodes");
+    let data =
+        Dataset::load(paths, &test, Look::default(), size, Preprocess::IMAGENET).expect("decodes");
     assert!(data.wait_for(&test, || true));
     let images = data.batch(&test, Device::Cpu);
     let mut seen = vec![logits(&densenet(), &images)];
