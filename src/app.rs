@@ -1,6 +1,5 @@
 //! The application: `logic` takes in what happened elsewhere, `ui` draws. Nothing else lives here.
 
-use care_data::Project;
 use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
@@ -127,8 +126,7 @@ impl App {
         }
         self.take_keys(ctx);
         self.carry_out(ctx);
-        let look = self.state.project.as_ref().map(Project::look);
-        self.textures.begin_frame(look.unwrap_or_default());
+        self.textures.begin_frame();
     }
 
     /// One frame. Commands run once more at its end, so that a click takes effect in its own frame.

@@ -83,6 +83,8 @@ pub enum Action {
     ToolPan,
     Fit,
     HideBoxes,
+    Invert,
+    ProjectWindow,
     ShowInAnnotate,
     Train,
     Pause,
@@ -103,7 +105,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -125,6 +127,8 @@ impl Action {
         Self::ToolPan,
         Self::Fit,
         Self::HideBoxes,
+        Self::Invert,
+        Self::ProjectWindow,
         Self::ShowInAnnotate,
         Self::Train,
         Self::Pause,
@@ -224,6 +228,16 @@ impl Action {
                 "Show the image alone, while the key is held",
                 key(Key::Space),
             ),
+            Self::Invert => of(
+                "Invert",
+                "Exchange black and white of a grey image",
+                key(Key::I),
+            ),
+            Self::ProjectWindow => of(
+                "Window",
+                "See a grey image as training does; drag with the right button to change",
+                key(Key::W),
+            ),
             Self::ShowInAnnotate => of(
                 "Annotate",
                 "Open the selected image in Annotate",
@@ -257,6 +271,8 @@ impl Action {
                 | Self::ToolPan
                 | Self::Fit
                 | Self::HideBoxes
+                | Self::Invert
+                | Self::ProjectWindow
                 | Self::ShowInAnnotate
         )
     }

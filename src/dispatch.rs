@@ -168,6 +168,8 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         | Action::ToolPan
         | Action::Fit
         | Action::HideBoxes
+        | Action::Invert
+        | Action::ProjectWindow
         | Action::ShowInAnnotate => {}
     }
 }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use care_data::{ImageId, Look, decode};
+use care_data::decode::{self, DecodeError};
+use care_data::{GreyImage, ImageId, Look, Window};
 use care_learn::AttentionMap;
 use egui::{ColorImage, TextureHandle, TextureOptions};
 
@@ -57,17 +58,47 @@ impl Picture {
 
 struct Cached {
     picture: Picture,
+    /// What was asked for last.
+    look: Look,
+    /// Of a whole grey image: its values, and the window that its picture shows.
+    grey: Option<Grey>,
+    /// Of the job that made it.
+    serial: u64,
     used: u64,
+}
+
+/// A grey image in hand.
+#[derive(Clone)]
+pub struct Grey {
+    pub image: Arc<GreyImage>,
+    /// As its picture shows it; none where the file brings a table.
+    pub window: Option<Window>,
+}
+
+struct Job {
+    key: Key,
+    /// Ascending.
+    serial: u64,
+    look: Look,
+    from: Source,
+}
+
+enum Source {
+    File(PathBuf),
+    /// It is there, and is to be seen through another window.
+    Grey(Arc<GreyImage>),
+}
+
+struct Decoded {
+    pixels: ColorImage,
+    grey: Option<Grey>,
 }
 
 #[derive(Default)]
 struct Queue {
     /// The last is decoded first.
-    waiting: Vec<(Key, PathBuf)>,
-    /// How grey images are seen, and how often that has changed.
-    look: (Look, u64),
-    /// With the number of the look that it was seen through.
-    finished: Vec<(Key, u64, Result<ColorImage, String>)>,
+    waiting: Vec<Job>,
+    finished: Vec<(Job, Result<Decoded, String>)>,
     closed: bool,
 }
 
@@ -89,6 +120,7 @@ pub struct Textures {
     pictures: HashMap<Key, Cached>,
     maps: HashMap<u64, (TextureHandle, u64)>,
     frame: u64,
+    serial: u64,
 }
 
 impl Textures {
@@ -112,45 +144,55 @@ impl Textures {
             pictures: HashMap::new(),
             maps: HashMap::new(),
             frame: 0,
+            serial: 0,
         }
     }
 
     /// Takes what the decoders finished, and forgets what was not looked at for longest. Once a frame.
-    pub fn begin_frame(&mut self, look: Look) {
+    pub fn begin_frame(&mut self) {
         self.frame += 1;
-        let (finished, more, now) = {
+        let (finished, more) = {
             let mut queue = self.shared.queue();
-            if queue.look.0 != look {
-                queue.look = (look, queue.look.1 + 1);
-                queue.waiting.clear();
-                self.pictures.clear();
-            }
             let n = queue.finished.len().min(UPLOADS_PER_FRAME);
             (
                 queue.finished.drain(..n).collect::<Vec<_>>(),
                 queue.finished.len(),
-                queue.look.1,
             )
         };
         if more > 0 {
             self.ctx.request_repaint();
         }
-        for (key, _, result) in finished.into_iter().filter(|(_, of, _)| *of == now) {
-            let picture = match result {
-                Ok(image) => Picture::Ready(self.ctx.load_texture(
-                    format!("{key:?}"),
-                    image,
-                    TextureOptions {
+        for (
+            Job {
+                key, serial, look, ..
+            },
+            result,
+        ) in finished
+        {
+            let before = self.pictures.get(&key);
+            // Of two decoders the one that began first may end last.
+            if before.is_some_and(|before| before.serial > serial) {
+                continue;
+            }
+            let look = before.map_or(look, |before| before.look);
+            let (picture, grey) = match result {
+                Ok(Decoded { pixels, grey }) => {
+                    let options = TextureOptions {
                         mipmap_mode: Some(egui::TextureFilter::Linear),
                         ..TextureOptions::LINEAR
-                    },
-                )),
-                Err(why) => Picture::Failed(why.into()),
+                    };
+                    let texture = self.ctx.load_texture(format!("{key:?}"), pixels, options);
+                    (Picture::Ready(texture), grey)
+                }
+                Err(why) => (Picture::Failed(why.into()), None),
             };
             self.pictures.insert(
                 key,
                 Cached {
                     picture,
+                    look,
+                    grey,
+                    serial,
                     used: self.frame,
                 },
             );
@@ -167,7 +209,9 @@ impl Textures {
         let of_kind = self.pictures.iter().filter(|(key, _)| key.0 == kind);
         let mut newest_first: Vec<(u64, Key, usize)> = of_kind
             .map(|(key, cached)| {
-                let bytes = cached.picture.texture().map_or(0, TextureHandle::byte_size);
+                let values = |grey: &Grey| 2 * grey.image.size().area() as usize;
+                let bytes = cached.picture.texture().map_or(0, TextureHandle::byte_size)
+                    + cached.grey.as_ref().map_or(0, values);
                 (cached.used, *key, bytes)
             })
             .collect();
@@ -181,43 +225,83 @@ impl Textures {
         }
     }
 
-    /// The image, at most 320 pixels on its longer side.
-    pub fn thumbnail(&mut self, image: ImageId, path: impl FnOnce() -> PathBuf) -> Picture {
-        self.picture((Kind::Thumbnail, image), path)
+    /// The image, at most 320 pixels on its longer side; a grey one seen through `look`.
+    pub fn thumbnail(
+        &mut self,
+        image: ImageId,
+        look: Look,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Picture {
+        self.picture((Kind::Thumbnail, image), look, path)
     }
 
-    /// The whole image (reduced only where the graphics card cannot hold it).
-    pub fn full(&mut self, image: ImageId, path: impl FnOnce() -> PathBuf) -> Picture {
-        self.picture((Kind::Full, image), path)
+    /// The whole image (reduced only where the graphics card cannot hold it); a grey one seen through `look`, as soon as
+    /// it has been computed.
+    pub fn full(&mut self, image: ImageId, look: Look, path: impl FnOnce() -> PathBuf) -> Picture {
+        self.picture((Kind::Full, image), look, path)
     }
 
-    fn picture(&mut self, key: Key, path: impl FnOnce() -> PathBuf) -> Picture {
-        if let Some(cached) = self.pictures.get_mut(&key) {
-            cached.used = self.frame;
-            return cached.picture.clone();
-        }
+    /// The whole image's values, where it is grey and there.
+    #[must_use]
+    pub fn grey(&self, image: ImageId) -> Option<&Grey> {
+        self.pictures.get(&(Kind::Full, image))?.grey.as_ref()
+    }
+
+    fn picture(&mut self, key: Key, look: Look, path: impl FnOnce() -> PathBuf) -> Picture {
+        let (picture, from) = match self.pictures.get_mut(&key) {
+            Some(cached) if cached.look == look => {
+                cached.used = self.frame;
+                return cached.picture.clone();
+            }
+            Some(cached) => {
+                let from = match (&cached.grey, &cached.picture) {
+                    (Some(grey), _) => Source::Grey(Arc::clone(&grey.image)),
+                    // In colour it stays as it is.
+                    (None, Picture::Ready(_) | Picture::Failed(_)) if key.0 == Kind::Full => {
+                        cached.look = look;
+                        return cached.picture.clone();
+                    }
+                    (None, _) => Source::File(path()),
+                };
+                (cached.picture.clone(), from)
+            }
+            None => (Picture::Loading, Source::File(path())),
+        };
+        let before = self.pictures.remove(&key);
         self.pictures.insert(
             key,
             Cached {
-                picture: Picture::Loading,
+                picture: picture.clone(),
+                look,
+                serial: before.as_ref().map_or(0, |before| before.serial),
+                grey: before.and_then(|before| before.grey),
                 used: self.frame,
             },
         );
+        self.serial += 1;
+        let serial = self.serial;
         let dropped = {
             let mut queue = self.shared.queue();
-            queue.waiting.push((key, path()));
+            // Only the look that is wanted now is worth computing.
+            queue.waiting.retain(|job| job.key != key);
+            queue.waiting.push(Job {
+                key,
+                serial,
+                look,
+                from,
+            });
             let excess = queue.waiting.len().saturating_sub(MAX_WAITING);
             queue
                 .waiting
                 .drain(..excess)
-                .map(|(key, _)| key)
+                .map(|job| job.key)
                 .collect::<Vec<_>>()
         };
         for key in dropped {
             self.pictures.remove(&key);
         }
         self.shared.work.notify_one();
-        Picture::Loading
+        picture
     }
 
     /// An attention map as a translucent texture at full opacity; tint it to fade it. `key` names the map for good:
@@ -252,9 +336,9 @@ impl Drop for Textures {
 
 fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
     loop {
-        let (key, path, (look, number)) = {
+        let job = {
             let mut queue = shared.queue();
-            let (key, path) = loop {
+            loop {
                 if queue.closed {
                     return;
                 }
@@ -262,7 +346,7 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                 let next = queue
                     .waiting
                     .iter()
-                    .rposition(|(key, _)| key.0 == Kind::Full);
+                    .rposition(|job| job.key.0 == Kind::Full);
                 if let Some(index) = next {
                     break queue.waiting.remove(index);
                 }
@@ -273,22 +357,38 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                     .work
                     .wait(queue)
                     .unwrap_or_else(PoisonError::into_inner);
-            };
-            (key, path, queue.look)
+            }
         };
-        let side = match key.0 {
-            Kind::Thumbnail => THUMBNAIL_SIDE,
-            Kind::Full => max_side,
-        };
-        let result = decode::thumbnail(&path, &look, side)
-            .map_err(|error| format!("{error} {}", error.advice()))
-            .map(|image| {
-                ColorImage::from_rgb(
-                    [image.width() as usize, image.height() as usize],
-                    image.as_raw(),
-                )
-            });
-        shared.queue().finished.push((key, number, result));
+        let result = decoded(&job, max_side).map_err(|error| format!("{error} {}", error.advice()));
+        shared.queue().finished.push((job, result));
         ctx.request_repaint();
     }
+}
+
+fn decoded(job: &Job, max_side: u32) -> Result<Decoded, DecodeError> {
+    let look = &job.look;
+    let (image, grey) = match (job.key.0, &job.from) {
+        (Kind::Thumbnail, Source::File(path)) => {
+            (decode::thumbnail(path, look, THUMBNAIL_SIDE)?, None)
+        }
+        (_, Source::File(path)) => match decode::open(path)? {
+            decode::Picture::Colour(image) => (decode::fitted(image, max_side)?, None),
+            decode::Picture::Grey(image) => {
+                let seen = decode::fitted(image.seen(look), max_side)?;
+                (seen, Some(Arc::new(image)))
+            }
+        },
+        (_, Source::Grey(image)) => {
+            let seen = decode::fitted(image.seen(look), max_side)?;
+            (seen, Some(Arc::clone(image)))
+        }
+    };
+    let size = [image.width() as usize, image.height() as usize];
+    Ok(Decoded {
+        pixels: ColorImage::from_rgb(size, image.as_raw()),
+        grey: grey.map(|image| Grey {
+            window: image.window(look.windowing),
+            image,
+        }),
+    })
 }

@@ -1,5 +1,7 @@
 //! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
+mod viewing;
+
 use care_data::{Annotation, Edit, Image, ImageId, Project};
 use egui::{
     Align, CentralPanel, Checkbox, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin,
@@ -7,6 +9,7 @@ use egui::{
     UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 
+use self::viewing::Viewing;
 use super::canvas::{Canvas, Tool};
 use super::queue::Queue;
 use super::tokens::{self, Tokens, radius, size};
@@ -38,6 +41,7 @@ const DIGITS: [Key; 9] = [
 pub struct AnnotateRoom {
     queue: Queue,
     canvas: Canvas,
+    viewing: Viewing,
 }
 
 impl AnnotateRoom {
@@ -65,6 +69,7 @@ impl AnnotateRoom {
             }
             return;
         };
+        self.viewing.begin(image.id);
         self.inspector_ui(ui, cx, image);
         self.toolbar_ui(ui, image, cx);
         CentralPanel::no_frame().show(ui, |ui| {
@@ -74,7 +79,14 @@ impl AnnotateRoom {
                     .show(ui, |ui| problem_ui(ui, problem, cx.commands));
             }
             self.prefetch(cx, image);
-            self.canvas.ui(ui, cx, image, bare);
+            let look = self.viewing.look(project);
+            let by = self.canvas.ui(ui, cx, image, look, bare);
+            if by != Vec2::ZERO
+                && let Some(grey) = cx.textures.grey(image.id)
+            {
+                self.viewing.drag(by, grey, project);
+                ui.ctx().request_repaint();
+            }
         });
     }
 
@@ -90,7 +102,7 @@ impl AnnotateRoom {
             if let Some(image) = cx.project.image(id)
                 && image.size.area() <= MAX_AHEAD
             {
-                cx.full(image);
+                cx.full(image, self.viewing.look_of_others(cx.project));
             }
         }
     }
@@ -118,6 +130,14 @@ impl AnnotateRoom {
         }
         if Action::CancelDraft.pressed(&ctx) {
             self.canvas.cancel();
+        }
+        if cx.textures.grey(image.id).is_some() {
+            if Action::Invert.pressed(&ctx) {
+                self.viewing.invert(cx.project);
+            }
+            if Action::ProjectWindow.pressed(&ctx) {
+                self.viewing.reset();
+            }
         }
         // Neither the image nor its boxes change under a hand that draws.
         if self.canvas.is_drafting() {
@@ -303,6 +323,10 @@ impl AnnotateRoom {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     let section = Frame::new().inner_margin(Margin::symmetric(16, 12));
                     section.show(ui, |ui| self.boxes_ui(ui, cx, image));
+                    if let Some(grey) = cx.textures.grey(image.id).cloned() {
+                        divider(ui);
+                        section.show(ui, |ui| self.viewing.ui(ui, cx, &grey));
+                    }
                     divider(ui);
                     section.show(ui, |ui| image_ui(ui, cx, image));
                 });

@@ -1,6 +1,6 @@
 //! The image in hand: zoomed, moved, and drawn on. A drag is a draft that becomes one edit when the button is released.
 
-use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Project};
+use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project};
 use egui::{
     Color32, CornerRadius, CursorIcon, EventFilter, Id, Painter, PointerButton, Pos2, Rect,
     Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
@@ -134,20 +134,28 @@ impl Canvas {
         self.draft.is_some()
     }
 
-    /// Takes back the box under the hand; where there is none, nothing is selected any more.
     /// Forgets the box under the hand.
     pub fn put_down(&mut self) {
         self.draft = None;
     }
 
+    /// Takes back the box under the hand; where there is none, nothing is selected any more.
     pub fn cancel(&mut self) {
         if self.draft.take().is_none() {
             self.selected = None;
         }
     }
 
-    /// The canvas, filling what room there is. `bare` shows the image without anything on it.
-    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image, bare: bool) {
+    /// The canvas, filling what room there is; a grey image is seen through `look`, and `bare` shows it without anything on
+    /// it. Returns how far the right button has dragged since the last frame, in points.
+    pub fn ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut Context<'_>,
+        image: &Image,
+        look: Look,
+        bare: bool,
+    ) -> Vec2 {
         let project = cx.project;
         let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
         let response = ui.interact(area, id(), Sense::click_and_drag());
@@ -162,7 +170,7 @@ impl Canvas {
                 ..Self::default()
             };
         }
-        let picture = cx.full(image);
+        let picture = cx.full(image, look);
         response.widget_info(|| WidgetInfo {
             current_text_value: matches!(picture, Picture::Loading).then(|| "loading".to_owned()),
             ..WidgetInfo::labeled(Role::Canvas, true, "Canvas")
@@ -170,7 +178,7 @@ impl Canvas {
         if let Picture::Failed(why) = &picture {
             self.draft = None;
             not_shown(ui, area, &project.path_of(image).to_string_lossy(), why);
-            return;
+            return Vec2::ZERO;
         }
         let view = self.navigate(ui, &response, image);
         self.drag(ui, &response, project, image, view);
@@ -208,6 +216,11 @@ impl Canvas {
         }
         // Last, so that what was under the hand is still drawn in the frame that makes it an edit.
         self.release(&response, cx, image, view);
+        if response.dragged_by(PointerButton::Secondary) {
+            response.drag_delta()
+        } else {
+            Vec2::ZERO
+        }
     }
 
     /// Zoom and pan, then the transform of this frame.

@@ -21,7 +21,7 @@ pub mod train;
 pub mod view;
 pub mod widgets;
 
-use care_data::{ImageId, Project};
+use care_data::{ImageId, Look, Project};
 use care_learn::RunConfig;
 use egui::{Frame, Margin};
 
@@ -51,13 +51,15 @@ impl Context<'_> {
     /// The thumbnail of an image of the project.
     pub fn thumbnail(&mut self, image: &care_data::Image) -> crate::textures::Picture {
         let project = self.project;
-        self.textures.thumbnail(image.id, || project.path_of(image))
+        self.textures
+            .thumbnail(image.id, project.look(), || project.path_of(image))
     }
 
-    /// An image of the project in all its pixels.
-    pub fn full(&mut self, image: &care_data::Image) -> crate::textures::Picture {
+    /// An image of the project in all its pixels; a grey one seen through `look`.
+    pub fn full(&mut self, image: &care_data::Image, look: Look) -> crate::textures::Picture {
         let project = self.project;
-        self.textures.full(image.id, || project.path_of(image))
+        self.textures
+            .full(image.id, look, || project.path_of(image))
     }
 }
 

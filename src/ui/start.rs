@@ -9,7 +9,7 @@ use egui::{
     StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
-use care_data::{ImageId, synthetic};
+use care_data::{ImageId, Look, synthetic};
 use jiff::Zoned;
 
 use super::paths::{drop_text, path_field};
@@ -330,7 +330,7 @@ fn recent_ui(
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         let id = ImageId(-1 - (hasher.finish() >> 1) as i64);
-        let picture = textures.thumbnail(id, || path.clone());
+        let picture = textures.thumbnail(id, Look::default(), || path.clone());
         match picture.texture() {
             Some(texture) => {
                 let uv = filling_uv(cell.size(), texture.size_vec2());

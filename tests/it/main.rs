@@ -6,6 +6,7 @@ mod annotate;
 mod cli;
 mod common;
 mod compare;
+mod greys;
 mod images_room;
 mod kill;
 mod measures;

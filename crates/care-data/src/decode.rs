@@ -161,7 +161,14 @@ pub fn decode_resized(path: &Path, look: &Look, size: ImageSize) -> Result<RgbIm
 /// # Errors
 /// As [`decode`].
 pub fn thumbnail(path: &Path, look: &Look, side: u32) -> Result<RgbImage, DecodeError> {
-    let image = decode(path, look)?;
+    fitted(decode(path, look)?, side)
+}
+
+/// Fits an image into `side` x `side` pixels, proportions kept, never enlarged.
+///
+/// # Errors
+/// Where there is no memory for it.
+pub fn fitted(image: RgbImage, side: u32) -> Result<RgbImage, DecodeError> {
     let (width, height) = image.dimensions();
     let scale = f64::from(side) / f64::from(width.max(height));
     if scale >= 1.0 {

@@ -206,17 +206,27 @@ pub struct GreyImage {
 }
 
 impl GreyImage {
-    /// Of values that mean nothing but their order: all of them are seen unless a window is chosen.
+    /// Of values that mean nothing but their order: all of them are seen unless a window is chosen. Where 16 bits hold no
+    /// more than 12, as many devices give, these are all.
     pub(crate) fn from_luma<S>(image: &ImageBuffer<Luma<S>, Vec<S>>) -> Self
     where
         S: Primitive + Into<u16>,
         Luma<S>: Pixel<Subpixel = S>,
     {
+        const MAX_OF_12_BITS: u16 = 4095;
+        let codes: Vec<u16> = image.as_raw().iter().map(|code| (*code).into()).collect();
+        let max = S::DEFAULT_MAX_VALUE.into();
+        let is_of_12_bits = codes.iter().all(|code| *code <= MAX_OF_12_BITS);
         Self {
             size: ImageSize::new(image.width(), image.height()),
-            codes: image.as_raw().iter().map(|code| (*code).into()).collect(),
+            codes,
             lowest: 0,
-            highest: S::DEFAULT_MAX_VALUE.into().into(),
+            highest: if is_of_12_bits {
+                max.min(MAX_OF_12_BITS)
+            } else {
+                max
+            }
+            .into(),
             modality: Modality::IDENTITY,
             voi: Voi::Full,
             white_is_low: false,
@@ -228,6 +238,11 @@ impl GreyImage {
     #[must_use]
     pub fn size(&self) -> ImageSize {
         self.size
+    }
+
+    #[must_use]
+    pub fn voi(&self) -> &Voi {
+        &self.voi
     }
 
     /// Whether [`Window::LUNG`] and [`Window::BONE`] mean anything.
@@ -510,6 +525,10 @@ mod tests {
             assert_eq!(seen(&eight, windowing), expected);
             assert_eq!(seen(&sixteen, windowing), expected.repeat(3));
         }
+        let words = ImageBuffer::from_fn(256, 1, |x, _| Luma([(x * 16) as u16]));
+        let twelve = GreyImage::from_luma(&words);
+        let expected: Vec<u8> = (0..=255).collect();
+        assert_eq!(seen(&twelve, Windowing::Full), expected);
         let inverted = Look {
             invert: true,
             ..Look::default()

@@ -5,7 +5,7 @@ use care_learn::config::{
     CamWeights, KeyMetric, Normalisation, OptimizerKind, Outside, Precision, Sampling, Schedule,
 };
 use egui::collapsing_header::CollapsingState;
-use egui::{DragValue, Label, RichText, Sense, Ui, vec2};
+use egui::{Align, DragValue, Label, RichText, Sense, Ui, vec2};
 
 use super::model::{FIELD, setting};
 use super::rows::{caption, combo, field_style, pair, title};
@@ -38,6 +38,9 @@ pub(super) fn strategy(ui: &mut Ui, cx: &mut Context<'_>) {
     });
     if whole.clicked() {
         state.toggle(ui);
+        if state.is_open() {
+            whole.scroll_to_me(Some(Align::TOP));
+        }
     }
     let is_open = state.is_open();
     state.store(ui.ctx());
