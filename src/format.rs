@@ -1,6 +1,6 @@
 //! Numbers and times as people read them (look.md, "Words").
 
-use care_data::NotRead;
+use care_data::{Look, NotRead, Window, Windowing};
 use jiff::{Timestamp, Zoned};
 
 /// "2 min 15 s", "48 s", "1 h 5 min".
@@ -57,6 +57,19 @@ pub fn plain(value: f64) -> String {
 #[must_use]
 pub fn plural(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// Through what grey images are seen: "all values", "center 40, width 400, inverted".
+#[must_use]
+pub fn look(look: Look) -> String {
+    let window = match look.windowing {
+        Windowing::File => "each file's own window".to_owned(),
+        Windowing::Auto => "percentiles 1 to 99 of each image".to_owned(),
+        Windowing::Full => "all values".to_owned(),
+        Windowing::Fixed(Window { center, width }) => format!("center {center}, width {width}"),
+    };
+    let inverted = if look.invert { ", inverted" } else { "" };
+    format!("{window}{inverted}")
 }
 
 /// "today", then the weekday, then "12 March", and with the year where that is another. `then` in Unix seconds.

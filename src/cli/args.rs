@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use care_data::Windowing;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Show a classifier where to look.
@@ -109,6 +110,28 @@ pub enum Command {
         after_help = "Example: care cam --backbone resnet18 --weights resnet18 --class 243 dog.jpg --out maps --npy --preprocess torchvision"
     )]
     Cam(CamArguments),
+    /// Write images as the window shows them, as 8-bit PNG
+    ///
+    /// Nothing of the file's header goes along. Colours stay as they are.
+    #[command(
+        after_help = "Examples:\n  care convert chest.dcm --out png\n  care convert ct/* --window 40,400 --out png\n  care convert ct/* --raw --out png"
+    )]
+    Convert {
+        #[arg(required = true, value_name = "FILE")]
+        images: Vec<PathBuf>,
+        /// The folder to write into; made where there is none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// What is black and white of grey images: center,width, auto (percentiles 1 to 99), full, or file
+        #[arg(long, default_value_t = Windowing::File, allow_hyphen_values = true)]
+        window: Windowing,
+        /// The values of grey images, after the modality LUT, in 16 bits
+        #[arg(long, conflicts_with = "window")]
+        raw: bool,
+        /// What was written as JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Pretrained weights: what there is, torchvision's, files of your own
     Weights {
         #[command(subcommand)]

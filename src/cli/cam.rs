@@ -1,6 +1,6 @@
 //! `cam`: Grad-CAM maps of any images, as pictures and as numbers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use care_data::decode::{decode, resized, resized_and_cropped};
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::args::Preprocessing;
 use super::output;
+use super::pictures::{all_written, picture_path, prepare};
 use super::request::Cam;
 use crate::colormap::{OPACITY, overlay};
 use crate::weight_store::with_path_of_weights;
@@ -44,9 +45,7 @@ pub fn cam(request: &Cam) -> Result<()> {
             n - 1
         );
     }
-    std::fs::create_dir_all(&request.out)
-        .with_context(|| format!("{} cannot be made", request.out.display()))?;
-    spare_the_images(request)?;
+    prepare(&request.out, &request.images)?;
     let mut rows = Vec::new();
     for (image, name) in &request.images {
         match map_of(request, &explainer, image, name) {
@@ -59,38 +58,7 @@ pub fn cam(request: &Cam) -> Result<()> {
     } else if !rows.is_empty() {
         table(&rows)?;
     }
-    let left_out = request.images.len() - rows.len();
-    ensure!(
-        left_out == 0,
-        "{left_out} of {} images were left out",
-        request.images.len()
-    );
-    Ok(())
-}
-
-/// No image is written over by the map of one.
-fn spare_the_images(request: &Cam) -> Result<()> {
-    let images: Vec<PathBuf> = request
-        .images
-        .iter()
-        .filter_map(|(image, _)| image.canonicalize().ok())
-        .collect();
-    for (_, name) in &request.images {
-        let overlay = overlay_path(&request.out, name);
-        let taken = overlay
-            .canonicalize()
-            .is_ok_and(|path| images.contains(&path));
-        ensure!(
-            !taken,
-            "{} is one of the images: give another --out",
-            overlay.display()
-        );
-    }
-    Ok(())
-}
-
-fn overlay_path(out: &Path, name: &str) -> PathBuf {
-    out.join(format!("{name}.png"))
+    all_written(rows.len(), &request.images)
 }
 
 fn map_of(request: &Cam, explainer: &Explainer, path: &Path, name: &str) -> Result<Row> {
@@ -124,7 +92,7 @@ fn map_of(request: &Cam, explainer: &Explainer, path: &Path, name: &str) -> Resu
         }
     }
     let cannot_write = |path: &Path| format!("{} cannot be written", path.display());
-    let overlay = overlay_path(&request.out, name);
+    let overlay = picture_path(&request.out, name);
     shown
         .save(&overlay)
         .with_context(|| cannot_write(&overlay))?;

@@ -6,12 +6,14 @@
 mod args;
 mod bench;
 mod cam;
+mod convert;
 mod demo;
 mod doctor;
 mod evaluate;
 mod headless;
 mod measures;
 mod output;
+mod pictures;
 mod project;
 mod request;
 mod train;
@@ -54,6 +56,7 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::Train(train) => train::train(&train),
         Request::Evaluate(evaluate) => evaluate::evaluate(&evaluate),
         Request::Cam(cam) => cam::cam(&cam),
+        Request::Convert(convert) => convert::convert(&convert),
         Request::Weights(Weights::List { json }) => weights::list(json),
         Request::Weights(Weights::Get(published)) => weights::get(&published),
         Request::Weights(Weights::Add { file }) => weights::add(&file),

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
-use care_data::{BoundingBox, BoxId, RunId};
+use care_data::{BoundingBox, BoxId, RunId, Windowing};
 use care_learn::RunConfig;
 use care_learn::config::BackboneKind;
 
 use super::args::{
     Arguments, CamArguments, Command, EvaluateArguments, Preprocessing, WeightsCommand,
 };
+use super::pictures::{Named, named};
 use crate::weight_store::Published;
 use crate::window::Start;
 
@@ -25,6 +26,7 @@ pub enum Request {
     Train(Train),
     Evaluate(Evaluate),
     Cam(Cam),
+    Convert(Convert),
     Weights(Weights),
     HeadlessDemo { config: RunConfig, json: bool },
     Bench(Bench),
@@ -97,11 +99,20 @@ pub struct Cam {
     pub config: RunConfig,
     /// None for the predicted one.
     pub class: Option<usize>,
-    /// With the name of what is written of it, without an ending.
-    pub images: Vec<(PathBuf, String)>,
+    pub images: Named,
     pub out: PathBuf,
     pub npy: bool,
     pub preprocess: Preprocessing,
+    pub json: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Convert {
+    pub images: Named,
+    pub out: PathBuf,
+    pub windowing: Windowing,
+    /// The values of grey images instead of what is seen of them.
+    pub raw: bool,
     pub json: bool,
 }
 
@@ -223,6 +234,19 @@ impl TryFrom<Arguments> for Request {
             }
             Command::Evaluate(arguments) => Self::Evaluate(arguments.try_into()?),
             Command::Cam(arguments) => Self::Cam(arguments.try_into()?),
+            Command::Convert {
+                images,
+                out,
+                window,
+                raw,
+                json,
+            } => Self::Convert(Convert {
+                images: named(images)?,
+                out,
+                windowing: window,
+                raw,
+                json,
+            }),
             Command::Weights { command } => Self::Weights(match command {
                 WeightsCommand::List { json } => Weights::List { json },
                 WeightsCommand::Get { name } => Weights::Get(Published::find(&name)?),
@@ -346,28 +370,10 @@ impl TryFrom<CamArguments> for Cam {
                 format!("--class {number} is neither a class's number from 0 on nor \"predicted\"")
             })?),
         };
-        let mut named: Vec<(PathBuf, String)> = Vec::with_capacity(images.len());
-        for image in images {
-            let name = image
-                .file_stem()
-                .with_context(|| format!("{} is no file", image.display()))?
-                .to_string_lossy()
-                .into_owned();
-            // Some file systems do not tell large letters from small ones.
-            let same = |other: &str| other.to_lowercase() == name.to_lowercase();
-            if let Some((other, _)) = named.iter().find(|(_, other)| same(other)) {
-                bail!(
-                    "{} and {} would both be written to {name}.png: give them other names, or another --out",
-                    other.display(),
-                    image.display()
-                );
-            }
-            named.push((image, name));
-        }
         Ok(Self {
             config: network_settings(weights, &backbone, input, &set)?,
             class,
-            images: named,
+            images: named(images)?,
             out,
             npy,
             preprocess,

@@ -6,6 +6,7 @@ mod annotate;
 mod cli;
 mod common;
 mod compare;
+mod convert;
 mod greys;
 mod images_room;
 mod kill;

@@ -6,6 +6,7 @@ use egui::{Checkbox, ComboBox, DragValue, Label, RichText, Ui, Vec2};
 
 use super::{row_ui, title_row};
 use crate::command::Action;
+use crate::format;
 use crate::textures::Grey;
 use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens};
@@ -109,7 +110,7 @@ impl Viewing {
             self.look = Some(look);
         }
         ui.add_space(4.0);
-        let trained = trained(project.look());
+        let trained = format!("Training sees {}.", format::look(project.look()));
         let text = RichText::new(trained).text_style(tokens::caption());
         ui.add(Label::new(text.color(Tokens::of(ui).text_weak)).wrap());
         if look != project.look() {
@@ -139,20 +140,6 @@ impl Viewing {
     pub fn reset(&mut self) {
         self.look = None;
     }
-}
-
-/// What the project's images are trained with, in a sentence.
-pub fn trained(look: Look) -> String {
-    let window = match look.windowing {
-        Windowing::File => "each file's own window".to_owned(),
-        Windowing::Auto => "the 1st to 99th percentile of each image".to_owned(),
-        Windowing::Full => "all values".to_owned(),
-        Windowing::Fixed(Window { center, width }) => {
-            format!("center {center}, width {width}")
-        }
-    };
-    let inverted = if look.invert { ", inverted" } else { "" };
-    format!("Training sees {window}{inverted}.")
 }
 
 fn choice_ui(ui: &mut Ui, windowing: &mut Windowing, grey: &Grey) {

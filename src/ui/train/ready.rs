@@ -1,6 +1,6 @@
 //! Before a run: what it would begin with, and what is missing.
 
-use care_data::{ImageId, Part, Project};
+use care_data::{ImageId, Look, Part, Project};
 use care_learn::RunConfig;
 use care_learn::task::{Problem, pick_watch_list, preflight};
 use egui::{Align2, RichText, Sense, Ui, vec2};
@@ -57,6 +57,11 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
         let images = format::plural(ready.num_training, "training image", "training images");
         let classes = format::plural(ready.num_classes, "class", "classes");
         check(ui, cx, Check::Fine, &format!("{images}, {classes}"), None);
+    }
+    let look = cx.project.look();
+    if with_fine && look != Look::default() {
+        let text = format!("Grey images: {}", format::look(look));
+        check(ui, cx, Check::Fine, &text, None);
     }
     let counts = cx.counts;
     if counts.boxed > 0 {
