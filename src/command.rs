@@ -82,6 +82,11 @@ pub enum Action {
     ToolSelect,
     ToolPan,
     Fit,
+    ActualSize,
+    KeepZoom,
+    DoubleBox,
+    CopyBoxes,
+    PasteBoxes,
     HideBoxes,
     Invert,
     ProjectWindow,
@@ -105,7 +110,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -126,6 +131,11 @@ impl Action {
         Self::ToolSelect,
         Self::ToolPan,
         Self::Fit,
+        Self::ActualSize,
+        Self::KeepZoom,
+        Self::DoubleBox,
+        Self::CopyBoxes,
+        Self::PasteBoxes,
         Self::HideBoxes,
         Self::Invert,
         Self::ProjectWindow,
@@ -223,9 +233,30 @@ impl Action {
                 "Fit the image; also with a double click",
                 key(Key::F),
             ),
+            Self::ActualSize => of(
+                "Actual size",
+                "A pixel of the image to one of the screen",
+                key(Key::Z),
+            ),
+            Self::KeepZoom => of(
+                "Keep zoom",
+                "Keep zoom and place from image to image",
+                key(Key::K),
+            ),
+            Self::DoubleBox => of("Double", "Double the selected box", command(Key::D)),
+            Self::CopyBoxes => of(
+                "Copy",
+                "Copy the selected box; without one, all of the image",
+                command(Key::C),
+            ),
+            Self::PasteBoxes => of(
+                "Paste",
+                "Paste boxes where they were, also into another image",
+                command(Key::V),
+            ),
             Self::HideBoxes => of(
                 "Hide boxes",
-                "Show the image alone, while the key is held",
+                "Show the image alone, while the key is held; a drag then moves it",
                 key(Key::Space),
             ),
             Self::Invert => of(
@@ -270,6 +301,11 @@ impl Action {
                 | Self::ToolSelect
                 | Self::ToolPan
                 | Self::Fit
+                | Self::ActualSize
+                | Self::KeepZoom
+                | Self::DoubleBox
+                | Self::CopyBoxes
+                | Self::PasteBoxes
                 | Self::HideBoxes
                 | Self::Invert
                 | Self::ProjectWindow

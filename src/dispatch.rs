@@ -167,6 +167,11 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         | Action::ToolSelect
         | Action::ToolPan
         | Action::Fit
+        | Action::ActualSize
+        | Action::KeepZoom
+        | Action::DoubleBox
+        | Action::CopyBoxes
+        | Action::PasteBoxes
         | Action::HideBoxes
         | Action::Invert
         | Action::ProjectWindow

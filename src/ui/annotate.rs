@@ -1,5 +1,6 @@
 //! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
+mod boxes;
 mod viewing;
 
 use care_data::{Annotation, Edit, Image, ImageId, Project};
@@ -128,6 +129,12 @@ impl AnnotateRoom {
         if Action::Fit.pressed(&ctx) {
             self.canvas.fit();
         }
+        if Action::ActualSize.pressed(&ctx) {
+            self.canvas.actual_size(&ctx, image);
+        }
+        if Action::KeepZoom.pressed(&ctx) {
+            self.canvas.keep_zoom = !self.canvas.keep_zoom;
+        }
         if Action::CancelDraft.pressed(&ctx) {
             self.canvas.cancel();
         }
@@ -160,6 +167,7 @@ impl AnnotateRoom {
         if elsewhere {
             return false;
         }
+        boxes::take_keys(&ctx, &mut self.canvas, cx, image);
         if Action::PreviousImage.pressed(&ctx) {
             go(self.previous(cx.project, image), cx);
         }
@@ -245,11 +253,19 @@ impl AnnotateRoom {
                     if fit.ui(ui).clicked() {
                         self.canvas.fit();
                     }
+                    let keep = IconButton::new(icons::LOCK_SIMPLE, Action::KeepZoom.spec().text)
+                        .tooltip(&Action::KeepZoom.tooltip(&ctx))
+                        .selected(self.canvas.keep_zoom)
+                        .ui(ui);
+                    if keep.clicked() {
+                        self.canvas.keep_zoom = !self.canvas.keep_zoom;
+                    }
                     ui.label(
                         RichText::new(format!("{:.0} %", self.canvas.scale() * 100.0))
                             .text_style(tokens::caption())
                             .color(t.text_weak),
-                    );
+                    )
+                    .on_hover_text(Action::ActualSize.tooltip(&ctx));
                     let left = ui.cursor().left();
                     let right = ui
                         .with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -1,15 +1,21 @@
 //! The image in hand: zoomed, moved, and drawn on. A drag is a draft that becomes one edit when the button is released.
 
+mod paint;
+
 use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project};
 use egui::{
-    Color32, CornerRadius, CursorIcon, EventFilter, Id, Painter, PointerButton, Pos2, Rect,
-    Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Color32, CursorIcon, Event, EventFilter, Id, MouseWheelUnit, Painter, PointerButton, Pos2,
+    Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
 };
 
-use super::tokens::{self, Tokens};
+use self::paint::{
+    crosshair_ui, handles_ui, label_ui, minimap_rect, minimap_ui, not_shown, on_minimap,
+    size_label_ui,
+};
+use super::Context;
+use super::tokens::Tokens;
 use super::view::{Handle, Part, View, Zoom};
-use super::widgets::{box_outline, class_dot};
-use super::{Context, icons};
+use super::widgets::box_outline;
 use crate::textures::Picture;
 
 /// A drag shorter than this, in points, is a click.
@@ -75,14 +81,46 @@ fn find(project: &Project, image: ImageId, id: BoxId) -> Option<&Annotation> {
     project.boxes(image).iter().find(|a| a.id == id)
 }
 
-/// The smallest box under a place of the screen.
-fn smallest_under(at: Pos2, project: &Project, image: &Image, view: View) -> Option<BoxId> {
-    project
+/// The boxes under a place of the screen, the smallest first.
+fn under(at: Pos2, project: &Project, image: &Image, view: View) -> Vec<BoxId> {
+    let mut under: Vec<&Annotation> = project
         .boxes(image.id)
         .iter()
         .filter(|a| Part::under(at, view.box_to_screen(a.rect)).is_some())
-        .min_by(|a, b| a.rect.area().total_cmp(&b.rect.area()))
-        .map(|a| a.id)
+        .collect();
+    under.sort_by(|a, b| a.rect.area().total_cmp(&b.rect.area()));
+    under.into_iter().map(|a| a.id).collect()
+}
+
+/// What a click selects of the boxes under it: the one after `selected`, the first where that is none of them.
+fn next_of(under: &[BoxId], selected: Option<BoxId>) -> Option<BoxId> {
+    let at = under.iter().position(|id| Some(*id) == selected);
+    let next = at.map_or(0, |at| (at + 1) % under.len());
+    under.get(next).copied()
+}
+
+/// A wheel's notches, up is positive; none of a finger's, nor with Ctrl, which zooms.
+fn notches(ui: &Ui) -> Option<(f64, bool)> {
+    ui.input(|i| {
+        i.events.iter().find_map(|event| match event {
+            Event::MouseWheel {
+                unit: MouseWheelUnit::Line,
+                delta,
+                modifiers,
+                ..
+            } if !modifiers.command && delta.y != 0.0 => {
+                Some((f64::from(delta.y.signum()), modifiers.shift))
+            }
+            // With Shift it arrives sideways on some systems.
+            Event::MouseWheel {
+                unit: MouseWheelUnit::Line,
+                delta,
+                modifiers,
+                ..
+            } if modifiers.shift && delta.x != 0.0 => Some((f64::from(delta.x.signum()), true)),
+            _ => None,
+        })
+    })
 }
 
 fn id() -> Id {
@@ -92,10 +130,18 @@ fn id() -> Id {
 #[derive(Default)]
 pub struct Canvas {
     pub tool: Tool,
+    /// Zoom and place stay from image to image.
+    pub keep_zoom: bool,
     /// May name a box that was undone, and is selected again when it comes back.
     selected: Option<BoxId>,
+    /// Arrow keys move the selected box: it was clicked, not only just drawn.
+    in_hand: bool,
     zoom: Zoom,
     draft: Option<Draft>,
+    /// What was selected when the button went down.
+    before: Option<BoxId>,
+    /// The edge that the wheel moves, while the pointer stays where it is.
+    wheeled: Option<(Pos2, BoxId, Handle)>,
     image: Option<ImageId>,
     /// As last drawn.
     scale: f64,
@@ -112,14 +158,41 @@ impl Canvas {
         self.zoom = Zoom::Fit;
     }
 
+    /// A pixel of the image to one of the screen, about the middle of the canvas.
+    pub fn actual_size(&mut self, ctx: &egui::Context, image: &Image) {
+        let scale = 1.0 / f64::from(ctx.pixels_per_point());
+        self.zoom = match self.zoom {
+            Zoom::Fit => Zoom::At {
+                centre: [
+                    f64::from(image.size.width) / 2.0,
+                    f64::from(image.size.height) / 2.0,
+                ],
+                scale,
+            },
+            Zoom::At { centre, .. } => Zoom::At { centre, scale },
+        };
+    }
+
     /// The selected box of the image in hand.
     #[must_use]
     pub fn selected(&self, project: &Project) -> Option<BoxId> {
         find(project, self.image?, self.selected?).map(|a| a.id)
     }
 
+    /// As a click on it does: the arrow keys then move it.
     pub fn select(&mut self, id: Option<BoxId>) {
         self.selected = id;
+        self.in_hand = id.is_some();
+    }
+
+    /// The box that the arrow keys move.
+    #[must_use]
+    pub fn in_hand<'a>(&self, project: &'a Project) -> Option<&'a Annotation> {
+        find(
+            project,
+            self.image?,
+            self.selected.filter(|_| self.in_hand)?,
+        )
     }
 
     /// Whether it has the keyboard's focus.
@@ -163,9 +236,11 @@ impl Canvas {
         painter.rect_filled(area, 0.0, Tokens::of(ui).canvas);
 
         if self.image != Some(image.id) {
-            let tool = self.tool;
+            let zoom = if self.keep_zoom { self.zoom } else { Zoom::Fit };
             *self = Self {
-                tool,
+                tool: self.tool,
+                keep_zoom: self.keep_zoom,
+                zoom,
                 image: Some(image.id),
                 ..Self::default()
             };
@@ -180,8 +255,11 @@ impl Canvas {
             not_shown(ui, area, &project.path_of(image).to_string_lossy(), why);
             return Vec2::ZERO;
         }
-        let view = self.navigate(ui, &response, image);
-        self.drag(ui, &response, project, image, view);
+        if let Some((id, rect)) = self.wheel_on_edge(ui, &response, project, image) {
+            cx.commands.edit(Edit::SetBox { id, rect });
+        }
+        let view = self.navigate(ui, &response, image, bare);
+        self.drag(ui, &response, project, image, view, bare);
 
         let rect = view.image_rect(image.size);
         let shown = match picture {
@@ -190,7 +268,7 @@ impl Canvas {
             _ => cx.thumbnail(image).texture().cloned(),
         };
         let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        match shown {
+        match &shown {
             Some(texture) => {
                 painter.image(texture.id(), rect, whole, Color32::WHITE);
             }
@@ -200,6 +278,24 @@ impl Canvas {
         }
         if !bare {
             self.boxes_ui(ui, &painter, project, image, view);
+            let pointer = ui.input(|i| i.pointer.hover_pos());
+            if let Some(at) = pointer.filter(|_| self.draft.is_none() && response.hovered())
+                && self.target(at, project, image, view) == Target::NewBox
+            {
+                crosshair_ui(&painter, rect, at);
+            }
+        }
+        if let (Some(map), Some(texture)) = (minimap_rect(area, view, image.size), &shown) {
+            let held = ui.interact(map, id().with("minimap"), Sense::click_and_drag());
+            held.widget_info(|| {
+                WidgetInfo::labeled(Role::Image, true, "Part of the image in view")
+            });
+            if let Some(at) = held.interact_pointer_pos() {
+                let moved = View::centred(on_minimap(map, at, image.size), view.scale(), area);
+                self.zoom = Zoom::from_view(moved, image.size, area);
+                ui.ctx().request_repaint();
+            }
+            minimap_ui(&painter, map, texture, view, image.size);
         }
         if response.has_focus() {
             let arrows = EventFilter {
@@ -223,13 +319,46 @@ impl Canvas {
         }
     }
 
-    /// Zoom and pan, then the transform of this frame.
-    fn navigate(&mut self, ui: &Ui, response: &Response, image: &Image) -> View {
+    /// The selected box after a notch of the wheel on one of its edges: up makes it larger by a pixel, with Shift by ten.
+    fn wheel_on_edge(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        project: &Project,
+        image: &Image,
+    ) -> Option<(BoxId, BoundingBox)> {
+        let at = ui.input(|i| i.pointer.hover_pos());
+        let at = at.filter(|_| response.hovered() && self.draft.is_none())?;
+        if self.wheeled.is_some_and(|(place, ..)| place != at) {
+            self.wheeled = None;
+        }
+        let (notches, by_ten) = notches(ui)?;
+        let view = self.zoom.view(image.size, response.rect);
+        // An edge that has gone from under the pointer is still the one that the wheel moves.
+        let (id, handle) = match self.wheeled {
+            Some((_, id, handle)) => (id, handle),
+            None => {
+                let selected = find(project, image.id, self.selected?)?;
+                let handle = Handle::of_edge(at, view.box_to_screen(selected.rect))?;
+                self.wheeled = Some((at, selected.id, handle));
+                (selected.id, handle)
+            }
+        };
+        let rect = find(project, image.id, id)?.rect;
+        let by = notches * if by_ten { 10.0 } else { 1.0 };
+        let larger = handle.drag(rect, handle.outwards(by), image.size).ok()?;
+        // An edge does not go past the one across.
+        let turned = by < 0.0 && (larger.width() + larger.height() >= rect.width() + rect.height());
+        (larger != rect && !turned).then_some((id, larger))
+    }
+
+    /// Zoom and pan, then the transform of this frame. `bare`: the pointer moves the image.
+    fn navigate(&mut self, ui: &Ui, response: &Response, image: &Image, bare: bool) -> View {
         use egui::MouseWheelSource::{Momentum, Trackpad};
         let (size, area) = (image.size, response.rect);
         let mut view = self.zoom.view(size, area);
         let before = view;
-        if response.hovered() {
+        if response.hovered() && self.wheeled.is_none() {
             let (pointer, pinch, scroll, by_finger) = ui.input(|i| {
                 let by_finger = matches!(i.scroll_source(), Some(Trackpad | Momentum));
                 (
@@ -252,7 +381,7 @@ impl Canvas {
             }
         }
         let panned = response.dragged_by(PointerButton::Middle)
-            || self.tool == Tool::Pan && response.dragged_by(PointerButton::Primary);
+            || (bare || self.tool == Tool::Pan) && response.dragged_by(PointerButton::Primary);
         if panned {
             view = view.moved(response.drag_delta());
         }
@@ -279,14 +408,27 @@ impl Canvas {
             (_, Some(a), Some(Part::Handle(handle))) => Target::Resize(a.id, handle),
             (_, Some(a), Some(Part::Edge)) => Target::Move(a.id),
             (Tool::Box, ..) => Target::NewBox,
+            // The one that was chosen of several stays in the hand.
+            (Tool::Select, Some(a), Some(Part::Inside)) => Target::Move(a.id),
             (Tool::Select, ..) => {
-                smallest_under(at, project, image, view).map_or(Target::Nothing, Target::Move)
+                let under = under(at, project, image, view);
+                under
+                    .first()
+                    .map_or(Target::Nothing, |id| Target::Move(*id))
             }
         }
     }
 
     /// The pointer on the image: what it would do, what it begins, how far it has come.
-    fn drag(&mut self, ui: &Ui, response: &Response, project: &Project, image: &Image, view: View) {
+    fn drag(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        project: &Project,
+        image: &Image,
+        view: View,
+        bare: bool,
+    ) {
         let (pressed, origin, at, panning) = ui.input(|i| {
             let p = &i.pointer;
             (
@@ -303,14 +445,16 @@ impl Canvas {
             self.draft = None;
         }
         if pressed
+            && !bare
             && response.is_pointer_button_down_on()
             && let Some(at) = origin
         {
             let target = self.target(at, project, image, view);
+            self.before = self.selected;
             if let Target::Move(id) | Target::Resize(id, _) = target {
-                self.selected = Some(id);
+                self.select(Some(id));
             } else if self.tool == Tool::Select {
-                self.selected = None;
+                self.select(None);
             }
             let from = view.to_image(at);
             self.draft = (target != Target::Nothing).then_some(Draft {
@@ -325,15 +469,16 @@ impl Canvas {
         if response.hovered() || self.draft.is_some() {
             let target = match (self.draft, at) {
                 (Some(draft), _) => draft.target,
-                (None, Some(at)) => self.target(at, project, image, view),
-                (None, None) => Target::Nothing,
+                (None, Some(at)) if !bare => self.target(at, project, image, view),
+                (None, _) => Target::Nothing,
             };
+            let pans = bare || self.tool == Tool::Pan;
             ui.ctx().set_cursor_icon(match target {
                 Target::NewBox => CursorIcon::Crosshair,
                 Target::Resize(_, handle) => handle.cursor(),
                 Target::Move(_) => CursorIcon::Move,
-                Target::Nothing if self.tool == Tool::Pan && panning => CursorIcon::Grabbing,
-                Target::Nothing if self.tool == Tool::Pan => CursorIcon::Grab,
+                Target::Nothing if pans && panning => CursorIcon::Grabbing,
+                Target::Nothing if pans => CursorIcon::Grab,
                 Target::Nothing => CursorIcon::Default,
             });
         }
@@ -351,7 +496,7 @@ impl Canvas {
                 && self.tool != Tool::Pan
                 && response.clicked_by(PointerButton::Primary)
             {
-                self.selected = smallest_under(at, project, image, view);
+                self.select(next_of(&under(at, project, image, view), self.selected));
             }
             return;
         };
@@ -359,10 +504,13 @@ impl Canvas {
             let is_moved = matches!(draft.target, Target::Move(_));
             is_moved || view.box_to_screen(*rect).size().min_elem() >= MIN_SIDE
         });
+        let [from, to] = [draft.from, draft.to].map(|at| view.to_screen(at));
+        let is_click = from.distance(to) < MIN_SIDE;
         match (draft.id(), rect) {
             (None, Some(rect)) => {
                 let id = project.next_box_id();
                 self.selected = Some(id);
+                self.in_hand = false;
                 cx.commands.edit(Edit::AddBox {
                     annotation: Annotation {
                         id,
@@ -372,12 +520,18 @@ impl Canvas {
                 });
             }
             (None, None) => {
-                self.selected = smallest_under(view.to_screen(draft.to), project, image, view);
+                let at = view.to_screen(draft.to);
+                self.select(next_of(&under(at, project, image, view), self.selected));
             }
             (Some(id), Some(rect))
                 if find(project, image.id, id).is_some_and(|a| a.rect != rect) =>
             {
                 cx.commands.edit(Edit::SetBox { id, rect });
+            }
+            // A click: of several boxes the next one.
+            (Some(id), _) if self.before == Some(id) && is_click => {
+                let at = view.to_screen(draft.to);
+                self.select(next_of(&under(at, project, image, view), Some(id)));
             }
             (Some(_), _) => {}
         }
@@ -435,84 +589,4 @@ impl Canvas {
             size_label_ui(painter, view, rect);
         }
     }
-}
-
-fn handles_ui(painter: &Painter, rect: Rect) {
-    for handle in Handle::of(rect) {
-        painter.rect(
-            Rect::from_center_size(handle.on(rect), Vec2::splat(9.0)),
-            1.5,
-            tokens::OVERLAY_LINE,
-            Stroke::new(1.0, tokens::OVERLAY_LABEL),
-            StrokeKind::Outside,
-        );
-    }
-}
-
-/// The size of the box under the hand, in pixels of the image.
-fn size_label_ui(painter: &Painter, view: View, rect: BoundingBox) {
-    let text = format!("{:.0} × {:.0} px", rect.width(), rect.height());
-    label_ui(painter, view.box_to_screen(rect), &text, None);
-}
-
-/// A label above a box; below it or in it where the canvas ends.
-fn label_ui(painter: &Painter, rect: Rect, text: &str, class: Option<u32>) {
-    const HEIGHT: f32 = 20.0;
-    const GAP: f32 = 6.0;
-    let area = painter.clip_rect();
-    if !area.intersects(rect) {
-        return;
-    }
-    let galley =
-        painter.layout_no_wrap(text.to_owned(), tokens::medium(12.0), tokens::OVERLAY_TEXT);
-    let before = if class.is_some() { 22.0 } else { 8.0 };
-    let size = vec2(before + galley.size().x + 8.0, HEIGHT);
-    let top = if rect.top() - GAP - HEIGHT >= area.top() {
-        rect.top() - GAP - HEIGHT
-    } else if rect.bottom() + GAP + HEIGHT <= area.bottom() {
-        rect.bottom() + GAP
-    } else {
-        area.top().max(rect.top()) + GAP
-    };
-    // Flush with the outline, which is drawn to both sides of the edge.
-    let left = (rect.left() - 2.0).clamp(area.left(), (area.right() - size.x).max(area.left()));
-    let label = Rect::from_min_size(pos2(left, top), size);
-    painter.rect_filled(label, CornerRadius::same(3), tokens::OVERLAY_LABEL);
-    if let Some(color) = class {
-        // The label is dark in both themes.
-        class_dot(
-            painter,
-            &tokens::DARK,
-            pos2(label.left() + 11.0, label.center().y),
-            color,
-        );
-    }
-    let at = pos2(
-        label.left() + before,
-        label.center().y - galley.size().y / 2.0,
-    );
-    painter.galley(at, galley, tokens::OVERLAY_TEXT);
-}
-
-/// In place of an image that cannot be decoded: which file, why, and what to do.
-fn not_shown(ui: &mut Ui, area: Rect, path: &str, why: &str) {
-    let t = Tokens::of(ui);
-    let width = (area.width() - 64.0).clamp(120.0, 480.0);
-    let middle = Rect::from_center_size(area.center(), vec2(width, 160.0));
-    ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
-        ui.vertical_centered(|ui| {
-            ui.label(
-                egui::RichText::new(icons::WARNING)
-                    .font(tokens::icon(32.0))
-                    .color(t.warning),
-            );
-            ui.label(
-                egui::RichText::new("This image cannot be shown")
-                    .text_style(tokens::section())
-                    .color(t.text_strong),
-            );
-            ui.label(egui::RichText::new(path).color(t.text));
-            ui.label(egui::RichText::new(why).color(t.text_weak));
-        });
-    });
 }

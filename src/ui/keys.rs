@@ -7,9 +7,17 @@ use super::widgets::{WordButton, sheet};
 use crate::command::{Action, Commands};
 
 /// What a room's own parts listen to.
-const IN_PLACE: [(&str, &str); 4] = [
+const IN_PLACE: [(&str, &str); 6] = [
     ("1 to 9", "Set the class of the image in hand"),
     ("Backspace", "As Delete"),
+    (
+        "Arrows",
+        "Move a box that was clicked by a pixel, with Shift by ten",
+    ),
+    (
+        "Wheel on an edge",
+        "Move the edge of the selected box by a pixel, with Shift by ten",
+    ),
     (
         "Arrows",
         "Walk through the gallery; Enter opens the image in Annotate",

@@ -203,6 +203,31 @@ impl Handle {
         BoundingBox::from_corners([x0, y0], [x1, y1], size)
     }
 
+    /// The edge of a box drawn over `rect` that is under `at`.
+    #[must_use]
+    pub fn of_edge(at: Pos2, rect: Rect) -> Option<Self> {
+        match Part::under(at, rect)? {
+            Part::Inside => None,
+            Part::Handle(handle) if handle.x == 0 || handle.y == 0 => Some(handle),
+            Part::Handle(_) | Part::Edge => {
+                let far = |handle: &Self| match (handle.x, handle.y) {
+                    (x, 0) => (at.x - rect.center().x - f32::from(x) * rect.width() / 2.0).abs(),
+                    (_, y) => (at.y - rect.center().y - f32::from(y) * rect.height() / 2.0).abs(),
+                };
+                Self::ALL
+                    .into_iter()
+                    .filter(|handle| handle.x == 0 || handle.y == 0)
+                    .min_by(|a, b| far(a).total_cmp(&far(b)))
+            }
+        }
+    }
+
+    /// The drag that makes a box larger by so many pixels.
+    #[must_use]
+    pub fn outwards(self, by: f64) -> [f64; 2] {
+        [f64::from(self.x) * by, f64::from(self.y) * by]
+    }
+
     #[must_use]
     pub fn cursor(self) -> CursorIcon {
         match (self.x, self.y) {

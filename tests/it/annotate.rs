@@ -208,6 +208,227 @@ fn a_click_within_one_frame_selects() {
     assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
 }
 
+/// Three boxes, one in the other.
+#[test]
+fn a_click_goes_through_the_boxes_under_it() {
+    for tool in [Key::B, Key::V] {
+        let (_root, mut window) = annotate();
+        for by in [0.0, 5.0, 10.0] {
+            drag(&mut window, [2.0 + by, 2.0 + by], [44.0 - by, 30.0 - by]);
+        }
+        key(&mut window, tool);
+        // Away from all of them, so that none is selected.
+        key(&mut window, Key::Escape);
+        for gone in [2, 1, 0, 2] {
+            click(&mut window, [24.0, 16.0]);
+            let (before, kept) = (boxes(&window), boxes(&window)[gone]);
+            key(&mut window, Key::Delete);
+            assert_eq!(boxes(&window).len(), 2, "{tool:?}");
+            assert!(!boxes(&window).contains(&kept), "{tool:?} {gone}");
+            press(&mut window, Modifiers::COMMAND, Key::Z);
+            assert_eq!(boxes(&window), before);
+        }
+        // The one that was chosen is moved, not the smallest.
+        key(&mut window, Key::V);
+        click(&mut window, [24.0, 16.0]);
+        drag(&mut window, [24.0, 16.0], [25.0, 17.0]);
+        assert_eq!(boxes(&window)[1], [8.0, 8.0, 40.0, 26.0]);
+    }
+}
+
+#[test]
+fn arrows_move_a_box_that_was_clicked() {
+    let (_root, mut window) = annotate();
+    let first = image(&window).id;
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    // Just drawn, it does not keep the hand from the next image.
+    key(&mut window, Key::ArrowRight);
+    assert_ne!(image(&window).id, first);
+    window.state_mut().commands().send(Command::Annotate(first));
+    settle(&mut window);
+    click(&mut window, [20.0, 16.0]);
+    key(&mut window, Key::ArrowRight);
+    key(&mut window, Key::ArrowUp);
+    assert_eq!(image(&window).id, first);
+    assert_eq!(boxes(&window), [[11.0, 7.0, 31.0, 23.0]]);
+    press(&mut window, Modifiers::SHIFT, Key::ArrowDown);
+    assert_eq!(boxes(&window), [[11.0, 16.0, 31.0, 32.0]], "to the edge");
+    press(&mut window, Modifiers::SHIFT, Key::ArrowLeft);
+    assert_eq!(boxes(&window), [[1.0, 16.0, 21.0, 32.0]]);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(boxes(&window), [[11.0, 16.0, 31.0, 32.0]]);
+    key(&mut window, Key::Escape);
+    key(&mut window, Key::ArrowUp);
+    assert_eq!(boxes(&window), [[11.0, 16.0, 31.0, 32.0]]);
+}
+
+fn wheel(window: &mut Harness<'_, App>, notches: f32, modifiers: Modifiers) {
+    window.event(Event::MouseWheel {
+        unit: MouseWheelUnit::Line,
+        delta: Vec2::new(0.0, notches),
+        phase: TouchPhase::Move,
+        modifiers,
+        source: egui::MouseWheelSource::Wheel,
+    });
+    window.run_steps(20);
+}
+
+#[test]
+fn the_wheel_on_an_edge_moves_it() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    let right = at(&window, [30.0, 12.0]);
+    window.hover_at(right);
+    window.step();
+    wheel(&mut window, 1.0, Modifiers::NONE);
+    wheel(&mut window, 1.0, Modifiers::NONE);
+    // The pointer is no longer on the edge, and has not moved.
+    assert_eq!(boxes(&window), [[10.0, 8.0, 32.0, 24.0]]);
+    wheel(&mut window, -1.0, Modifiers::SHIFT);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 22.0, 24.0]]);
+    for _ in 0..3 {
+        wheel(&mut window, -1.0, Modifiers::SHIFT);
+    }
+    let [x0, _, x1, _] = boxes(&window)[0];
+    assert!(x0 == 10.0 && x1 > x0, "it does not turn over: {x0} {x1}");
+    window.get_by_label_contains("px");
+    let scale = |window: &Harness<'_, App>| {
+        let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas");
+        View::fit(SIZE, canvas.rect()).scale()
+    };
+    let percent = format!("{:.0} %", scale(&window) * 100.0);
+    window.get_by_label(&percent);
+    // Elsewhere it zooms.
+    let inside = at(&window, [40.0, 28.0]);
+    window.hover_at(inside);
+    window.step();
+    wheel(&mut window, 3.0, Modifiers::NONE);
+    assert!(window.query_by_label(&percent).is_none());
+}
+
+#[test]
+fn a_box_is_doubled_copied_and_pasted() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [20.0, 14.0]);
+    press(&mut window, Modifiers::COMMAND, Key::D);
+    assert_eq!(boxes(&window)[1], [18.0, 16.0, 28.0, 22.0]);
+    let copied = |window: &mut Harness<'_, App>| {
+        window.event(Event::Copy);
+        window.step();
+        let commands = &window.output().platform_output.commands;
+        let text = commands.iter().find_map(|command| match command {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+        settle(window);
+        text.unwrap()
+    };
+    assert_eq!(copied(&mut window), "18,16,28,22\n");
+    key(&mut window, Key::Escape);
+    let both = copied(&mut window);
+    assert_eq!(both, "10,8,20,14\n18,16,28,22\n");
+
+    let first = image(&window).id;
+    key(&mut window, Key::ArrowRight);
+    assert_ne!(image(&window).id, first);
+    for text in [
+        &both[..],
+        "a text",
+        "1,2,3",
+        "100,100,120,120",
+        "40,20,400,300",
+    ] {
+        window.event(Event::Paste(text.to_owned()));
+        settle(&mut window);
+    }
+    let pasted = [
+        [10.0, 8.0, 20.0, 14.0],
+        [18.0, 16.0, 28.0, 22.0],
+        [40.0, 20.0, 48.0, 32.0],
+    ];
+    assert_eq!(boxes(&window), pasted);
+    window.event(Event::Paste(both));
+    settle(&mut window);
+    assert_eq!(boxes(&window), pasted, "none twice in one place");
+}
+
+/// Twice as large, about the image's corner.
+fn zoom_in(window: &mut Harness<'_, App>) {
+    let corner = at(window, [0.0, 0.0]);
+    window.hover_at(corner);
+    window.step();
+    wheel(window, 6.0, Modifiers::NONE);
+}
+
+fn scale(window: &Harness<'_, App>) -> String {
+    let percent = |label: &str| label.ends_with(" %") && !label.contains(',');
+    let labels = window.query_all_by_role(Role::Label);
+    let mut labels = labels.filter_map(|node| node.accesskit_node().value());
+    labels.find(|label| percent(label)).unwrap()
+}
+
+#[test]
+fn the_zoom_is_kept_where_that_is_asked_for() {
+    let (_root, mut window) = annotate();
+    let fitted = scale(&window);
+    zoom_in(&mut window);
+    let zoomed = scale(&window);
+    assert_ne!(zoomed, fitted);
+    key(&mut window, Key::ArrowRight);
+    assert_eq!(scale(&window), fitted);
+    zoom_in(&mut window);
+    key(&mut window, Key::K);
+    key(&mut window, Key::ArrowRight);
+    assert_eq!(scale(&window), zoomed);
+    key(&mut window, Key::Z);
+    assert_eq!(scale(&window), "100 %");
+}
+
+#[test]
+fn space_and_the_small_map_move_the_image() {
+    let (_root, mut window) = annotate();
+    assert!(window.query_by_label("Part of the image in view").is_none());
+    zoom_in(&mut window);
+    let map = window.get_by_label("Part of the image in view").rect();
+    let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas").rect();
+    // The middle of the map brings the middle of the image into the middle of the canvas.
+    for pressed in [true, false] {
+        window.hover_at(map.center());
+        window.step();
+        button(&mut window, map.center(), pressed);
+    }
+    settle(&mut window);
+    let draw = |window: &mut Harness<'_, App>, from: Pos2| {
+        window.hover_at(from);
+        window.step();
+        button(window, from, true);
+        window.hover_at(from + Vec2::splat(100.0));
+        window.step();
+        button(window, from + Vec2::splat(100.0), false);
+        settle(window);
+    };
+    draw(&mut window, canvas.center());
+    let [x0, y0, ..] = boxes(&window)[0];
+    assert_eq!([x0, y0], [24.0, 16.0]);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+
+    window.key_down(Key::Space);
+    window.step();
+    let by = Vec2::new(-200.0, 100.0);
+    window.hover_at(canvas.center());
+    window.step();
+    button(&mut window, canvas.center(), true);
+    window.hover_at(canvas.center() + by);
+    window.step();
+    button(&mut window, canvas.center() + by, false);
+    window.key_up(Key::Space);
+    settle(&mut window);
+    assert!(boxes(&window).is_empty());
+    draw(&mut window, canvas.center() + by);
+    let [x0, y0, ..] = boxes(&window)[0];
+    assert_eq!([x0, y0], [24.0, 16.0], "it went with the hand");
+}
+
 #[test]
 fn keys_lead_through_the_queue() {
     let (_root, mut window) = annotate();
