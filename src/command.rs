@@ -84,6 +84,7 @@ pub enum Action {
     Fit,
     ActualSize,
     KeepZoom,
+    Squares,
     DoubleBox,
     CopyBoxes,
     PasteBoxes,
@@ -110,7 +111,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -133,6 +134,7 @@ impl Action {
         Self::Fit,
         Self::ActualSize,
         Self::KeepZoom,
+        Self::Squares,
         Self::DoubleBox,
         Self::CopyBoxes,
         Self::PasteBoxes,
@@ -243,6 +245,11 @@ impl Action {
                 "Keep zoom and place from image to image",
                 key(Key::K),
             ),
+            Self::Squares => of(
+                "Pixels",
+                "Show an enlarged image's pixels as squares, or smooth",
+                key(Key::S),
+            ),
             Self::DoubleBox => of("Double", "Double the selected box", command(Key::D)),
             Self::CopyBoxes => of(
                 "Copy",
@@ -303,6 +310,7 @@ impl Action {
                 | Self::Fit
                 | Self::ActualSize
                 | Self::KeepZoom
+                | Self::Squares
                 | Self::DoubleBox
                 | Self::CopyBoxes
                 | Self::PasteBoxes

@@ -169,6 +169,7 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         | Action::Fit
         | Action::ActualSize
         | Action::KeepZoom
+        | Action::Squares
         | Action::DoubleBox
         | Action::CopyBoxes
         | Action::PasteBoxes

@@ -121,6 +121,8 @@ pub struct Textures {
     maps: HashMap<u64, (TextureHandle, u64)>,
     frame: u64,
     serial: u64,
+    /// Pixels of whole images are squares when enlarged.
+    squares: bool,
 }
 
 impl Textures {
@@ -145,6 +147,14 @@ impl Textures {
             maps: HashMap::new(),
             frame: 0,
             serial: 0,
+            squares: false,
+        }
+    }
+
+    /// Whether pixels of whole images are squares when enlarged, or run into one another.
+    pub fn show_squares(&mut self, squares: bool) {
+        if std::mem::replace(&mut self.squares, squares) != squares {
+            self.pictures.retain(|(kind, _), _| *kind != Kind::Full);
         }
     }
 
@@ -177,10 +187,13 @@ impl Textures {
             let look = before.map_or(look, |before| before.look);
             let (picture, grey) = match result {
                 Ok(Decoded { pixels, grey }) => {
-                    let options = TextureOptions {
+                    let mut options = TextureOptions {
                         mipmap_mode: Some(egui::TextureFilter::Linear),
                         ..TextureOptions::LINEAR
                     };
+                    if self.squares && key.0 == Kind::Full {
+                        options.magnification = egui::TextureFilter::Nearest;
+                    }
                     let texture = self.ctx.load_texture(format!("{key:?}"), pixels, options);
                     (Picture::Ready(texture), grey)
                 }

@@ -132,6 +132,9 @@ impl AnnotateRoom {
         if Action::ActualSize.pressed(&ctx) {
             self.canvas.actual_size(&ctx, image);
         }
+        if Action::Squares.pressed(&ctx) {
+            self.canvas.squares = !self.canvas.squares;
+        }
         if Action::KeepZoom.pressed(&ctx) {
             self.canvas.keep_zoom = !self.canvas.keep_zoom;
         }
@@ -356,6 +359,12 @@ impl AnnotateRoom {
         ui.add_space(8.0);
         for (n, annotation) in (1..).zip(cx.project.boxes(image.id)) {
             self.box_row(ui, cx, image, n, annotation);
+        }
+        let scale = cx.draft.box_scale;
+        if scale != 1.0 && !cx.project.boxes(image.id).is_empty() {
+            let text = format!("Dashed: as training scales them, \u{d7} {scale:.2}");
+            let text = RichText::new(text).text_style(tokens::caption());
+            ui.label(text.color(t.text_weak));
         }
         ui.add_space(4.0);
         ui.allocate_ui_with_layout(

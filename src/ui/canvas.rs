@@ -10,7 +10,7 @@ use egui::{
 
 use self::paint::{
     crosshair_ui, handles_ui, label_ui, minimap_rect, minimap_ui, not_shown, on_minimap,
-    size_label_ui,
+    scaled_box_ui, size_label_ui,
 };
 use super::Context;
 use super::tokens::Tokens;
@@ -130,6 +130,8 @@ fn id() -> Id {
 #[derive(Default)]
 pub struct Canvas {
     pub tool: Tool,
+    /// Pixels are squares when enlarged.
+    pub squares: bool,
     /// Zoom and place stay from image to image.
     pub keep_zoom: bool,
     /// May name a box that was undone, and is selected again when it comes back.
@@ -239,12 +241,14 @@ impl Canvas {
             let zoom = if self.keep_zoom { self.zoom } else { Zoom::Fit };
             *self = Self {
                 tool: self.tool,
+                squares: self.squares,
                 keep_zoom: self.keep_zoom,
                 zoom,
                 image: Some(image.id),
                 ..Self::default()
             };
         }
+        cx.textures.show_squares(self.squares);
         let picture = cx.full(image, look);
         response.widget_info(|| WidgetInfo {
             current_text_value: matches!(picture, Picture::Loading).then(|| "loading".to_owned()),
@@ -277,6 +281,14 @@ impl Canvas {
             }
         }
         if !bare {
+            let box_scale = cx.draft.box_scale;
+            if box_scale != 1.0 {
+                for annotation in project.boxes(image.id) {
+                    if let Ok(rect) = annotation.rect.scaled(box_scale, image.size) {
+                        scaled_box_ui(&painter, view.box_to_screen(rect));
+                    }
+                }
+            }
             self.boxes_ui(ui, &painter, project, image, view);
             let pointer = ui.input(|i| i.pointer.hover_pos());
             if let Some(at) = pointer.filter(|_| self.draft.is_none() && response.hovered())

@@ -68,7 +68,11 @@ impl Grid {
     fn lane(&self) -> Rangef {
         let cells = self.row(0).x_range();
         let whole = Rangef::new(cells.min, self.area.right() - PAD - VALUE);
-        if self.columns < 4 { whole } else { cells }
+        if self.has_few_columns() { whole } else { cells }
+    }
+
+    fn has_few_columns(&self) -> bool {
+        self.columns < 4
     }
 }
 
@@ -261,8 +265,14 @@ fn header(ui: &mut Ui, cx: &Context<'_>, grid: &Grid, watch: &[ImageId]) {
         },
     );
     if !watch.is_empty() {
+        // Beside a few cells the header's words reach over the column of values; the originals have none.
+        let row = if grid.has_few_columns() {
+            grid.row(0)
+        } else {
+            rect
+        };
         ui.painter().text(
-            pos2(grid.value_right(), rect.center().y),
+            pos2(grid.value_right(), row.center().y),
             Align2::RIGHT_CENTER,
             "in box",
             tokens::medium(12.0),
@@ -347,8 +357,14 @@ fn message(cx: &Context<'_>, watch: &[ImageId]) -> Option<(&'static str, String)
 
 fn message_card(ui: &mut Ui, grid: &Grid, title: &str, text: &str) {
     let t = Tokens::of(ui);
-    let center = grid.row(1).union(grid.row(3)).center();
-    let rect = Rect::from_center_size(center, vec2(408.0, 104.0));
+    const SIZE: Vec2 = vec2(408.0, 104.0);
+    let cells = grid.row(1).union(grid.row(3));
+    // Few cells are narrower than the card, which leaves the rows' names free.
+    let center = pos2(
+        cells.center().x.max(cells.left() + SIZE.x / 2.0),
+        cells.center().y,
+    );
+    let rect = Rect::from_center_size(center, SIZE);
     ui.painter().rect(
         rect,
         f32::from(radius::CARD),

@@ -28,35 +28,35 @@ const IN_PLACE: [(&str, &str); 6] = [
 pub fn keys_sheet(ctx: &egui::Context, commands: &mut Commands) {
     let response = sheet(ctx, "keys").show(ctx, |ui| {
         let t = tokens::Tokens::of(ui);
-        ui.set_width(480.0);
-        // Lines of text, not rows of buttons: all of them fit on the smallest window.
+        // Lines of text, not rows of buttons: all of them are seen at once.
         ui.spacing_mut().interact_size.y = 18.0;
         ui.label(
             RichText::new("Keys")
                 .text_style(egui::TextStyle::Heading)
                 .color(t.text_strong),
         );
-        Grid::new("keys")
-            .num_columns(2)
-            .min_col_width(110.0)
-            .spacing([16.0, 3.0])
-            .show(ui, |ui| {
-                for action in Action::ALL {
-                    let spec = action.spec();
-                    if let Some(shortcut) = spec.shortcut {
-                        ui.label(
-                            RichText::new(ctx.format_shortcut(&shortcut)).color(t.text_strong),
-                        );
-                        ui.label(spec.tooltip);
-                        ui.end_row();
-                    }
-                }
-                for (key, what) in IN_PLACE {
-                    ui.label(RichText::new(key).color(t.text_strong));
-                    ui.label(what);
-                    ui.end_row();
-                }
-            });
+        let of_actions = Action::ALL.into_iter().filter_map(|action| {
+            let spec = action.spec();
+            Some((ctx.format_shortcut(&spec.shortcut?), spec.tooltip))
+        });
+        let in_place = IN_PLACE.map(|(key, what)| (key.to_owned(), what));
+        let rows: Vec<(String, &str)> = of_actions.chain(in_place).collect();
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 32.0;
+            for (n, half) in rows.chunks(rows.len().div_ceil(2)).enumerate() {
+                Grid::new(("keys", n))
+                    .num_columns(2)
+                    .min_col_width(110.0)
+                    .spacing([16.0, 3.0])
+                    .show(ui, |ui| {
+                        for (key, what) in half {
+                            ui.label(RichText::new(key).color(t.text_strong));
+                            ui.label(*what);
+                            ui.end_row();
+                        }
+                    });
+            }
+        });
         ui.add_space(12.0);
         WordButton::new("Close").ui(ui).clicked()
     });

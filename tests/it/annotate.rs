@@ -385,6 +385,19 @@ fn the_zoom_is_kept_where_that_is_asked_for() {
 }
 
 #[test]
+fn what_training_makes_of_a_box_is_shown() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
+    let said = "Dashed: as training scales them, \u{d7} 0.70";
+    assert!(window.query_by_label(said).is_none());
+    let draft = window.state().state.draft.with("box_scale=0.7").unwrap();
+    window.state_mut().commands().send(Command::SetDraft(draft));
+    settle(&mut window);
+    window.get_by_label(said);
+    assert_eq!(boxes(&window), [[10.0, 8.0, 30.0, 24.0]]);
+}
+
+#[test]
 fn space_and_the_small_map_move_the_image() {
     let (_root, mut window) = annotate();
     assert!(window.query_by_label("Part of the image in view").is_none());

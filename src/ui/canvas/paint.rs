@@ -28,6 +28,28 @@ pub(super) fn crosshair_ui(painter: &Painter, image: Rect, at: Pos2) {
     }
 }
 
+/// A box as training scales it, in dashes: beside the box that was drawn, not in its place.
+pub(super) fn scaled_box_ui(painter: &Painter, rect: Rect) {
+    const DASH: f32 = 6.0;
+    let corners = [
+        rect.left_top(),
+        rect.right_top(),
+        rect.right_bottom(),
+        rect.left_bottom(),
+        rect.left_top(),
+    ];
+    painter.add(egui::Shape::line(
+        corners.to_vec(),
+        Stroke::new(3.0, tokens::OVERLAY_EDGE),
+    ));
+    painter.extend(egui::Shape::dashed_line(
+        &corners,
+        Stroke::new(1.0, tokens::OVERLAY_LINE),
+        DASH,
+        DASH,
+    ));
+}
+
 /// Where the small map of a zoomed image stands; none where all of the image is seen.
 pub(super) fn minimap_rect(area: Rect, view: View, size: ImageSize) -> Option<Rect> {
     let image = view.image_rect(size);
