@@ -10,6 +10,7 @@ use crate::textures::Textures;
 use crate::ui::annotate::AnnotateRoom;
 use crate::ui::compare::CompareRoom;
 use crate::ui::images::ImagesRoom;
+use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
 use crate::ui::{Context, job, keys, leave, status, tokens, top_bar};
@@ -28,6 +29,7 @@ pub struct App {
     commands: Commands,
     textures: Textures,
     rooms: Rooms,
+    palette: Palette,
     /// The project that the textures and the rooms' own state belong to.
     shown: Option<std::path::PathBuf>,
 }
@@ -41,6 +43,7 @@ impl App {
             commands: Commands::default(),
             textures: Textures::new(ctx),
             rooms: Rooms::default(),
+            palette: Palette::default(),
             shown: None,
         }
     }
@@ -69,7 +72,10 @@ impl App {
     }
 
     fn take_keys(&mut self, ctx: &egui::Context) {
-        for action in Action::ALL.into_iter().filter(|action| action.is_global()) {
+        for action in Action::ALL
+            .into_iter()
+            .filter(|action| action.room().is_none())
+        {
             if action.pressed(ctx) {
                 self.commands.act(action);
             }
@@ -138,6 +144,7 @@ impl App {
             commands,
             textures,
             rooms,
+            palette,
             ..
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
@@ -176,6 +183,9 @@ impl App {
         }
         if state.show_keys {
             keys::keys_sheet(&ctx, commands);
+        }
+        if state.find_command {
+            palette.ui(&ctx, state, commands);
         }
         if let (Some(_), Some(run)) = (&state.asked, &state.run) {
             leave::leave_sheet(&ctx, run.id, commands);

@@ -98,6 +98,7 @@ pub enum Action {
     Stop,
     SwitchTheme,
     ShowKeys,
+    FindCommand,
 }
 
 /// The words and the key of an [`Action`].
@@ -111,7 +112,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -148,6 +149,7 @@ impl Action {
         Self::Stop,
         Self::SwitchTheme,
         Self::ShowKeys,
+        Self::FindCommand,
     ];
 
     /// The one place where an action's words and key stand; buttons, menus, keys and tests read it here.
@@ -291,34 +293,63 @@ impl Action {
             ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
             Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),
+            Self::FindCommand => of(
+                "Find a command",
+                "Find any command by its words",
+                command(Key::P),
+            ),
         }
     }
 
-    /// Whether the action's key works in every room. The others belong to a room, which listens itself.
+    /// The room that it belongs to, which listens itself; none where its key works in every room.
     #[must_use]
-    pub fn is_global(self) -> bool {
-        !matches!(
-            self,
+    pub fn room(self) -> Option<Room> {
+        match self {
+            Self::ShowInAnnotate => Some(Room::Images),
             Self::PreviousImage
-                | Self::NextImage
-                | Self::DoneAndNext
-                | Self::DeleteBox
-                | Self::CancelDraft
-                | Self::ToolBox
-                | Self::ToolSelect
-                | Self::ToolPan
-                | Self::Fit
-                | Self::ActualSize
-                | Self::KeepZoom
-                | Self::Squares
-                | Self::DoubleBox
-                | Self::CopyBoxes
-                | Self::PasteBoxes
-                | Self::HideBoxes
-                | Self::Invert
-                | Self::ProjectWindow
-                | Self::ShowInAnnotate
-        )
+            | Self::NextImage
+            | Self::DoneAndNext
+            | Self::DeleteBox
+            | Self::CancelDraft
+            | Self::ToolBox
+            | Self::ToolSelect
+            | Self::ToolPan
+            | Self::Fit
+            | Self::ActualSize
+            | Self::KeepZoom
+            | Self::Squares
+            | Self::DoubleBox
+            | Self::CopyBoxes
+            | Self::PasteBoxes
+            | Self::HideBoxes
+            | Self::Invert
+            | Self::ProjectWindow => Some(Room::Annotate),
+            _ => None,
+        }
+    }
+
+    /// As if its key were pressed in the next frame, for what a room listens to.
+    pub fn ask(self, ctx: &egui::Context) {
+        let at = ctx.cumulative_frame_nr();
+        ctx.data_mut(|data| data.insert_temp(egui::Id::unique("asked"), (self, at)));
+        ctx.request_repaint();
+    }
+
+    /// Whether it was asked for just now; takes the question.
+    fn asked(self, ctx: &egui::Context) -> bool {
+        /// A room has drawn itself by then.
+        const FRAMES: u64 = 3;
+        let id = egui::Id::unique("asked");
+        let now = ctx.cumulative_frame_nr();
+        ctx.data_mut(|data| {
+            let is_asked = data
+                .get_temp::<(Self, u64)>(id)
+                .is_some_and(|(action, at)| action == self && now <= at + FRAMES);
+            if is_asked {
+                data.remove::<(Self, u64)>(id);
+            }
+            is_asked
+        })
     }
 
     /// The tooltip with the key at its end, as every icon without a word shows it.
@@ -333,9 +364,12 @@ impl Action {
         }
     }
 
-    /// Whether the action's key was just pressed; takes the key press. Nothing while a text is being typed.
+    /// Whether the action's key was just pressed, or it was asked for; takes the key press. Nothing while a text is being typed.
     #[must_use]
     pub fn pressed(self, ctx: &egui::Context) -> bool {
+        if self.asked(ctx) {
+            return true;
+        }
         let Some(shortcut) = self.spec().shortcut else {
             return false;
         };

@@ -157,26 +157,14 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             state.settings.save();
         }
         Action::ShowKeys => state.show_keys = !state.show_keys,
-        // These belong to a room, which turns them into an edit or a selection.
-        Action::PreviousImage
-        | Action::NextImage
-        | Action::DoneAndNext
-        | Action::DeleteBox
-        | Action::CancelDraft
-        | Action::ToolBox
-        | Action::ToolSelect
-        | Action::ToolPan
-        | Action::Fit
-        | Action::ActualSize
-        | Action::KeepZoom
-        | Action::Squares
-        | Action::DoubleBox
-        | Action::CopyBoxes
-        | Action::PasteBoxes
-        | Action::HideBoxes
-        | Action::Invert
-        | Action::ProjectWindow
-        | Action::ShowInAnnotate => {}
+        Action::FindCommand => state.find_command = !state.find_command,
+        // It belongs to a room, which turns it into an edit or a selection.
+        of_room => {
+            if let Some(room) = of_room.room() {
+                state.room = room;
+                of_room.ask(ctx);
+            }
+        }
     }
 }
 

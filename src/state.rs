@@ -55,6 +55,8 @@ pub struct State {
     /// The last thing that went wrong, until it is dismissed.
     pub problem: Option<Problem>,
     pub show_keys: bool,
+    /// The list of commands is open.
+    pub find_command: bool,
     /// What a run would train on: "CPU" or "GPU".
     pub device: String,
     counts: Option<(u64, BoxCounts)>,
@@ -78,6 +80,7 @@ impl State {
             last_event: String::new(),
             problem: None,
             show_keys: false,
+            find_command: false,
             device,
             counts: None,
         }

@@ -3,7 +3,7 @@
 use crate::common::{settle, tiny_project, window};
 use care_data::{Image, ImageSize, Project};
 use care_studio::app::App;
-use care_studio::command::Command;
+use care_studio::command::{Command, Room};
 use care_studio::ui::view::View;
 use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, Vec2};
 use egui_kittest::Harness;
@@ -382,6 +382,40 @@ fn the_zoom_is_kept_where_that_is_asked_for() {
     assert_eq!(scale(&window), zoomed);
     key(&mut window, Key::Z);
     assert_eq!(scale(&window), "100 %");
+}
+
+#[test]
+fn commands_are_found_by_their_words() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [20.0, 14.0]);
+    press(&mut window, Modifiers::COMMAND, Key::Num1);
+    let find = |window: &mut Harness<'_, App>, text: &str| {
+        press(window, Modifiers::COMMAND, Key::P);
+        window.event(Event::Text(text.to_owned()));
+        settle(window);
+    };
+    // A letter that is a key elsewhere is only a letter here; a command of a room goes there.
+    find(&mut window, "double BOX");
+    window.get_by_label("Double");
+    assert!(window.query_by_label("Delete box").is_none());
+    key(&mut window, Key::Enter);
+    settle(&mut window);
+    assert_eq!(window.state().state.room, Room::Annotate);
+    assert!(!window.state().state.find_command);
+    assert_eq!(boxes(&window).len(), 2);
+    find(&mut window, "undo");
+    key(&mut window, Key::Enter);
+    assert_eq!(boxes(&window).len(), 1);
+    // The second of those found, by the arrow; and nothing by Escape.
+    find(&mut window, "box");
+    key(&mut window, Key::ArrowDown);
+    key(&mut window, Key::Escape);
+    assert!(!window.state().state.find_command);
+    assert_eq!(boxes(&window).len(), 1);
+    find(&mut window, "no such thing");
+    window.get_by_label("No command has these words.");
+    key(&mut window, Key::Enter);
+    assert!(window.state().state.find_command);
 }
 
 #[test]

@@ -50,6 +50,12 @@ pub(super) fn take_keys(
         add(canvas, cx, image, chosen.iter().map(aside).collect());
         return;
     }
+    if Action::CopyBoxes.pressed(ctx) && !chosen.is_empty() {
+        ctx.copy_text(written(&chosen));
+    }
+    if Action::PasteBoxes.pressed(ctx) {
+        ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste);
+    }
     let events = ctx.input(|i| i.events.clone());
     for event in events {
         match event {
