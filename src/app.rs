@@ -10,10 +10,11 @@ use crate::textures::Textures;
 use crate::ui::annotate::AnnotateRoom;
 use crate::ui::compare::CompareRoom;
 use crate::ui::images::ImagesRoom;
+use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
-use crate::ui::{Context, job, keys, leave, status, tokens, top_bar};
+use crate::ui::{Context, job, leave, status, tokens, top_bar};
 
 #[derive(Default)]
 struct Rooms {
@@ -30,6 +31,7 @@ pub struct App {
     textures: Textures,
     rooms: Rooms,
     palette: Palette,
+    keys: KeysSheet,
     /// The project that the textures and the rooms' own state belong to.
     shown: Option<std::path::PathBuf>,
 }
@@ -38,12 +40,14 @@ impl App {
     #[must_use]
     pub fn new(ctx: &egui::Context, settings: Settings, device: String) -> Self {
         tokens::install(ctx);
+        settings.keys.install(ctx);
         Self {
             state: State::new(settings, device),
             commands: Commands::default(),
             textures: Textures::new(ctx),
             rooms: Rooms::default(),
             palette: Palette::default(),
+            keys: KeysSheet::default(),
             shown: None,
         }
     }
@@ -130,7 +134,9 @@ impl App {
             ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
             self.commands.send(Command::Quit);
         }
-        self.take_keys(ctx);
+        if !self.keys.is_asking() {
+            self.take_keys(ctx);
+        }
         self.carry_out(ctx);
         self.textures.begin_frame();
     }
@@ -145,6 +151,7 @@ impl App {
             textures,
             rooms,
             palette,
+            keys,
             ..
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
@@ -182,7 +189,7 @@ impl App {
             job::job_card(&ctx, job, commands);
         }
         if state.show_keys {
-            keys::keys_sheet(&ctx, commands);
+            keys.ui(&ctx, &state.settings.keys, commands);
         }
         if state.find_command {
             palette.ui(&ctx, state, commands);

@@ -6,6 +6,8 @@ use care_data::{Edit, ImageId, RunId};
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use crate::keymap::Keymap;
+
 /// The four rooms, in the order of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Room {
@@ -50,6 +52,8 @@ pub enum Command {
     SetLive(LiveParams),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
+    /// From now on these keys hold.
+    SetKeys(Keymap),
     /// Takes a project out of the list of recent ones; the project itself stays as it is.
     Forget(PathBuf),
     DismissProblem,
@@ -61,7 +65,7 @@ pub enum Command {
 }
 
 /// A command without data: it has a name, and often a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     ChooseFolder,
     OpenProject,
@@ -108,6 +112,7 @@ pub struct Spec {
     pub text: &'static str,
     /// One line for the tooltip.
     pub tooltip: &'static str,
+    /// The usual one; a person may have given another: [`Action::shortcut`].
     pub shortcut: Option<KeyboardShortcut>,
 }
 
@@ -355,10 +360,8 @@ impl Action {
     /// The tooltip with the key at its end, as every icon without a word shows it.
     #[must_use]
     pub fn tooltip(self, ctx: &egui::Context) -> String {
-        let Spec {
-            tooltip, shortcut, ..
-        } = self.spec();
-        match shortcut {
+        let tooltip = self.spec().tooltip;
+        match self.shortcut(ctx) {
             Some(shortcut) => format!("{tooltip} ({})", ctx.format_shortcut(&shortcut)),
             None => tooltip.to_owned(),
         }
@@ -370,7 +373,7 @@ impl Action {
         if self.asked(ctx) {
             return true;
         }
-        let Some(shortcut) = self.spec().shortcut else {
+        let Some(shortcut) = self.shortcut(ctx) else {
             return false;
         };
         // While a text is being typed, plain keys are its letters, and undo and redo are its own.
@@ -384,7 +387,7 @@ impl Action {
     /// Whether the action's key is held down.
     #[must_use]
     pub fn held(self, ctx: &egui::Context) -> bool {
-        let shortcut = self.spec().shortcut;
+        let shortcut = self.shortcut(ctx);
         shortcut.is_some_and(|shortcut| ctx.input(|input| input.key_down(shortcut.logical_key)))
     }
 }

@@ -47,6 +47,11 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             state.room = Room::Annotate;
         }
         Command::SetDraft(config) => state.draft = config,
+        Command::SetKeys(keys) => {
+            keys.install(ctx);
+            state.settings.keys = keys;
+            state.settings.save();
+        }
         Command::SetLive(live) => {
             state.draft.live = live;
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {

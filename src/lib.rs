@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod download;
 pub mod format;
 pub mod jobs;
+pub mod keymap;
 pub mod settings;
 pub mod state;
 pub mod textures;

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use care_data::Project;
 use serde::{Deserialize, Serialize};
 
+use crate::keymap::Keymap;
+
 const MAX_RECENT: usize = 6;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     pub light: bool,
+    pub keys: Keymap,
     /// Newest first.
     pub recent: Vec<RecentProject>,
     #[serde(skip)]

@@ -294,7 +294,8 @@ impl AnnotateRoom {
         ui.spacing_mut().item_spacing.x = 6.0;
         ui.label(weak("done, next"));
         let small = FontId::proportional(11.0);
-        key_cap(ui, "Enter", small, t.text_weak, Sense::hover());
+        let enter = key_of(ui, Action::DoneAndNext);
+        key_cap(ui, &enter, small, t.text_weak, Sense::hover());
         ui.add_space(6.0);
         ui.label(weak("image"));
         for (action, glyph, to) in [
@@ -377,8 +378,10 @@ impl AnnotateRoom {
                         .color(t.text_weak),
                 );
                 let hint = match self.canvas.tool {
-                    Tool::Box => "Drag on the image to add a box",
-                    Tool::Select | Tool::Pan => "Press B to draw a box",
+                    Tool::Box => "Drag on the image to add a box".to_owned(),
+                    Tool::Select | Tool::Pan => {
+                        format!("Press {} to draw a box", key_of(ui, Action::ToolBox))
+                    }
                 };
                 ui.label(
                     RichText::new(hint)
@@ -514,7 +517,7 @@ impl AnnotateRoom {
             }
         } else {
             let button = WordButton::new(Action::DoneAndNext.spec().text)
-                .key("Enter")
+                .key(key_of(ui, Action::DoneAndNext))
                 .primary()
                 .width(width)
                 .height(size::BUTTON_MAIN);
@@ -580,6 +583,11 @@ fn title_ui(ui: &Ui, image: &Image, bar: Rect, between: std::ops::RangeInclusive
 /// file.
 fn group_of(image: &Image) -> Option<&str> {
     (image.group != image.path).then_some(image.group.as_str())
+}
+
+fn key_of(ui: &Ui, action: Action) -> String {
+    let key = action.shortcut(ui.ctx());
+    key.map_or_else(String::new, |key| ui.ctx().format_shortcut(&key))
 }
 
 /// A key as it looks on a keyboard.

@@ -129,9 +129,8 @@ fn row_ui(ui: &mut Ui, action: Action, chosen: bool) -> egui::Response {
         tokens::medium(13.0),
         t.text_strong,
     );
-    let key = spec
-        .shortcut
-        .map_or_else(String::new, |shortcut| ui.ctx().format_shortcut(&shortcut));
+    let key = action.shortcut(ui.ctx());
+    let key = key.map_or_else(String::new, |key| ui.ctx().format_shortcut(&key));
     let key = painter.text(
         inner.right_center(),
         Align2::RIGHT_CENTER,

@@ -113,8 +113,8 @@ fn project_menu(ui: &mut Ui, name: &str, commands: &mut Commands) {
             } else {
                 spec.text
             };
-            let key = spec
-                .shortcut
+            let key = action
+                .shortcut(ui.ctx())
                 .map(|shortcut| ui.ctx().format_shortcut(&shortcut))
                 .unwrap_or_default();
             if ui

@@ -207,7 +207,7 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
             .width(ui.available_width())
             .height(size::BUTTON_MAIN)
             .enabled(can_train);
-        if let Some(shortcut) = spec.shortcut {
+        if let Some(shortcut) = Action::Train.shortcut(&ctx) {
             button = button.key(ctx.format_shortcut(&shortcut));
         }
         let response = button.ui(ui);

@@ -419,6 +419,38 @@ fn commands_are_found_by_their_words() {
 }
 
 #[test]
+fn keys_can_be_given_to_other_commands() {
+    let (_root, mut window) = annotate();
+    drag(&mut window, [10.0, 8.0], [20.0, 14.0]);
+    let give = |window: &mut Harness<'_, App>, name: &str, modifiers: Modifiers, to: Key| {
+        window.get_by_label(&format!("Key of {name}")).click();
+        settle(window);
+        press(window, modifiers, to);
+    };
+    key(&mut window, Key::F1);
+    give(&mut window, "Undo", Modifiers::COMMAND, Key::U);
+    give(&mut window, "Fit", Modifiers::NONE, Key::B);
+    window.get_by_label("B is the key of Box.");
+    give(&mut window, "Box", Modifiers::NONE, Key::Escape);
+    // It was an answer, and no command.
+    give(&mut window, "Pan", Modifiers::COMMAND, Key::Num3);
+    window.get_by_label("Ctrl+3 is the key of Train.");
+    key(&mut window, Key::F1);
+    assert_eq!(window.state().state.room, Room::Annotate);
+
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(boxes(&window).len(), 1);
+    press(&mut window, Modifiers::COMMAND, Key::U);
+    assert!(boxes(&window).is_empty());
+    let keys = &window.state().state.settings.keys;
+    assert_eq!(serde_json::to_string(keys).unwrap(), r#"{"Undo":"Ctrl+U"}"#);
+    key(&mut window, Key::F1);
+    window.get_by_label("The usual keys").click();
+    settle(&mut window);
+    assert!(window.state().state.settings.keys.is_usual());
+}
+
+#[test]
 fn what_training_makes_of_a_box_is_shown() {
     let (_root, mut window) = annotate();
     drag(&mut window, [10.0, 8.0], [30.0, 24.0]);

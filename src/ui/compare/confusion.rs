@@ -277,7 +277,8 @@ pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
         heading_ui(ui, cx.project, cell, shown.in_cell.len());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let spec = Action::ShowInAnnotate.spec();
-            let key = spec.shortcut.map(|key| ui.ctx().format_shortcut(&key));
+            let key = Action::ShowInAnnotate.shortcut(ui.ctx());
+            let key = key.map(|key| ui.ctx().format_shortcut(&key));
             let button = WordButton::new(spec.text)
                 .key(key.unwrap_or_default())
                 .enabled(shown.picked.is_some())
