@@ -20,7 +20,7 @@ use crate::pillow;
 
 mod dicom;
 
-pub(crate) use dicom::patient;
+pub(crate) use dicom::patient_id;
 
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
 #[derive(Debug, thiserror::Error)]

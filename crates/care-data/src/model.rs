@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
+use crate::import;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -113,8 +114,7 @@ impl Image {
     /// The file's name without its folder and ending, as shown under a thumbnail.
     #[must_use]
     pub fn name(&self) -> &str {
-        let file = self.path.rsplit('/').next().unwrap_or(&self.path);
-        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+        import::stem(&self.path)
     }
 }
 

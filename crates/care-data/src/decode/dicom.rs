@@ -174,38 +174,15 @@ pub fn open(bytes: &[u8]) -> Result<Picture, DecodeError> {
     }
 }
 
-/// What stands for the file's patient: a hash under `salt` of the patient's id. The id itself goes nowhere. None where the file is
-/// not DICOM, or has no id, or one that does not tell patients apart.
-pub(crate) fn patient(bytes: &[u8], salt: &[u8; 32]) -> Option<String> {
-    const NOBODY: [&str; 10] = [
-        "0",
-        "anon",
-        "anonymised",
-        "anonymized",
-        "anonymous",
-        "n/a",
-        "na",
-        "none",
-        "removed",
-        "unknown",
-    ];
+/// The patient's id as it is written, where the file is DICOM and has one. Not text: it may be in any character set.
+pub fn patient_id(bytes: &[u8]) -> Option<Vec<u8>> {
     if !recognises(bytes) {
         return None;
     }
     let (syntax, body) = located(bytes).ok()?;
     let (body, _) = inflated(syntax, body, false).ok()?;
     let (set, _) = DataSet::read(&body, syntax.encoding, &[PATIENT_ID], None).ok()?;
-    // Bytes, as an id may be written in any character set.
-    let id = set.bytes(PATIENT_ID)?;
-    let id = id.strip_suffix(&[0]).unwrap_or(id).trim_ascii();
-    let is_nobody = NOBODY
-        .iter()
-        .any(|name| id.eq_ignore_ascii_case(name.as_bytes()));
-    if id.is_empty() || is_nobody {
-        return None;
-    }
-    let hash = blake3::keyed_hash(salt, id);
-    Some(hash.to_hex().chars().take(16).collect())
+    set.bytes(PATIENT_ID).map(<[u8]>::to_vec)
 }
 
 /// The transfer syntax, and the data set as it is written in the file.
