@@ -233,6 +233,9 @@ fn decoder(
     bytes: &[u8],
     format: ImageFormat,
 ) -> Result<(impl ImageDecoder + '_, Orientation), DecodeError> {
+    if format == ImageFormat::WebP && is_animated(bytes) {
+        return Err(DecodeError::Unsupported("an animation".to_owned()));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     let mut decoder = reader.into_decoder()?;
@@ -267,8 +270,20 @@ fn is_whole(bytes: &[u8], format: ImageFormat) -> bool {
         ImageFormat::Png => has_png_end(bytes),
         ImageFormat::Jpeg => has_jpeg_end(bytes),
         ImageFormat::Tiff => has_tiff_strips(bytes),
+        ImageFormat::WebP => has_riff_end(bytes),
         _ => true,
     }
+}
+
+/// Whether the file is as long as it says after `RIFF`.
+fn has_riff_end(bytes: &[u8]) -> bool {
+    let stated = bytes.get(4..).and_then(|bytes| bytes.first_chunk::<4>());
+    stated.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(*length)))
+}
+
+/// Whether a WebP file's extended header says that it moves.
+fn is_animated(bytes: &[u8]) -> bool {
+    bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0)
 }
 
 /// Walks the chunks (length, name, data, checksum) to IEND.

@@ -18,6 +18,7 @@ use syntax::{Coding, Syntax};
 
 mod codec;
 mod data_set;
+mod jpeg_12;
 mod syntax;
 
 const MEDIA_STORAGE_SOP_CLASS: Tag = Tag(0x0002, 0x0002);

@@ -71,8 +71,10 @@ impl PatientId {
             "unknown",
         ];
         let id = id.strip_suffix(&[0]).unwrap_or(id).trim_ascii();
-        let is_nobody = |name: &&str| id.eq_ignore_ascii_case(name.as_bytes());
-        (!id.is_empty() && !NOBODY.iter().any(|name| is_nobody(&name))).then(|| Self(id.to_owned()))
+        let is_nobody = NOBODY
+            .iter()
+            .any(|name| id.eq_ignore_ascii_case(name.as_bytes()));
+        (!id.is_empty() && !is_nobody).then(|| Self(id.to_owned()))
     }
 
     /// 64 bits of BLAKE3 under a project's [`salt`](crate::Project::salt): the same patient is the same group in one project,

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use jpeg_decoder::{ColorTransform, Decoder};
 
+use super::jpeg_12;
 use super::syntax::Coding;
 use super::{Colours, Format, Photometric};
 use crate::decode::{DecodeError, MAX_BYTES, sentence_part};
@@ -114,6 +115,7 @@ struct JpegFrame {
     size: (u16, u16),
     components: u8,
     is_lossless: bool,
+    is_progressive: bool,
     restarts: bool,
     /// By how many bits lossless values were shortened.
     point_transform: u8,
@@ -145,6 +147,7 @@ fn jpeg_frame(data: &[u8], format: &Format) -> Result<JpegFrame, DecodeError> {
                             return Err(unsupported(format, &"arithmetic or hierarchical coding"));
                         }
                         frame.is_lossless = marker == 0xC3;
+                        frame.is_progressive = marker == 0xC2;
                         frame.precision = precision;
                         frame.size = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
                         frame.components = components;
@@ -184,7 +187,14 @@ fn jpeg(data: &[u8], format: &Format) -> Result<(Vec<u16>, Photometric), DecodeE
         ));
     }
     if !frame.is_lossless && frame.precision != 8 {
-        return Err(unsupported(format, &format!("{} bits", frame.precision)));
+        if frame.precision != 12 || frame.components != 1 || frame.is_progressive {
+            return Err(unsupported(
+                format,
+                &"more than 8 bits, in colour or progressive",
+            ));
+        }
+        let samples = jpeg_12::decoded(data, width.into(), height.into())?;
+        return Ok((samples, format.photometric));
     }
     let mut decoder = Decoder::new(data);
     decoder.set_max_decoding_buffer_size(MAX_BYTES as usize);
