@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use care_data::decode::{DecodeError, MAX_PIXELS, Picture, header, open};
@@ -830,8 +831,8 @@ proptest! {
     /// Whatever a disk or a stranger did to a file, it is an image or an error, and never a panic, nor a lot of memory.
     #[test]
     fn spoilt_files_do_no_harm(which: prop::sample::Index, flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..6), cut: prop::sample::Index) {
-        let files = every_fixture();
-        let mut bytes = files[which.index(files.len())].clone();
+        static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(every_fixture);
+        let mut bytes = FILES[which.index(FILES.len())].clone();
         for (at, bit) in flips {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
@@ -881,4 +882,61 @@ fn files_of_real_encoders_open() {
         at(860, 500),
         at(500, 500)
     );
+}
+
+/// A codestream whose main header asks for much.
+fn codestream(side: u32, tile: u32, components: &[[u8; 3]], precincts: Option<u8>) -> Vec<u8> {
+    let mut bytes = vec![0xFF, 0x4F, 0xFF, 0x51];
+    bytes.extend((38 + 3 * components.len() as u16).to_be_bytes());
+    bytes.extend([0, 0]);
+    for field in [side, side, 0, 0, tile, tile, 0, 0] {
+        bytes.extend(field.to_be_bytes());
+    }
+    bytes.extend((components.len() as u16).to_be_bytes());
+    bytes.extend(components.as_flattened());
+    let sides = precincts.map_or(Vec::new(), |sides| vec![sides; 2]);
+    bytes.extend([
+        0xFF,
+        0x52,
+        0,
+        12 + sides.len() as u8,
+        u8::from(precincts.is_some()),
+    ]);
+    bytes.extend([0, 0, 1, 0, 1, 4, 4, 0, 1]);
+    bytes.extend(sides);
+    bytes.extend([0xFF, 0x5C, 0, 7, 0x40, 0x80, 0x88, 0x88, 0x90]);
+    // Enough for the number of pixels to seem possible.
+    bytes.extend([0xFF, 0x90, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0x93]);
+    bytes.resize(bytes.len() + side as usize * side as usize / 256, 0);
+    bytes
+}
+
+#[test]
+fn jpeg_2000_asks_for_no_more_than_its_image() {
+    let grey = [[15, 1, 1]];
+    for (side, tile, components, precincts, reason) in [
+        (8000, 1, &grey[..], None, "too many tiles"),
+        (8000, 8000, &grey, Some(0x00), "very small precincts"),
+        (
+            8000,
+            8000,
+            &[[15, 1, 1]; 16384],
+            None,
+            "not as many as its header says",
+        ),
+        (8001, 8001, &grey, None, "not as many as its header says"),
+        (8000, 8000, &[[15, 2, 1]], None, "components that differ"),
+        (8000, 8000, &[[37, 1, 1]], None, "above 16 bits"),
+    ] {
+        let mut object = of_kind("MONOCHROME2", 8000, 16, 16);
+        number(&mut object, tags::ROWS, 8000);
+        fragments(
+            &mut object,
+            &[&codestream(side, tile, components, precincts)],
+        );
+        let error = opened(&file(&object, uids::JPEG2000_LOSSLESS))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
 }

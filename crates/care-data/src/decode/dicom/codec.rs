@@ -186,12 +186,13 @@ fn jpeg(data: &[u8], format: &Format) -> Result<(Vec<u16>, Photometric), DecodeE
             &"restart markers or values that were shortened",
         ));
     }
+    if frame.is_progressive {
+        // DICOM has retired it, and a few bytes of it can ask for as many passes over an image as they like.
+        return Err(unsupported(format, &"progressive"));
+    }
     if !frame.is_lossless && frame.precision != 8 {
-        if frame.precision != 12 || frame.components != 1 || frame.is_progressive {
-            return Err(unsupported(
-                format,
-                &"more than 8 bits, in colour or progressive",
-            ));
+        if frame.precision != 12 || frame.components != 1 {
+            return Err(unsupported(format, &"more than 8 bits in colour"));
         }
         let samples = jpeg_12::decoded(data, width.into(), height.into())?;
         return Ok((samples, format.photometric));
@@ -242,6 +243,7 @@ fn jpeg_2000(data: &[u8], format: &Format) -> Result<Vec<u16>, DecodeError> {
         strict: true,
         target_resolution: None,
     };
+    let is_signed = checked_codestream(data, format)?;
     let image = Image::new(data, &settings).map_err(|error| damaged(format, &error))?;
     if (image.width(), image.height()) != (format.size.width, format.size.height) {
         return Err(of_another_size());
@@ -252,11 +254,7 @@ fn jpeg_2000(data: &[u8], format: &Format) -> Result<Vec<u16>, DecodeError> {
         .map_err(|error| damaged(format, &error))?;
     // Where the stream calls its values signed, they come out above those that are not.
     let sign = |bits: u8| {
-        if is_signed(data) {
-            1_u16 << (bits - 1)
-        } else {
-            0
-        }
+        if is_signed { 1_u16 << (bits - 1) } else { 0 }
     };
     let (count, pixels) = (format.samples(), format.pixels());
     let components = decoded.components();
@@ -278,10 +276,80 @@ fn jpeg_2000(data: &[u8], format: &Format) -> Result<Vec<u16>, DecodeError> {
     Ok(samples)
 }
 
-/// Whether a codestream's first component is signed: the highest bit of Ssiz (ISO 15444-1, A.5.1).
-fn is_signed(data: &[u8]) -> bool {
+/// From so many pixels on small precincts would cost more memory than the image.
+const MANY_FOR_SMALL_PRECINCTS: u64 = 1 << 20;
+
+/// Whether the codestream's values are signed, where the rest of what it announces (ISO 15444-1, annex A) is as the header says and
+/// costs no more than such an image should.
+fn checked_codestream(data: &[u8], format: &Format) -> Result<bool, DecodeError> {
     const START_AND_SIZE: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
+    let long = |at: usize| -> Option<u64> {
+        Some(u32::from_be_bytes(*data.get(at..)?.first_chunk()?).into())
+    };
+    let short = |at: usize| -> Option<usize> {
+        Some(u16::from_be_bytes(*data.get(at..)?.first_chunk()?).into())
+    };
+    // It may stand in a JP2 file's boxes.
     let start = data.windows(4).position(|bytes| bytes == START_AND_SIZE);
-    let precision = start.and_then(|start| data.get(start + 42));
-    precision.is_some_and(|precision| precision & 0x80 != 0)
+    let fields = |size: usize| {
+        let [x, y, x0, y0, tile_x, tile_y, tile_x0, tile_y0] =
+            std::array::from_fn(|i| long(size + 6 + 4 * i));
+        let sides = (x?.checked_sub(x0?)?, y?.checked_sub(y0?)?);
+        let across = x?.checked_sub(tile_x0?)?.div_ceil(tile_x?.max(1));
+        let down = y?.checked_sub(tile_y0?)?.div_ceil(tile_y?.max(1));
+        let components = data.get(size + 40..)?.get(..3 * short(size + 38)?)?;
+        Some((
+            sides,
+            across.saturating_mul(down),
+            components.as_chunks::<3>().0,
+        ))
+    };
+    let Some((start, (sides, tiles, components))) =
+        start.and_then(|start| Some((start, fields(start + 2)?)))
+    else {
+        return Err(DecodeError::CutOff);
+    };
+    let size = (format.size.width.into(), format.size.height.into());
+    if sides != size || components.len() != format.samples() {
+        return Err(of_another_size());
+    }
+    let precision = components[0][0];
+    let is_alike = |component: &[u8; 3]| *component == [precision, 1, 1];
+    if precision & 0x7F > 15 || !components.iter().all(is_alike) {
+        return Err(unsupported(
+            format,
+            &"components that differ, or above 16 bits",
+        ));
+    }
+    // As many as the standard allows.
+    if tiles > 65535 {
+        return Err(damaged(format, &"it has too many tiles"));
+    }
+    let (mut at, mut tile_end) = (start + 2, None);
+    while let (Some(marker), Some(length)) = (short(at), short(at + 2)) {
+        let segment = data.get(at + 4..at + 2 + length).unwrap_or_default();
+        // Where precincts are not of the greatest size: after ten bytes; for one component after seven.
+        let precincts = match (marker, segment) {
+            (0xFF52, [style, ..]) if style & 1 != 0 => segment.get(10..),
+            (0xFF53, [_, style, ..]) if style & 1 != 0 => segment.get(7..),
+            (0xFF90, _) => {
+                tile_end = long(at + 6).and_then(|length| at.checked_add(length as usize));
+                None
+            }
+            _ => None,
+        };
+        let is_small = |sides: &u8| sides & 0x0F < 4 || sides >> 4 < 4;
+        if format.size.area() > MANY_FOR_SMALL_PRECINCTS
+            && precincts.unwrap_or_default().iter().any(is_small)
+        {
+            return Err(unsupported(format, &"very small precincts"));
+        }
+        at = match (marker, tile_end) {
+            // Its data follow; the next tile begins where they end.
+            (0xFF93, Some(end)) if end > at => end,
+            (0xFF93 | 0xFFD9, _) => break,
+            _ => at + 2 + length.max(2),
+        };
+    }
+    Ok(precision & 0x80 != 0)
 }
