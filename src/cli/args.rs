@@ -224,7 +224,7 @@ pub struct EvaluateArguments {
 
 #[derive(Debug, Args)]
 pub struct CamArguments {
-    /// PNG, JPEG or TIFF files
+    /// PNG, JPEG, TIFF, WebP or DICOM files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// The weights' network, as in --set backbone=NAME

@@ -737,7 +737,7 @@ fn an_image_that_cannot_be_shown_says_why() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     window.get_by_label("This image cannot be shown");
-    window.get_by_label_contains("Convert it to PNG, JPEG or TIFF");
+    window.get_by_label_contains("Convert it to one of these");
     drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
     assert!(
         boxes(&window).is_empty(),

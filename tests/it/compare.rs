@@ -36,6 +36,7 @@ fn project(dir: &Path) -> Project {
             orientation: Orientation::default(),
             class: class.to_owned(),
             group: None,
+            patient: None,
             part: Some(Part::Test),
             boxes: vec![BoundingBox::new(8.0, 8.0, 40.0, 32.0).unwrap()],
         }

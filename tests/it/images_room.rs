@@ -96,7 +96,7 @@ fn what_is_found_is_what_is_shown() {
 fn a_file_that_is_no_image_is_listed_with_advice() {
     let (_root, dir) = tiny_project(true);
     let window = window(Some(&dir));
-    window.get_by_label_contains("Convert it to PNG, JPEG or TIFF");
+    window.get_by_label_contains("Convert it to one of these");
 }
 
 #[test]

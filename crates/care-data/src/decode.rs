@@ -1,4 +1,4 @@
-//! From a file's bytes to an upright picture: PNG, JPEG and TIFF.
+//! From a file's bytes to an upright picture: PNG, JPEG, TIFF, WebP and DICOM.
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
@@ -18,13 +18,23 @@ use crate::geometry::{ImageSize, Orientation};
 use crate::grey::{GreyImage, Look};
 use crate::pillow;
 
+mod dicom;
+
+pub(crate) use dicom::patient_id;
+
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("The file is empty.")]
     Empty,
-    #[error("Not an image: neither PNG, JPEG nor TIFF.")]
+    #[error("Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM.")]
     NotAnImage,
+    #[error("It is an index of DICOM files, not an image.")]
+    Index,
+    #[error("This DICOM file holds no image, but a report, a measurement or a plan.")]
+    NoImage,
+    #[error("It has {0} frames; only single ones can be read.")]
+    Frames(u32),
     #[error("The file is cut off: its end is missing.")]
     CutOff,
     #[error(
@@ -53,9 +63,11 @@ impl DecodeError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Empty | Self::CutOff => "Copy it again from the source.",
-            Self::NotAnImage => "Convert it to PNG, JPEG or TIFF, or take it out of the folder.",
+            Self::NotAnImage => "Convert it to one of these, or take it out of the folder.",
+            Self::Index | Self::NoImage => "Take it out of the folder.",
+            Self::Frames(_) => "Save the frame that matters as a file of its own.",
             Self::TooLarge { .. } => "Cut it into smaller images, or scale it down.",
-            Self::Unsupported(_) => "Save it as 8- or 16-bit PNG.",
+            Self::Unsupported(_) => "Save it as 8- or 16-bit PNG, or as uncompressed DICOM.",
             Self::Damaged(_) => {
                 "Copy it again from the source, or open it in an image editor and save it anew."
             }
@@ -78,7 +90,11 @@ pub struct Header {
 /// Where the bytes are no image that [`decode`] could read.
 pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
     guarded(|| {
-        let (decoder, orientation) = decoder(bytes)?;
+        let format = match known_format(bytes)? {
+            Format::Raster(format) => format,
+            Format::Dicom => return dicom::header(bytes),
+        };
+        let (decoder, orientation) = decoder(bytes, format)?;
         let (width, height) = decoder.dimensions();
         Ok(Header {
             size: orientation.shown(ImageSize::new(width, height)),
@@ -127,7 +143,11 @@ impl Picture {
 pub fn open(path: &Path) -> Result<Picture, DecodeError> {
     let bytes = read_file(path)?;
     guarded(|| {
-        let (decoder, orientation) = decoder(&bytes)?;
+        let format = match known_format(&bytes)? {
+            Format::Raster(format) => format,
+            Format::Dicom => return dicom::open(&bytes),
+        };
+        let (decoder, orientation) = decoder(&bytes, format)?;
         let mut image = DynamicImage::from_decoder(decoder)?;
         if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
             image.apply_orientation(orientation);
@@ -187,26 +207,42 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
         ));
     }
     let mut bytes = Vec::new();
-    (&mut file).take(32).read_to_end(&mut bytes)?;
+    (&mut file).take(dicom::SEEN).read_to_end(&mut bytes)?;
     known_format(&bytes)?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn known_format(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+enum Format {
+    Raster(ImageFormat),
+    Dicom,
+}
+
+fn known_format(bytes: &[u8]) -> Result<Format, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
+    // First, as the preamble may make a file another one as well (PS3.10, 7.1).
+    if dicom::recognises(bytes) {
+        return Ok(Format::Dicom);
+    }
     match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Tiff)) => Ok(format),
+        Ok(
+            format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Tiff | ImageFormat::WebP),
+        ) => Ok(Format::Raster(format)),
         Ok(other) => Err(DecodeError::Unsupported(format!("{other:?}"))),
         Err(_) => Err(DecodeError::NotAnImage),
     }
 }
 
 /// A decoder that has read the header of an image within the limits, and the image's orientation.
-fn decoder(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Orientation), DecodeError> {
-    let format = known_format(bytes)?;
+fn decoder(
+    bytes: &[u8],
+    format: ImageFormat,
+) -> Result<(impl ImageDecoder + '_, Orientation), DecodeError> {
+    if format == ImageFormat::WebP && is_animated(bytes) {
+        return Err(DecodeError::Unsupported("an animation".to_owned()));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     let mut decoder = reader.into_decoder()?;
@@ -241,8 +277,20 @@ fn is_whole(bytes: &[u8], format: ImageFormat) -> bool {
         ImageFormat::Png => has_png_end(bytes),
         ImageFormat::Jpeg => has_jpeg_end(bytes),
         ImageFormat::Tiff => has_tiff_strips(bytes),
+        ImageFormat::WebP => has_riff_end(bytes),
         _ => true,
     }
+}
+
+/// Whether the file is as long as it says after `RIFF`.
+fn has_riff_end(bytes: &[u8]) -> bool {
+    let stated = bytes.get(4..).and_then(|bytes| bytes.first_chunk::<4>());
+    stated.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(*length)))
+}
+
+/// Whether a WebP file's extended header says that it moves.
+fn is_animated(bytes: &[u8]) -> bool {
+    bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0)
 }
 
 /// Walks the chunks (length, name, data, checksum) to IEND.

@@ -35,7 +35,13 @@ struct Fresh {
 
 impl Arrivals {
     /// Compares an import with the project in `dir`; changes nothing.
-    pub fn new(import: Import, state: &State, dir: &Path, next_box: BoxId) -> Self {
+    pub fn new(
+        import: Import,
+        state: &State,
+        dir: &Path,
+        salt: &[u8; 32],
+        next_box: BoxId,
+    ) -> Self {
         let Import {
             images: found,
             mut not_read,
@@ -43,7 +49,12 @@ impl Arrivals {
         } = import;
         let found: Vec<_> = found
             .into_iter()
-            .map(|image| (relative(dir, &image.path), image))
+            .map(|mut image| {
+                // From here on nobody knows who it is.
+                let patient = image.patient.take().map(|id| id.hash(salt));
+                image.group = image.group.or(patient);
+                (relative(dir, &image.path), image)
+            })
             .collect();
         let mut already_there = found.len();
         let moved = moved(state, dir, &found);

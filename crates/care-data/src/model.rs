@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
+use crate::import;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -113,20 +114,7 @@ impl Image {
     /// The file's name without its folder and ending, as shown under a thumbnail.
     #[must_use]
     pub fn name(&self) -> &str {
-        stem(self.path.rsplit('/').next().unwrap_or(&self.path))
-    }
-}
-
-/// An image file's name without its ending. What follows a dot is one where it is known as such: files of DICOM are often
-/// called by numbers with dots.
-#[must_use]
-pub fn stem(file: &str) -> &str {
-    const ENDINGS: [&str; 9] = [
-        "png", "jpg", "jpeg", "tif", "tiff", "webp", "dcm", "dicom", "ima",
-    ];
-    match file.rsplit_once('.') {
-        Some((stem, ending)) if ENDINGS.contains(&ending.to_ascii_lowercase().as_str()) => stem,
-        _ => file,
+        import::stem(&self.path)
     }
 }
 

@@ -345,7 +345,7 @@ impl Project {
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn take_in(&mut self, import: Import) -> Result<TakenIn, ProjectError> {
-        let arrivals = Arrivals::new(import, &self.state, &self.dir, self.next_box);
+        let arrivals = Arrivals::new(import, &self.state, &self.dir, &self.salt, self.next_box);
         self.store.take_in(&arrivals)?;
         let Arrivals {
             classes,

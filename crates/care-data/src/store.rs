@@ -752,6 +752,7 @@ mod tests {
             orientation: Orientation::default(),
             class: "nevus".to_owned(),
             group: None,
+            patient: None,
             part: None,
             boxes: Vec::new(),
         };

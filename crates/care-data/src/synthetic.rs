@@ -252,6 +252,7 @@ pub fn generate(
                 orientation: Orientation::default(),
                 class: order.look.name.to_owned(),
                 group: Some(format!("{number:04}")),
+                patient: None,
                 part: Some(order.part),
                 boxes: picture.lesion.into_iter().collect(),
             })

@@ -1,6 +1,7 @@
 //! Images in: a folder of class folders, or a folder with a table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,8 @@ use crate::split::{SplitSpec, shuffle_by};
 
 mod folder;
 mod table;
+
+pub use table::stem;
 
 /// What an importer found. [`Project::take_in`](crate::Project::take_in) makes it part of a project.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,10 +41,55 @@ pub struct NewImage {
     pub class: String,
     /// The patient or lesion, where known.
     pub group: Option<String>,
+    /// Whom the file itself names: the group where `group` is none.
+    pub patient: Option<PatientId>,
     /// Where the source already decided.
     pub part: Option<Part>,
     /// In pixels of the image as shown; cut to it when taken in.
     pub boxes: Vec<BoundingBox>,
+}
+
+/// A patient's id as it stands in a file. It lives in memory only, and is shown nowhere: a project keeps a
+/// [`hash`](Self::hash) of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PatientId(Vec<u8>);
+
+impl PatientId {
+    /// None where it tells no patients apart: nothing, or what programs write in its place.
+    #[must_use]
+    pub fn new(id: &[u8]) -> Option<Self> {
+        const NOBODY: [&str; 10] = [
+            "0",
+            "anon",
+            "anonymised",
+            "anonymized",
+            "anonymous",
+            "n/a",
+            "na",
+            "none",
+            "removed",
+            "unknown",
+        ];
+        let id = id.strip_suffix(&[0]).unwrap_or(id).trim_ascii();
+        let is_nobody = NOBODY
+            .iter()
+            .any(|name| id.eq_ignore_ascii_case(name.as_bytes()));
+        (!id.is_empty() && !is_nobody).then(|| Self(id.to_owned()))
+    }
+
+    /// 64 bits of BLAKE3 under a project's [`salt`](crate::Project::salt): the same patient is the same group in one project,
+    /// and nothing in another.
+    #[must_use]
+    pub fn hash(&self, salt: &[u8; 32]) -> String {
+        let hash = blake3::keyed_hash(salt, &self.0).to_hex();
+        hash.chars().take(16).collect()
+    }
+}
+
+impl fmt::Debug for PatientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PatientId")
+    }
 }
 
 /// Where boxes come from: a table with the columns `image_id`, `x`, `y`, `width`, `height`.
@@ -113,7 +161,7 @@ struct Listing {
 ///
 /// A folder holds either one subfolder per class, or a CSV table with the columns `image_id` and `dx` (`lesion_id` or
 /// `patient_id` where known; the ISIC archive's own names are understood) whose images lie anywhere below it. Hidden files
-/// are passed over.
+/// and indexes of DICOM files are passed over.
 ///
 /// # Errors
 /// Where there is nothing to import or `stop` was set. A file that cannot be read is no error; it is listed in
@@ -143,6 +191,7 @@ pub fn read(
         Some(file) != table.as_ref()
             && *file != folder.join("boxes.csv")
             && Some(file) != boxes_table.as_ref()
+            && !is_index(file)
     });
     let Listing {
         mut candidates,
@@ -251,6 +300,12 @@ fn go_on(stop: &AtomicBool) -> Result<(), ImportError> {
     }
 }
 
+/// An index of DICOM files is called so (PS3.10, 8.6). It is part of what came from an archive, and nothing to be told about.
+fn is_index(file: &Path) -> bool {
+    file.file_name()
+        .is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"))
+}
+
 /// What lies below a folder, each in the order of paths.
 struct Walked {
     files: Vec<PathBuf>,
@@ -350,6 +405,7 @@ fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
         ));
     }
     let hash = ContentHash::of(&bytes);
+    let patient = decode::patient_id(&bytes).and_then(|id| PatientId::new(&id));
     let Header { size, orientation } = header;
     Ok(NewImage {
         path,
@@ -358,6 +414,7 @@ fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
         orientation,
         class,
         group,
+        patient,
         part: None,
         boxes: Vec::new(),
     })

@@ -21,6 +21,11 @@ const GROUP: &[&str] = &["patient_id", "lesion_id"];
 /// As a table may call them that is named itself, and so need not be told from others.
 const LISTED_IMAGE: &[&str] = &["image", "file", "path", "image_id", "isic_id"];
 const LISTED_CLASS: &[&str] = &["class", "label", "dx", "diagnosis"];
+/// Anything else after a dot is part of a name, as in the UIDs that DICOM files are often called.
+const ENDINGS: [&str; 9] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "webp", "dcm", "dicom", "dic",
+];
+
 const BOX: [&str; 4] = ["x", "y", "width", "height"];
 
 /// A table with a header, its columns found by name.
@@ -130,16 +135,11 @@ pub(super) fn find(folder: &Path, stop: &AtomicBool) -> Result<Option<PathBuf>, 
 }
 
 /// A file's name without folder and ending, by which tables name images.
-pub(super) fn stem(name: &str) -> &str {
+#[must_use]
+pub fn stem(name: &str) -> &str {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     match file.rsplit_once('.') {
-        Some((stem, ending))
-            if ["png", "jpg", "jpeg", "tif", "tiff"]
-                .iter()
-                .any(|e| ending.eq_ignore_ascii_case(e)) =>
-        {
-            stem
-        }
+        Some((stem, ending)) if ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e)) => stem,
         _ => file,
     }
 }

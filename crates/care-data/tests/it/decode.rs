@@ -7,6 +7,7 @@ use care_data::decode::{
 use care_data::{ImageSize, Look};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
 use tiff::encoder::{TiffEncoder, colortype};
@@ -17,6 +18,22 @@ fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
+}
+
+const FORMATS: [ImageFormat; 4] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::Tiff,
+    ImageFormat::WebP,
+];
+
+fn signed_tiff() -> Vec<u8> {
+    let mut tiff = Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut tiff).unwrap();
+    encoder
+        .write_image::<colortype::GrayI16>(2, 1, &[-5, 5])
+        .unwrap();
+    tiff.into_inner()
 }
 
 fn decoded(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
@@ -39,7 +56,7 @@ fn every_kind_comes_out_as_8_bit_rgb() {
     let (color, grey) = ([0x12, 0x80, 0xFF], [0x12; 3]);
     let half = |v: u8| (u16::from(v) * 0x80 / 255) as u8;
     use ColorType::{L8, L16, La8, Rgb8, Rgb16, Rgba8, Rgba16};
-    use ImageFormat::{Jpeg, Png, Tiff};
+    use ImageFormat::{Jpeg, Png, Tiff, WebP};
     for (format, kind, expected) in [
         (Png, L8, grey),
         (Png, La8, grey.map(half)),
@@ -56,6 +73,8 @@ fn every_kind_comes_out_as_8_bit_rgb() {
         (Tiff, L16, grey),
         (Tiff, Rgb16, color),
         (Tiff, Rgba16, color.map(half)),
+        (WebP, Rgb8, color),
+        (WebP, Rgba8, color.map(half)),
     ] {
         let fill = |[r, g, b]: [u16; 3]| {
             image::ImageBuffer::from_pixel(9, 7, image::Rgba([r, g, b, 0x80FF]))
@@ -164,7 +183,14 @@ fn images_are_turned_upright() {
             .unwrap();
         page.write_data(&stored).unwrap();
 
-        for bytes in [jpeg, png, tiff.into_inner()] {
+        let mut webp = Vec::new();
+        let mut encoder = WebPEncoder::new_lossless(&mut webp);
+        encoder.set_exif_metadata(exif(orientation)).unwrap();
+        encoder
+            .write_image(&stored, width, height, ExtendedColorType::Rgb8)
+            .unwrap();
+
+        for bytes in [jpeg, png, tiff.into_inner(), webp] {
             let image = decoded(&bytes).unwrap();
             let shown = if orientation >= 5 {
                 (height, width)
@@ -186,8 +212,14 @@ fn images_are_turned_upright() {
 #[test]
 fn what_is_no_image_is_refused_with_its_reason() {
     let image = DynamicImage::ImageRgb8(picture(64, 64, 7));
-    let [png, jpeg, tiff] =
-        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff].map(|f| encoded(&image, f));
+    let [png, jpeg, tiff, webp] = FORMATS.map(|f| encoded(&image, f));
+    let mut animated = Vec::new();
+    let mut encoder = WebPEncoder::new_lossless(&mut animated);
+    encoder.set_exif_metadata(exif(1)).unwrap();
+    encoder
+        .write_image(image.as_bytes(), 64, 64, ExtendedColorType::Rgb8)
+        .unwrap();
+    animated[20] |= 2;
     let cut = |bytes: &[u8]| bytes[..bytes.len() * 9 / 10].to_vec();
     let mut huge = png.clone();
     // Width and height, and the header's checksum as it then is.
@@ -207,6 +239,17 @@ fn what_is_no_image_is_refused_with_its_reason() {
         ("PNG, cut", cut(&png), "The file is cut off"),
         ("JPEG, cut", cut(&jpeg), "The file is cut off"),
         ("TIFF, cut", cut(&tiff), ""),
+        (
+            "TIFF, signed",
+            signed_tiff(),
+            "This kind of image is not supported",
+        ),
+        ("WebP, cut", cut(&webp), "The file is cut off"),
+        (
+            "WebP, animated",
+            animated,
+            "This kind of image is not supported: an animation.",
+        ),
         ("JPEG, start only", jpeg[..20].to_vec(), ""),
         ("PNG, garbled", garbled, "The file is damaged"),
         (
@@ -232,9 +275,9 @@ fn what_is_no_image_is_refused_with_its_reason() {
 proptest! {
     /// Whatever a disk or a stranger did to a file, it is an image or an error, and never a panic.
     #[test]
-    fn spoilt_files_do_no_harm(format in 0..3_usize, at: prop::sample::Index, with: [u8; 3], cut: prop::sample::Index) {
+    fn spoilt_files_do_no_harm(format in 0..4_usize, at: prop::sample::Index, with: [u8; 3], cut: prop::sample::Index) {
         let image = DynamicImage::ImageRgb8(picture(16, 16, 7));
-        let mut bytes = encoded(&image, [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff][format]);
+        let mut bytes = encoded(&image, FORMATS[format]);
         let at = at.index(bytes.len() - 3);
         bytes[at..at + 3].copy_from_slice(&with);
         let _ = decoded(&bytes);
@@ -313,4 +356,18 @@ fn resized_and_cropped_as_torchvision_does_it() {
         matches!(error, DecodeError::TooLarge { width: 256, .. }),
         "{error}"
     );
+}
+
+/// As Pillow sees them (scripts/dicom_fixtures.py).
+#[test]
+fn jpegs_of_printers_and_of_scanners() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images");
+    for name in ["cmyk", "ycck", "grey"] {
+        let image = decoded(&std::fs::read(folder.join(format!("{name}.jpg"))).unwrap()).unwrap();
+        let expected = std::fs::read(folder.join(format!("{name}.rgb"))).unwrap();
+        assert_eq!(image.as_raw().len(), expected.len());
+        let differences = image.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+        let off = differences.max().unwrap();
+        assert!(off <= 4, "{name}: off by {off}");
+    }
 }

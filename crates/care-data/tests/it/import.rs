@@ -1,11 +1,13 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use care_data::import::{BoxesFrom, ImportError, Options, read, read_listed};
 use care_data::{BoundingBox, NotRead, Part, Project};
+use dicom_dictionary_std::uids;
 
+use crate::dicom::{file, of_patient};
 use crate::{folder_of_classes, import, picture, reasons, save, test_data};
 
 fn write(path: &Path, text: impl AsRef<[u8]>) {
@@ -60,7 +62,7 @@ fn the_first_folder_names_the_class() {
             ("loose.png".to_owned(), "It lies in no class folder."),
             (
                 "scan list.xlsx".to_owned(),
-                "Not an image: neither PNG, JPEG nor TIFF."
+                "Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM."
             ),
             (
                 "boxes.csv".to_owned(),
@@ -96,7 +98,7 @@ fn bad_files_are_listed_and_the_rest_is_imported() {
             ("empty.png".to_owned(), "The file is empty."),
             (
                 "fake.jpg".to_owned(),
-                "Not an image: neither PNG, JPEG nor TIFF."
+                "Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM."
             ),
         ]
     );
@@ -485,4 +487,110 @@ fn a_named_table_speaks_of_its_own_lines_only() {
         &AtomicBool::new(false),
     );
     assert!(error.unwrap_err().to_string().contains("\"image\""));
+}
+
+/// A DICOM file of a patient; `shade` makes it one of its own.
+fn dicom(id: &str, shade: u16) -> Vec<u8> {
+    file(&of_patient(id, shade), uids::EXPLICIT_VR_LITTLE_ENDIAN)
+}
+
+#[test]
+fn folders_from_an_archive_come_in_and_nobody_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let images = root.path().join("images");
+    // Two images of each patient, of two classes, called as archives call them.
+    for i in 0..30_u16 {
+        let id = format!("PLANTED-{}", i / 2);
+        let class = ["normal", "pneumonia"][usize::from(i % 2)];
+        write(
+            &images.join(format!("{class}/DICOM/1.2.840.99.{i}")),
+            dicom(&id, i),
+        );
+    }
+    for (i, nobody) in ["", "  ", "ANONYMOUS", "0"].iter().enumerate() {
+        write(
+            &images.join(format!("normal/IM{i}")),
+            dicom(nobody, 100 + i as u16),
+        );
+    }
+    write(&images.join("DICOMDIR"), "whatever is in it");
+    write(&images.join("normal/dicomdir"), "whatever is in it");
+    let cut = dicom("PLANTED", 1);
+    write(&images.join("normal/cut"), &cut[..cut.len() - 4]);
+
+    let found = import(&images, &Options::default()).unwrap();
+    assert!(!format!("{found:?}").contains("PLANTED"));
+    let mut project = Project::create(&root.path().join("p.care")).unwrap();
+    project.take_in(found).unwrap();
+    let why = "The file is cut off: its end is missing.";
+    assert_eq!(reasons(project.not_read()), [("cut".to_owned(), why)]);
+    assert_eq!(project.images().len(), 34);
+
+    let of = |project: &Project, name: &str| {
+        let image = project.images().iter().find(|image| image.name() == name);
+        image
+            .map(|image| (image.group.clone(), image.part))
+            .unwrap()
+    };
+    let mut groups = HashSet::new();
+    for i in (0..30).step_by(2) {
+        let (one, other) = (
+            of(&project, &format!("1.2.840.99.{i}")),
+            of(&project, &format!("1.2.840.99.{}", i + 1)),
+        );
+        assert_eq!(one, other, "one patient stands on one side");
+        assert!(one.0.len() == 16 && one.0.bytes().all(|b| b.is_ascii_hexdigit()));
+        groups.insert(one.0);
+    }
+    groups.extend((0..4).map(|i| of(&project, &format!("IM{i}")).0));
+    assert_eq!(groups.len(), 15 + 4, "those that nobody knows stand alone");
+
+    // Who comes again later joins their own.
+    write(&images.join("normal/later"), dicom("PLANTED-3", 900));
+    project
+        .take_in(import(&images, &Options::default()).unwrap())
+        .unwrap();
+    assert_eq!(of(&project, "later"), of(&project, "1.2.840.99.6"));
+
+    // Another project knows the same patient under another name.
+    let mut other = Project::create(&root.path().join("q.care")).unwrap();
+    other
+        .take_in(import(&images, &Options::default()).unwrap())
+        .unwrap();
+    assert_ne!(of(&other, "later").0, of(&project, "later").0);
+
+    let dir = project.dir().to_owned();
+    drop(project);
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap_or_default();
+        for planted in ["PLANTED", "Planted", "19010203", "20010203"] {
+            let is_there = bytes
+                .windows(planted.len())
+                .any(|it| it == planted.as_bytes());
+            assert!(!is_there, "{planted} is in the project");
+        }
+    }
+}
+
+#[test]
+fn a_table_knows_patients_better_than_their_files() {
+    let root = tempfile::tempdir().unwrap();
+    for i in 0..3 {
+        write(
+            &root.path().join(format!("deep/1.2.{i}.dcm")),
+            dicom("P", i),
+        );
+    }
+    let table = "image_id,dx,patient_id\n1.2.0,nv,A\n1.2.1,nv,\n1.2.2.dcm,mel,\n";
+    write(&root.path().join("table.csv"), table);
+    let mut project = Project::create(&root.path().join("p.care")).unwrap();
+    project
+        .take_in(import(root.path(), &Options::default()).unwrap())
+        .unwrap();
+    let groups: Vec<_> = project.images().iter().map(|i| i.group.as_str()).collect();
+    assert_eq!(groups[0], "A");
+    assert!(
+        groups[1] == groups[2] && groups[1].len() == 16,
+        "{groups:?}"
+    );
 }

@@ -745,6 +745,7 @@ fn many(n: usize) -> Import {
         orientation: Orientation::default(),
         class: ["nv", "mel", "df"][i % 3].to_owned(),
         group: Some(format!("patient {}", i / 2)),
+        patient: None,
         part: None,
         boxes: if i.is_multiple_of(10) {
             vec![BoundingBox::new(1.5, 2.0, 300.0, 400.0).unwrap()]

@@ -29,6 +29,7 @@ fn project(dir: &Path) -> Project {
                 orientation: Orientation::default(),
                 class: class.to_owned(),
                 group: None,
+                patient: None,
                 part: Some(part),
                 boxes: vec![],
             }
