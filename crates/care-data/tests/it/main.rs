@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod decode;
+mod formats;
 mod geometry;
 mod import;
 mod project;
