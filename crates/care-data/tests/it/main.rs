@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod decode;
+mod export;
 mod formats;
 mod geometry;
 mod import;
