@@ -290,22 +290,24 @@ impl Way {
         let failed = |error| ExportError::io(&self.out, error);
         // A folder is not renamed onto another.
         let replaced = self.out.is_dir() && std::fs::rename(&self.out, &self.old).is_ok();
-        std::fs::rename(&self.part, &self.out).map_err(|error| {
-            if replaced {
-                // The error that matters is the first one.
-                let _ = std::fs::rename(&self.old, &self.out);
+        match std::fs::rename(&self.part, &self.out) {
+            Ok(()) if replaced => std::fs::remove_dir_all(&self.old).map_err(failed),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                if replaced {
+                    // The error that matters is the first one.
+                    let _ = std::fs::rename(&self.old, &self.out);
+                }
+                Err(failed(error))
             }
-            failed(error)
-        })
+        }
     }
 }
 
 impl Drop for Way {
     fn drop(&mut self) {
-        for path in [&self.part, &self.old] {
-            // As a rule it is not there.
-            let _ = std::fs::remove_dir_all(path).or_else(|_| std::fs::remove_file(path));
-        }
+        // After the end it is not there.
+        let _ = std::fs::remove_dir_all(&self.part).or_else(|_| std::fs::remove_file(&self.part));
     }
 }
 

@@ -132,6 +132,9 @@ pub(super) struct Source {
 /// How many files of an ending are looked into before it is decided that none is what it could be.
 const LOOKED_INTO: usize = 32;
 
+/// How many bytes of a JSON file are looked through for what it is.
+const LOOKED_THROUGH: u64 = 64 << 20;
+
 impl Source {
     /// Looks at `path`, which is absolute.
     pub fn find(
@@ -234,7 +237,7 @@ fn is_voc(path: &Path) -> bool {
 }
 
 pub(super) fn of_json(path: &Path) -> Option<Format> {
-    let mut file = BufReader::new(File::open(path).ok()?);
+    let mut file = BufReader::new(File::open(path).ok()?.take(LOOKED_THROUGH));
     // JSON allows none, but some programs write it.
     if file.fill_buf().ok()?.starts_with(b"\xef\xbb\xbf") {
         file.consume(3);
