@@ -29,21 +29,34 @@ pub enum Command {
     New { project: PathBuf },
     /// Read images into a project
     ///
-    /// PATH is a folder with one subfolder for each class, or a folder with a table of labels
-    /// (image_id, dx, lesion_id) and its images. Images stay where they are.
-    #[command(after_help = "Example: care import skin.care ham10000 --rare df")]
+    /// PATH is a folder with one subfolder for each class, a folder with a table of labels (image_id, dx, lesion_id) and its
+    /// images, or what another program wrote: COCO, Pascal VOC, YOLO, CSV, labelme, RSNA, NIH, masks; the folder or the file
+    /// itself. Images stay where they are. Again, it adds what is new and touches no box that is there.
+    #[command(
+        after_help = "Examples:\n  care import skin.care ham10000 --rare df\n  care import chest.care rsna/stage_2_train_labels.csv --dry-run"
+    )]
     Import {
         project: PathBuf,
         path: PathBuf,
         /// Mark a class as rare: its training images are asked for boxes
         #[arg(long = "rare", value_name = "CLASS")]
         rare: Vec<String>,
-        /// Take boxes from this table (image_id, x, y, width, height) [default: boxes.csv beside the images]
+        /// What PATH is: folder, table, coco, voc, yolo, csv, labelme, rsna, nih or masks [default: recognised]
+        #[arg(long, value_name = "NAME")]
+        format: Option<String>,
+        /// Take boxes from this table (image_id, x, y, width, height) or folder of masks [default: the format's own, or boxes.csv
+        /// beside the images]
         #[arg(long, value_name = "FILE", conflicts_with = "no_boxes")]
         boxes: Option<PathBuf>,
         /// Take no boxes
         #[arg(long)]
         no_boxes: bool,
+        /// Say what would come in, and take in nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// What a dry run says, as JSON on standard output
+        #[arg(long, requires = "dry_run")]
+        json: bool,
         /// At most this many images of each class
         #[arg(long, value_name = "N")]
         per_class: Option<usize>,
@@ -57,7 +70,27 @@ pub enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// List a project's images with class, part, group and boxes
+    /// Write a project's classes and boxes for other programs
+    ///
+    /// OUT is a file for coco and csv, a folder for the others. Images stay where they are and are named by their paths; yolo
+    /// gets a link to their folder. Nothing of patients goes along. voc rounds edges to whole pixels.
+    #[command(after_help = "Example: care export skin.care --format coco --out skin.json")]
+    Export {
+        project: PathBuf,
+        /// coco, voc, yolo, csv or labelme
+        #[arg(long, value_name = "NAME")]
+        format: String,
+        /// Where to write
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+        /// Only the images of this part: train, validation or test [default: all]
+        #[arg(long, value_name = "PART")]
+        split: Option<String>,
+        /// Replace an earlier export
+        #[arg(long)]
+        force: bool,
+    },
+    /// List a project's images with class, part, group and boxes; those whose file is not there are marked as missing
     #[command(after_help = "Example: care list skin.care --json")]
     List {
         project: PathBuf,

@@ -50,7 +50,9 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
     match request {
         Request::Window(start) => window::run(start, doctor::device_name()),
         Request::New { project } => project::new(&project),
+        Request::Import(import) if import.dry_run => project::preview(&import),
         Request::Import(import) => project::import(&import),
+        Request::Export(export) => project::export(&export),
         Request::List { project, json } => project::list(&project, json),
         Request::Box(boxes) => project::boxes(&boxes),
         Request::Train(train) => train::train(&train),

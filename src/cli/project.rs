@@ -1,4 +1,4 @@
-//! `new`, `import`, `list`, `box`.
+//! `new`, `import`, `export`, `list`, `box`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use care_data::import;
-use care_data::{Annotation, Edit, Image, Project};
+use care_data::{Annotation, Edit, Image, ImageId, Project};
+use care_data::{export, import};
 use serde::Serialize;
 
 use super::output::{self, Progress, line};
-use super::request::{Boxes, Import};
+use super::request::{Boxes, Export, Import};
 use crate::format;
 
 pub fn new(dir: &Path) -> Result<()> {
@@ -61,8 +61,14 @@ pub fn import(request: &Import) -> Result<()> {
         Some(project) => project,
         None => Project::create(&request.project)?,
     };
-    let boxes: usize = import.images.iter().map(|image| image.boxes.len()).sum();
+    let in_source: usize = import.images.iter().map(|image| image.boxes.len()).sum();
     let taken = project.take_in(import)?;
+    let boxes = format::plural(taken.boxes, "box", "boxes");
+    // Of images that somebody has worked on, and of those that came in with theirs.
+    let boxes = match in_source.saturating_sub(taken.boxes) {
+        0 => boxes,
+        left => format!("{boxes} ({left} left as they are in the project)"),
+    };
     // Among them what only the project could notice: files that have changed since they came in.
     let not_read = project.not_read().len();
     for file in project.not_read() {
@@ -78,9 +84,115 @@ pub fn import(request: &Import) -> Result<()> {
         project.apply(Edit::SetRare { class, rare: true })?;
     }
     line(&format!(
-        "{} added, {} already there, {boxes} boxes in the table, {not_read} not read",
+        "{} added, {} already there, {boxes}, {not_read} not read",
         format::plural(taken.added, "image", "images"),
         taken.already_there,
+    ))
+}
+
+#[derive(Serialize)]
+struct Previewed {
+    format: &'static str,
+    source: String,
+    images: usize,
+    boxes: usize,
+    masks: usize,
+    classes: Vec<PreviewedClass>,
+    not_read: Vec<PreviewedFile>,
+}
+
+#[derive(Serialize)]
+struct PreviewedClass {
+    name: String,
+    images: usize,
+    boxes: usize,
+}
+
+#[derive(Serialize)]
+struct PreviewedFile {
+    path: String,
+    why: String,
+    advice: String,
+}
+
+/// What an import would bring; nothing is written.
+pub fn preview(request: &Import) -> Result<()> {
+    let preview = import::preview(&request.path, &request.options, &AtomicBool::new(false))?;
+    if request.json {
+        let class = |it: import::ClassCount| PreviewedClass {
+            name: it.name,
+            images: it.images,
+            boxes: it.boxes,
+        };
+        let file = |it: care_data::NotRead| PreviewedFile {
+            path: it.path.display().to_string(),
+            why: it.why,
+            advice: it.advice,
+        };
+        return output::json(&Previewed {
+            format: preview.format.name(),
+            source: preview.source.display().to_string(),
+            images: preview.images,
+            boxes: preview.boxes,
+            masks: preview.masks,
+            classes: preview.classes.into_iter().map(class).collect(),
+            not_read: preview.not_read.into_iter().map(file).collect(),
+        });
+    }
+    for file in &preview.not_read {
+        output::note(&format!("not read: {}", format::not_read(file)));
+    }
+    let rows: Vec<Vec<String>> = preview
+        .classes
+        .iter()
+        .map(|class| {
+            vec![
+                class.name.clone(),
+                class.images.to_string(),
+                class.boxes.to_string(),
+            ]
+        })
+        .collect();
+    output::table(&["class", "images", "boxes"], &rows)?;
+    let masks = match preview.masks {
+        0 => String::new(),
+        n => format!(", and those of {}", format::plural(n, "mask", "masks")),
+    };
+    line(&format!(
+        "{} as {}: {} with {}{masks} would come in, {} not read",
+        preview.source.display(),
+        preview.format.described(),
+        format::plural(preview.images, "image", "images"),
+        format::plural(preview.boxes, "box", "boxes"),
+        preview.not_read.len(),
+    ))
+}
+
+pub fn export(request: &Export) -> Result<()> {
+    let project = Project::open_read_only(&request.project)?;
+    let exported = match export::export(&project, &request.out, request.options) {
+        Err(error @ export::ExportError::Exists { .. }) => {
+            return Err(error).context("nothing was written (--force replaces an earlier export)");
+        }
+        result => result?,
+    };
+    if exported.rounded > 0 {
+        let boxes = format::plural(exported.rounded, "box", "boxes");
+        output::note(&format!(
+            "note: the edges of {boxes} were rounded to whole pixels"
+        ));
+    }
+    if exported.without_class > 0 {
+        let images = format::plural(exported.without_class, "image", "images");
+        output::note(&format!(
+            "note: {images} without a box have no class in this format"
+        ));
+    }
+    line(&format!(
+        "{} with {} written to {}",
+        format::plural(exported.images, "image", "images"),
+        format::plural(exported.boxes, "box", "boxes"),
+        request.out.display()
     ))
 }
 
@@ -96,6 +208,8 @@ struct ListedImage<'a> {
     width: u32,
     height: u32,
     done: bool,
+    /// Its file is not where it was.
+    missing: bool,
     boxes: Vec<ListedBox>,
 }
 
@@ -105,7 +219,7 @@ struct ListedBox {
     xyxy: [f64; 4],
 }
 
-fn listed<'a>(project: &'a Project, image: &'a Image) -> ListedImage<'a> {
+fn listed<'a>(project: &'a Project, image: &'a Image, missing: &[ImageId]) -> ListedImage<'a> {
     let class = project.class(image.class);
     let boxes = project
         .boxes(image.id)
@@ -126,16 +240,18 @@ fn listed<'a>(project: &'a Project, image: &'a Image) -> ListedImage<'a> {
         width: image.size.width,
         height: image.size.height,
         done: image.done,
+        missing: missing.binary_search(&image.id).is_ok(),
         boxes,
     }
 }
 
 pub fn list(dir: &Path, as_json: bool) -> Result<()> {
     let project = Project::open_read_only(dir)?;
+    let missing = project.missing();
     let images: Vec<_> = project
         .images()
         .iter()
-        .map(|image| listed(&project, image))
+        .map(|image| listed(&project, image, &missing))
         .collect();
     if as_json {
         return output::json(&images);
@@ -150,11 +266,12 @@ pub fn list(dir: &Path, as_json: bool) -> Result<()> {
                 image.group.to_owned(),
                 format!("{}\u{d7}{}", image.width, image.height),
                 image.boxes.len().to_string(),
+                if image.missing { "missing" } else { "there" }.to_owned(),
             ]
         })
         .collect();
     output::table(
-        &["image", "class", "split", "group", "size", "boxes"],
+        &["image", "class", "split", "group", "size", "boxes", "file"],
         &rows,
     )
 }

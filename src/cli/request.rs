@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use care_data::export;
 use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
-use care_data::{BoundingBox, BoxId, RunId, Windowing};
+use care_data::{BoundingBox, BoxId, Part, RunId, Windowing};
 use care_learn::RunConfig;
 use care_learn::config::BackboneKind;
 
@@ -21,6 +22,7 @@ pub enum Request {
     Window(Start),
     New { project: PathBuf },
     Import(Import),
+    Export(Export),
     List { project: PathBuf, json: bool },
     Box(Boxes),
     Train(Train),
@@ -48,6 +50,16 @@ pub struct Import {
     pub path: PathBuf,
     pub rare: Vec<String>,
     pub options: Options,
+    /// Only say what would come in.
+    pub dry_run: bool,
+    pub json: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Export {
+    pub project: PathBuf,
+    pub out: PathBuf,
+    pub options: export::Options,
 }
 
 #[derive(Debug, PartialEq)]
@@ -156,8 +168,11 @@ impl TryFrom<Arguments> for Request {
                 project,
                 path,
                 rare,
+                format,
                 boxes,
                 no_boxes,
+                dry_run,
+                json,
                 per_class,
                 test,
                 validation,
@@ -189,6 +204,37 @@ impl TryFrom<Arguments> for Request {
                         split,
                         boxes,
                         per_class,
+                        format: format
+                            .map(|name| name.parse().context("--format"))
+                            .transpose()?,
+                    },
+                    dry_run,
+                    json,
+                })
+            }
+            Command::Export {
+                project,
+                format,
+                out,
+                split,
+                force,
+            } => {
+                check_project(&project)?;
+                let part = |name: String| {
+                    Part::from_name(&name).with_context(|| {
+                        format!(
+                            "--split {name}: there are {}",
+                            Part::ALL.map(Part::name).join(", ")
+                        )
+                    })
+                };
+                Self::Export(Export {
+                    project,
+                    out,
+                    options: export::Options {
+                        format: format.parse().context("--format")?,
+                        part: split.map(part).transpose()?,
+                        replace: force,
                     },
                 })
             }
@@ -442,6 +488,24 @@ mod tests {
             Request::Window(Start::Project("a.care".into()))
         );
         assert_eq!(parse("care demo").unwrap(), Request::Window(Start::Demo));
+        let Request::Import(import) =
+            parse("care import a.care b --format coco --dry-run --json").unwrap()
+        else {
+            panic!("not an import")
+        };
+        assert_eq!(import.options.format, Some(care_data::import::Format::Coco));
+        assert!(import.dry_run && import.json);
+        let Request::Export(export) =
+            parse("care export a.care --format yolo --out o --split test --force").unwrap()
+        else {
+            panic!("not an export")
+        };
+        let options = export::Options {
+            format: export::Format::Yolo,
+            part: Some(Part::Test),
+            replace: true,
+        };
+        assert_eq!((export.out, export.options), ("o".into(), options));
         let Request::HeadlessDemo { config, json: true } =
             parse("care demo --headless --seed 3 --set alpha=0.25 --json").unwrap()
         else {
@@ -509,6 +573,13 @@ mod tests {
             "care import a.care b --test 1.5",
             "care import a.care b --per-class 0",
             "care import a.care b --boxes c.csv --no-boxes",
+            "care import a.care b --format docx",
+            "care import a.care b --json",
+            "care export a.care --format coco",
+            "care export a.care --out o",
+            "care export a.care --format rsna --out o",
+            "care export a.care --format coco --out o --split tset",
+            "care export a --format coco --out o",
             "care demo --seed 3",
             "care evaluate",
             "care evaluate a.care",

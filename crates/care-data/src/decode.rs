@@ -198,6 +198,14 @@ pub fn fitted(image: RgbImage, side: u32) -> Result<RgbImage, DecodeError> {
     resized(image, ImageSize::new(scaled(width), scaled(height)))
 }
 
+/// Whether a file begins like an image, without reading on.
+pub(crate) fn check_beginning(path: &Path) -> Result<(), DecodeError> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(32).read_to_end(&mut bytes)?;
+    known_format(&bytes)?;
+    Ok(())
+}
+
 /// A whole file's bytes, where it begins like an image and is not beyond all measure.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     let mut file = File::open(path)?;

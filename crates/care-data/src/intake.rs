@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::geometry::BoundingBox;
 use crate::import::{Import, NewImage};
 use crate::model::{Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead};
 use crate::project::{TakenIn, path_of};
@@ -38,6 +39,7 @@ impl Arrivals {
     pub fn new(
         import: Import,
         state: &State,
+        worked_on: &HashSet<ImageId>,
         dir: &Path,
         salt: &[u8; 32],
         next_box: BoxId,
@@ -58,6 +60,7 @@ impl Arrivals {
             .collect();
         let mut already_there = found.len();
         let moved = moved(state, dir, &found);
+        let late = late_boxes(state, worked_on, &found);
         let (fresh, changed) = new_to(state, found, &moved, &mut not_read);
         already_there -= fresh.len() + changed;
         let classes = new_classes(&fresh, &state.classes);
@@ -70,19 +73,23 @@ impl Arrivals {
                 .filter_map(|rect| rect.clamped(image.size).ok());
             rects.map(|rect| (image.id, rect))
         });
-        let boxes = rects
+        let boxes: Vec<_> = late
+            .into_iter()
+            .chain(rects)
             .zip(next_box.0..)
             .map(|((image, rect), id)| Annotation {
                 id: BoxId(id),
                 image,
                 rect,
-            });
+            })
+            .collect();
         let taken_in = TakenIn {
             added: images.len(),
             already_there,
+            boxes: boxes.len(),
         };
         Self {
-            boxes: boxes.collect(),
+            boxes,
             classes,
             images,
             moved,
@@ -91,6 +98,49 @@ impl Arrivals {
             taken_in,
         }
     }
+}
+
+/// The boxes of images that the project knows, has none for, and that nobody has worked on: a person's boxes are never
+/// touched, and where a person took the boxes away they stay away.
+fn late_boxes(
+    state: &State,
+    worked_on: &HashSet<ImageId>,
+    found: &[(String, NewImage)],
+) -> Vec<(ImageId, BoundingBox)> {
+    let by_hash = by_hash(state);
+    let is_open = |image: &Image| {
+        !image.done && state.boxes(image.id).is_empty() && !worked_on.contains(&image.id)
+    };
+    let mut given: HashSet<ImageId> = HashSet::new();
+    let mut late = Vec::new();
+    let with_boxes = found.iter().filter(|(_, it)| !it.boxes.is_empty());
+    for (
+        path,
+        NewImage {
+            hash, boxes, class, ..
+        },
+    ) in with_boxes
+    {
+        let twins = by_hash.get(hash).map_or(&[][..], Vec::as_slice);
+        // Of pictures that the project has twice, the one that lies there.
+        let image = match twins {
+            [image] => Some(image),
+            twins => twins.iter().find(|twin| twin.path == *path),
+        };
+        if let Some(image) = image
+            && is_open(image)
+            // Boxes show where the class is to be seen.
+            && state.class(image.class).is_some_and(|it| it.name == *class)
+            && given.insert(image.id)
+        {
+            let rects = boxes
+                .iter()
+                .filter_map(|rect| rect.clamped(image.size).ok());
+            late.extend(rects.map(|rect| (image.id, rect)));
+        }
+    }
+    late.sort_by_key(|(image, _)| *image);
+    late
 }
 
 /// The images of the project whose files lie elsewhere now, by their content, and where: the new paths are free, or
@@ -311,7 +361,7 @@ fn new_images(
 }
 
 /// `path` as a project in `dir` writes it: from there where the two share a disk, with `/` between its parts.
-fn relative(dir: &Path, path: &Path) -> String {
+pub(crate) fn relative(dir: &Path, path: &Path) -> String {
     let (mut from, mut to) = (dir.components().peekable(), path.components().peekable());
     let mut shared = 0;
     while let (Some(a), Some(b)) = (from.peek(), to.peek())

@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod edit;
+pub mod export;
 pub mod geometry;
 pub mod grey;
 pub mod import;

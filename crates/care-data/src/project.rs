@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::edit::{Edit, EditError};
 use crate::grey::Look;
 use crate::import::Import;
@@ -37,6 +39,8 @@ pub struct TakenIn {
     pub added: usize,
     /// Same content as another image, wherever that lies now.
     pub already_there: usize,
+    /// With the new images, and for images that had none and that nobody had worked on.
+    pub boxes: usize,
 }
 
 /// Why a project cannot be opened or changed: the file, what is wrong with it, what to do. Nothing was changed.
@@ -236,6 +240,16 @@ impl Project {
         path_of(&self.dir, image)
     }
 
+    /// The images whose files are not where they were, ascending by id. Import the folder that they lie in now, and they are
+    /// found again by their content.
+    #[must_use]
+    pub fn missing(&self) -> Vec<ImageId> {
+        let dir = self.dir.as_path();
+        let is_missing = |image: &&Image| !path_of(dir, image).is_file();
+        let missing = self.state.images.par_iter().filter(is_missing);
+        missing.map(|image| image.id).collect()
+    }
+
     /// The id for the next [`Edit::AddBox`].
     #[must_use]
     pub fn next_box_id(&self) -> BoxId {
@@ -338,14 +352,23 @@ impl Project {
     }
 
     /// Makes an import part of the project, in one transaction. Images that are there already stay as they are, also
-    /// their boxes; one that was moved since is found again by its content, and a file whose content has changed is
+    /// their boxes; only one that has none and that nobody ever edited gets those of the import, where the import has it of
+    /// the same class. One that was moved since is found again by its content, and a file whose content has changed is
     /// listed in [`not_read`](Self::not_read). New classes come in the order of their number of images, the largest
     /// first.
     ///
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn take_in(&mut self, import: Import) -> Result<TakenIn, ProjectError> {
-        let arrivals = Arrivals::new(import, &self.state, &self.dir, &self.salt, self.next_box);
+        let worked_on = self.store.worked_on()?;
+        let arrivals = Arrivals::new(
+            import,
+            &self.state,
+            &worked_on,
+            &self.dir,
+            &self.salt,
+            self.next_box,
+        );
         self.store.take_in(&arrivals)?;
         let Arrivals {
             classes,

@@ -1,6 +1,6 @@
 //! The project's SQLite file: opening it without harm, and every statement that reads or writes it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -253,6 +253,18 @@ impl Store {
             )?;
             redoable(transaction)
         })
+    }
+
+    /// The images that somebody ever drew a box on, took one from, marked, or gave another class, also where that was undone.
+    pub fn worked_on(&self) -> Result<HashSet<ImageId>, ProjectError> {
+        // Whichever of an edit and its inverse adds the box names the image; moving one comes after that.
+        let images = "SELECT json_extract(edit, '$.annotation.image') FROM journal
+            UNION SELECT json_extract(inverse, '$.annotation.image') FROM journal
+            UNION SELECT json_extract(edit, '$.image') FROM journal";
+        let id = |row: &Row| Ok(row.get::<_, Option<i64>>(0)?.map(ImageId));
+        let images = all(&self.connection, images, id).map_err(|error| self.failed(error))?;
+        let images: Vec<Option<ImageId>> = images;
+        Ok(images.into_iter().flatten().collect())
     }
 
     /// Writes an import; everything has its id already.

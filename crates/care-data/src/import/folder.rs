@@ -21,6 +21,7 @@ pub(super) fn list(root: &Path, files: Vec<PathBuf>, without_file: &[PathBuf]) -
             class,
             group: None,
             path,
+            boxes: Vec::new(),
         }
     });
     let empty = without_file.iter().map(|folder| NotRead {

@@ -1,9 +1,12 @@
-//! Images in: a folder of class folders, or a folder with a table.
+//! Images in: class folders, tables, and the files of other programs, each [`Format`] in a module of its own.
+//!
+//! Every importer lists what its source names; reading the images is common to all. So what comes in can be shown
+//! ([`Plan::preview`]) before anything is read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::iter::Either;
@@ -15,8 +18,27 @@ use crate::geometry::{BoundingBox, ImageSize, Orientation};
 use crate::model::{ContentHash, NotRead, Part};
 use crate::split::{SplitSpec, shuffle_by};
 
+mod claims;
+mod coco;
 mod folder;
-mod table;
+mod format;
+mod labelme;
+mod masks;
+mod named;
+mod nih;
+mod patient;
+mod preview;
+mod rsna;
+mod spreadsheet;
+pub(crate) mod table;
+mod voc;
+mod yolo;
+
+use claims::{Boxes, Claims};
+use format::Source;
+pub use format::{Format, recognise};
+pub use patient::PatientId;
+pub use preview::{ClassCount, Preview};
 
 pub use table::stem;
 
@@ -49,55 +71,14 @@ pub struct NewImage {
     pub boxes: Vec<BoundingBox>,
 }
 
-/// A patient's id as it stands in a file. It lives in memory only, and is shown nowhere: a project keeps a
-/// [`hash`](Self::hash) of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PatientId(Vec<u8>);
-
-impl PatientId {
-    /// None where it tells no patients apart: nothing, or what programs write in its place.
-    #[must_use]
-    pub fn new(id: &[u8]) -> Option<Self> {
-        const NOBODY: [&str; 10] = [
-            "0",
-            "anon",
-            "anonymised",
-            "anonymized",
-            "anonymous",
-            "n/a",
-            "na",
-            "none",
-            "removed",
-            "unknown",
-        ];
-        let id = id.strip_suffix(&[0]).unwrap_or(id).trim_ascii();
-        let is_nobody = NOBODY
-            .iter()
-            .any(|name| id.eq_ignore_ascii_case(name.as_bytes()));
-        (!id.is_empty() && !is_nobody).then(|| Self(id.to_owned()))
-    }
-
-    /// 64 bits of BLAKE3 under a project's [`salt`](crate::Project::salt): the same patient is the same group in one project,
-    /// and nothing in another.
-    #[must_use]
-    pub fn hash(&self, salt: &[u8; 32]) -> String {
-        let hash = blake3::keyed_hash(salt, &self.0).to_hex();
-        hash.chars().take(16).collect()
-    }
-}
-
-impl fmt::Debug for PatientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PatientId")
-    }
-}
-
-/// Where boxes come from: a table with the columns `image_id`, `x`, `y`, `width`, `height`.
+/// Where boxes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum BoxesFrom {
-    /// `boxes.csv` beside the images or the table, where there is one.
+    /// The format's own; where it has none, `boxes.csv` beside the images or the table, if it is there.
     #[default]
     Found,
+    /// A table with the columns `image_id`, `x`, `y`, `width`, `height`, or a folder of masks called as their images; instead of
+    /// the format's own.
     File(PathBuf),
     None,
 }
@@ -109,6 +90,8 @@ pub struct Options {
     pub boxes: BoxesFrom,
     /// At most so many images of each class; whole groups, drawn with the split's seed.
     pub per_class: Option<usize>,
+    /// Recognised where none is given.
+    pub format: Option<Format>,
 }
 
 /// Why nothing could be imported.
@@ -147,6 +130,7 @@ struct Candidate {
     /// Its class, or why it has none and what to do about it.
     class: Result<String, (&'static str, &'static str)>,
     group: Option<String>,
+    boxes: Vec<Claims>,
 }
 
 /// What a source names, before any file was read.
@@ -156,77 +140,171 @@ struct Listing {
     not_read: Vec<NotRead>,
 }
 
-/// Reads a folder or a table: which images there are, of which class and group, their sizes and their boxes. Each file is
-/// read once and none is decoded. `progress` is told how many of how many files were read, from any thread.
-///
-/// A folder holds either one subfolder per class, or a CSV table with the columns `image_id` and `dx` (`lesion_id` or
-/// `patient_id` where known; the ISIC archive's own names are understood) whose images lie anywhere below it. Hidden files
-/// and indexes of DICOM files are passed over.
+/// What would come in: an import's images, found but not yet read.
+pub struct Plan {
+    format: Format,
+    source: PathBuf,
+    candidates: Vec<Candidate>,
+    not_read: Vec<NotRead>,
+    split: SplitSpec,
+}
+
+/// Finds what there is to import at a folder or a file: images, classes, groups and boxes, by the files of annotations alone.
+/// Hidden files and indexes of DICOM files are passed over.
 ///
 /// # Errors
-/// Where there is nothing to import or `stop` was set. A file that cannot be read is no error; it is listed in
-/// [`Import::not_read`].
+/// Where there is nothing to import, the format is not the one that was asked for, or `stop` was set. What is wrong with
+/// single files and lines is no error; it is listed in [`Import::not_read`].
+pub fn plan(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Plan, ImportError> {
+    let path = &path.canonicalize().map_err(|e| ImportError::io(path, e))?;
+    let source = Source::find(path, options.format, stop)?;
+    let boxes_csv = source.root.join("boxes.csv");
+    let boxes_from = match &options.boxes {
+        BoxesFrom::Found if source.format.has_boxes() => None,
+        BoxesFrom::Found => Some(boxes_csv.clone()).filter(|path| path.is_file()),
+        BoxesFrom::File(path) => Some(path.canonicalize().map_err(|e| ImportError::io(path, e))?),
+        BoxesFrom::None => None,
+    };
+    let Source {
+        format,
+        root,
+        at,
+        walked,
+    } = source;
+    let Walked {
+        mut files,
+        without_file,
+        unreachable,
+    } = walked;
+    files.retain(|file| {
+        let is_the_table = format == Format::Table && *file == at;
+        let gives_boxes = |from: &PathBuf| file.starts_with(from);
+        !is_the_table
+            && *file != boxes_csv
+            && !boxes_from.as_ref().is_some_and(gives_boxes)
+            && !is_index(file)
+    });
+    let found = Found {
+        root: &root,
+        at: &at,
+        files,
+        stop,
+    };
+    let Listing {
+        mut candidates,
+        mut not_read,
+    } = match format {
+        Format::Folder => folder::list(&root, found.files, &without_file),
+        Format::Table => table::list(&at, found.files, stop)?,
+        Format::Coco => coco::list(&found)?,
+        Format::Voc => voc::list(&found)?,
+        Format::Yolo => yolo::list(&found)?,
+        Format::Csv => spreadsheet::list(&found)?,
+        Format::Labelme => labelme::list(&found)?,
+        Format::Rsna => rsna::list(&found)?,
+        Format::Nih => nih::list(&found)?,
+        Format::Masks => masks::list(&root, found.files, stop)?,
+    };
+    not_read.extend(unreachable);
+    if candidates.is_empty() {
+        return Err(nothing_in(&at, format, &not_read));
+    }
+    if let Some(limit) = options.per_class {
+        candidates = at_most(limit, options.split.seed, candidates);
+    }
+    if options.boxes != BoxesFrom::Found {
+        for candidate in &mut candidates {
+            candidate.boxes.clear();
+        }
+    }
+    if let Some(from) = &boxes_from {
+        not_read.extend(if from.is_dir() {
+            masks::give(from, &mut candidates, stop)?
+        } else {
+            give_boxes(from, table::boxes(from, stop)?, &mut candidates)
+        });
+    }
+    Ok(Plan {
+        format,
+        source: at,
+        candidates,
+        not_read: claims::shortened(not_read),
+        split: options.split,
+    })
+}
+
+/// What an importer starts from.
+struct Found<'a> {
+    /// The folder that the images lie below.
+    root: &'a Path,
+    /// What was recognised: a file, or the folder.
+    at: &'a Path,
+    /// Everything below `root`, in the order of paths.
+    files: Vec<PathBuf>,
+    stop: &'a AtomicBool,
+}
+
+fn nothing_in(at: &Path, format: Format, not_read: &[NotRead]) -> ImportError {
+    let (why, advice) = match (format, not_read) {
+        (Format::Folder, _) => (
+            "There is no file in it.".to_owned(),
+            "Choose a folder with one subfolder of images per class, or one with a table."
+                .to_owned(),
+        ),
+        // What is wrong with the whole of it is more to the point than that there is nothing.
+        (_, [first, ..]) => (first.why.clone(), first.advice.clone()),
+        (_, []) => (
+            format!("As {} it names no image.", format.described()),
+            "Check that it is the right file, or name the format.".to_owned(),
+        ),
+    };
+    ImportError::Unusable {
+        path: at.to_owned(),
+        why,
+        advice,
+    }
+}
+
+impl Plan {
+    /// Reads the images: sizes, orientations and contents; each file once, and none is decoded except masks. `progress` is told
+    /// how many of how many files were read, from any thread.
+    ///
+    /// # Errors
+    /// Where `stop` was set. A file that cannot be read is no error; it is listed in [`Import::not_read`].
+    pub fn read(
+        self,
+        progress: &(dyn Fn(usize, usize) + Sync),
+        stop: &AtomicBool,
+    ) -> Result<Import, ImportError> {
+        let mut not_read = self.not_read;
+        let images = read_all(self.candidates, &mut not_read, progress, stop)?;
+        Ok(Import {
+            images,
+            not_read,
+            split: self.split,
+        })
+    }
+}
+
+/// Reads what there is at a folder or a file: [`plan`], then [`Plan::read`].
+///
+/// # Errors
+/// As these two.
 pub fn read(
     path: &Path,
     options: &Options,
     progress: &(dyn Fn(usize, usize) + Sync),
     stop: &AtomicBool,
 ) -> Result<Import, ImportError> {
-    let path = &path.canonicalize().map_err(|e| ImportError::io(path, e))?;
-    let (folder, table) = match path.parent() {
-        Some(folder) if path.is_file() => (folder, Some(path.clone())),
-        _ => (path.as_path(), table::find(path, stop)?),
-    };
-    let boxes_table = match &options.boxes {
-        BoxesFrom::Found => Some(folder.join("boxes.csv")).filter(|path| path.is_file()),
-        BoxesFrom::File(path) => Some(path.canonicalize().map_err(|e| ImportError::io(path, e))?),
-        BoxesFrom::None => None,
-    };
-    let Walked {
-        mut files,
-        without_file,
-        unreachable,
-    } = walk(folder, stop)?;
-    files.retain(|file| {
-        Some(file) != table.as_ref()
-            && *file != folder.join("boxes.csv")
-            && Some(file) != boxes_table.as_ref()
-            && !is_index(file)
-    });
-    let Listing {
-        mut candidates,
-        mut not_read,
-    } = match &table {
-        Some(table) => table::list(table, files, stop)?,
-        None => folder::list(folder, files, &without_file),
-    };
-    not_read.extend(unreachable);
-    if candidates.is_empty() {
-        return Err(ImportError::Unusable {
-            path: folder.to_owned(),
-            why: "There is no file in it.".to_owned(),
-            advice: "Choose a folder with one subfolder of images per class, or one with a table."
-                .to_owned(),
-        });
-    }
-    if let Some(limit) = options.per_class {
-        candidates = at_most(limit, options.split.seed, candidates);
-    }
-    let boxes = boxes_table
-        .as_deref()
-        .map(|path| table::boxes(path, stop))
-        .transpose()?
-        .unwrap_or_default();
+    plan(path, options, stop)?.read(progress, stop)
+}
 
-    let mut images = read_all(candidates, &mut not_read, progress, stop)?;
-    if let Some(table) = boxes_table {
-        not_read.extend(give_boxes(&table, boxes, &mut images));
-    }
-    Ok(Import {
-        images,
-        not_read,
-        split: options.split,
-    })
+/// What [`read`] would bring, without reading the images.
+///
+/// # Errors
+/// As [`plan`].
+pub fn preview(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Preview, ImportError> {
+    plan(path, options, stop)?.preview(stop)
 }
 
 /// Reads exactly the images that a table names, one a line, whatever else lies in its folder: a column `image` (or `file`,
@@ -254,14 +332,14 @@ pub fn read_listed(
         BoxesFrom::None => None,
     };
     let Listing {
-        candidates,
+        mut candidates,
         mut not_read,
     } = table::listed(table, stop)?;
-    let mut images = read_all(candidates, &mut not_read, progress, stop)?;
     if let Some(from) = boxes_table {
         let boxes = table::boxes(&from, stop)?;
-        not_read.extend(give_boxes(&from, boxes, &mut images));
+        not_read.extend(give_boxes(&from, boxes, &mut candidates));
     }
+    let images = read_all(candidates, &mut not_read, progress, stop)?;
     Ok(Import {
         images,
         not_read,
@@ -276,19 +354,31 @@ fn read_all(
     stop: &AtomicBool,
 ) -> Result<Vec<NewImage>, ImportError> {
     let (total, done) = (candidates.len(), AtomicUsize::new(0));
-    let (images, failed): (Vec<_>, Vec<_>) = candidates
+    let (read, failed): (Vec<_>, Vec<_>) = candidates
         .into_par_iter()
         .filter(|_| !stop.load(Ordering::Relaxed))
-        .partition_map(|candidate| {
-            let result = read_one(candidate);
+        .partition_map(|mut candidate| {
+            let claims = std::mem::take(&mut candidate.boxes);
+            let result = read_one(candidate).map(|mut image| {
+                let refused = claims.into_iter().flat_map(|claim| claim.give(&mut image));
+                let refused: Vec<NotRead> = refused.collect();
+                (image, refused)
+            });
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             match result {
-                Ok(image) => Either::Left(image),
+                Ok(read) => Either::Left(read),
                 Err(error) => Either::Right(error),
             }
         });
     go_on(stop)?;
     not_read.extend(failed);
+    let mut refused = Vec::new();
+    let images = read.into_iter().map(|(image, of_its_boxes)| {
+        refused.extend(of_its_boxes);
+        image
+    });
+    let images = images.collect();
+    not_read.extend(claims::shortened(refused));
     Ok(images)
 }
 
@@ -387,7 +477,9 @@ fn at_most(limit: usize, seed: u64, candidates: Vec<Candidate>) -> Vec<Candidate
 }
 
 fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
-    let Candidate { path, class, group } = candidate;
+    let Candidate {
+        path, class, group, ..
+    } = candidate;
     let refused = |path: &Path, why: &str, advice: &str| NotRead {
         path: path.to_owned(),
         why: why.to_owned(),
@@ -420,54 +512,47 @@ fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
     })
 }
 
-/// Gives the boxes to the images they name, cut to them; says what is wrong with the others. Boxes of images that are not
-/// there are no error: a table often speaks of more images than are imported.
+/// Gives the boxes of a table to the images that they name. Boxes of images that are not there are no error: a table often
+/// speaks of more images than are imported.
 fn give_boxes(
     table: &Path,
-    mut boxes: HashMap<String, Vec<table::BoxRow>>,
-    images: &mut [NewImage],
+    mut boxes: HashMap<String, Vec<(u64, [f64; 4])>>,
+    candidates: &mut [Candidate],
 ) -> Vec<NotRead> {
+    let source: Arc<Path> = table.into();
     let mut not_read = Vec::new();
-    let mut refuse = |why: String, advice: &str| {
-        not_read.push(NotRead {
-            path: table.to_owned(),
-            why,
-            advice: advice.to_owned(),
-        });
-    };
-    let mut named: HashMap<String, Vec<&mut NewImage>> = HashMap::new();
-    for image in images {
-        let name = image.path.file_name().unwrap_or_default().to_string_lossy();
-        let name = table::stem(&name).to_owned();
-        named.entry(name).or_default().push(image);
-    }
-    for (name, mut images) in named {
-        let rows = boxes.remove(&name).unwrap_or_default();
-        let [image] = images.as_mut_slice() else {
-            if !rows.is_empty() {
-                refuse(
-                    format!(
-                        "It has boxes for {name}, and {} images are called so.",
-                        images.len()
-                    ),
-                    "Give the files names of their own.",
-                );
-            }
+    for (name, mut images) in by_stem(candidates) {
+        let Some(rows) = boxes.remove(&name) else {
             continue;
         };
-        for row in rows {
-            match row.rect.and_then(|rect| rect.clamped(image.size)) {
-                Ok(rect) => image.boxes.push(rect),
-                Err(_) => refuse(
-                    format!(
-                        "Line {} gives {name} a box that is none, or lies outside of it.",
-                        row.line
-                    ),
-                    "Correct the line, or draw the box by hand.",
+        match images.as_mut_slice() {
+            [image] => image.boxes.push(Claims {
+                source: Arc::clone(&source),
+                noun: "Line",
+                size: None,
+                boxes: Boxes::Pixels(rows),
+            }),
+            images => not_read.push(NotRead {
+                path: table.to_owned(),
+                why: format!(
+                    "It has boxes for {name}, and {} images are called so.",
+                    images.len()
                 ),
-            }
+                advice: "Give the files names of their own.".to_owned(),
+            }),
         }
     }
     not_read.sort_by(|a, b| a.why.cmp(&b.why));
     not_read
+}
+
+/// Those that have a class, by their files' names without folder and ending.
+fn by_stem(candidates: &mut [Candidate]) -> HashMap<String, Vec<&mut Candidate>> {
+    let mut named: HashMap<String, Vec<&mut Candidate>> = HashMap::new();
+    for candidate in candidates.iter_mut().filter(|it| it.class.is_ok()) {
+        let name = candidate.path.file_name().unwrap_or_default();
+        let name = table::stem(&name.to_string_lossy()).to_owned();
+        named.entry(name).or_default().push(candidate);
+    }
+    named
 }

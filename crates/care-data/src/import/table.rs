@@ -9,8 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use csv::StringRecord;
 
-use super::{Candidate, ImportError, Listing, go_on, walk};
-use crate::geometry::{BoundingBox, NotABox};
+use super::{Candidate, Format, ImportError, Listing, go_on, spreadsheet, walk};
 use crate::model::NotRead;
 
 const IMAGE: &[&str] = &["image_id", "isic_id"];
@@ -22,22 +21,22 @@ const GROUP: &[&str] = &["patient_id", "lesion_id"];
 const LISTED_IMAGE: &[&str] = &["image", "file", "path", "image_id", "isic_id"];
 const LISTED_CLASS: &[&str] = &["class", "label", "dx", "diagnosis"];
 /// Anything else after a dot is part of a name, as in the UIDs that DICOM files are often called.
-const ENDINGS: [&str; 9] = [
-    "png", "jpg", "jpeg", "tif", "tiff", "webp", "dcm", "dicom", "dic",
+const ENDINGS: [&str; 10] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "dcm", "dicom", "dic",
 ];
 
 const BOX: [&str; 4] = ["x", "y", "width", "height"];
 
 /// A table with a header, its columns found by name.
-struct Table {
-    path: PathBuf,
-    reader: csv::Reader<BufReader<File>>,
-    header: StringRecord,
+pub(super) struct Table {
+    pub path: PathBuf,
+    pub reader: csv::Reader<BufReader<File>>,
+    pub header: StringRecord,
 }
 
 impl Table {
     /// Commas, semicolons or tabs: what stands most often in the first line.
-    fn open(path: &Path) -> Result<Self, ImportError> {
+    pub fn open(path: &Path) -> Result<Self, ImportError> {
         let io = |source| ImportError::io(path, source);
         let mut file = BufReader::new(File::open(path).map_err(io)?);
         let mut first = Vec::new();
@@ -64,7 +63,7 @@ impl Table {
         })
     }
 
-    fn column(&self, names: &[&str]) -> Option<usize> {
+    pub fn column(&self, names: &[&str]) -> Option<usize> {
         let is_named = |name: &str| {
             self.header
                 .iter()
@@ -73,7 +72,7 @@ impl Table {
         names.iter().find_map(|name| is_named(name))
     }
 
-    fn needed(&self, names: &[&str]) -> Result<usize, ImportError> {
+    pub fn needed(&self, names: &[&str]) -> Result<usize, ImportError> {
         self.column(names).ok_or_else(|| ImportError::Unusable {
             path: self.path.clone(),
             why: format!("It has no column \"{}\".", names.join("\" or \"")),
@@ -82,7 +81,7 @@ impl Table {
     }
 }
 
-fn unusable(path: &Path, error: &csv::Error) -> ImportError {
+pub(super) fn unusable(path: &Path, error: &csv::Error) -> ImportError {
     ImportError::Unusable {
         path: path.to_owned(),
         why: format!("It cannot be read as a table: {error}."),
@@ -90,7 +89,7 @@ fn unusable(path: &Path, error: &csv::Error) -> ImportError {
     }
 }
 
-fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
+pub(super) fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
     NotRead {
         path: path.to_owned(),
         why,
@@ -99,39 +98,32 @@ fn not_read(path: &Path, why: String, advice: &str) -> NotRead {
 }
 
 /// Why a line without an image or a class is left out, and what helps.
-fn incomplete(line: u64) -> (String, &'static str) {
+pub(super) fn incomplete(line: u64) -> (String, &'static str) {
     let why = format!("Line {line} names no image or no class.");
     (why, "Complete the line, or delete it.")
 }
 
-/// The one table of images that lies directly in a folder.
-pub(super) fn find(folder: &Path, stop: &AtomicBool) -> Result<Option<PathBuf>, ImportError> {
-    let mut tables = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| ImportError::io(folder, e))? {
-        go_on(stop)?;
-        let path = entry.map_err(|e| ImportError::io(folder, e))?.path();
-        if path
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
-            && path.is_file()
-        {
-            // A CSV that is something else is met again among the files that are not images.
-            if Table::open(&path)
-                .is_ok_and(|table| table.column(IMAGE).is_some() && table.column(CLASS).is_some())
-            {
-                tables.push(path);
-            }
-        }
+/// What kind of table a file is, by the names in its first line; `None` where it is no table of images.
+pub(super) fn kind(path: &Path) -> Option<Format> {
+    let table = Table::open(path).ok()?;
+    let has = |names: &[&str]| table.column(names).is_some();
+    let has_boxes = spreadsheet::has_boxes(&table);
+    if has(&["patientId"]) && has(&["Target"]) {
+        Some(Format::Rsna)
+    } else if has(&["Image Index"]) && has(&["Finding Label"]) {
+        Some(Format::Nih)
+    } else if has(IMAGE) && has(CLASS) && !has_boxes {
+        Some(Format::Table)
+    } else if has(spreadsheet::IMAGE) && has(spreadsheet::CLASS) {
+        Some(Format::Csv)
+    } else {
+        None
     }
-    tables.sort();
-    match tables.as_slice() {
-        [_, _, ..] => Err(ImportError::Unusable {
-            path: folder.to_owned(),
-            why: format!("It holds {} tables of images.", tables.len()),
-            advice: "Choose one of the tables instead of the folder.".to_owned(),
-        }),
-        _ => Ok(tables.pop()),
-    }
+}
+
+/// Whether a table that lies in a folder speaks for it: a list of names and classes may be anything, with boxes it is a data set.
+pub(super) fn speaks_for_its_folder(path: &Path, kind: Format) -> bool {
+    kind != Format::Csv || Table::open(path).is_ok_and(|table| spreadsheet::has_boxes(&table))
 }
 
 /// A file's name without folder and ending, by which tables name images.
@@ -221,7 +213,12 @@ pub(super) fn list(
         if let Some(row) = row {
             row.has_file = true;
         }
-        listing.candidates.push(Candidate { path, class, group });
+        listing.candidates.push(Candidate {
+            path,
+            class,
+            group,
+            boxes: Vec::new(),
+        });
     }
     let mut missing: Vec<_> = rows
         .iter()
@@ -293,6 +290,7 @@ pub(super) fn listed(path: &Path, stop: &AtomicBool) -> Result<Listing, ImportEr
                     path: entry.key().clone(),
                     class: Ok(class.to_owned()),
                     group: None,
+                    boxes: Vec::new(),
                 });
                 entry.insert(class.to_owned());
             }
@@ -339,17 +337,12 @@ pub(super) fn has_boxes(path: &Path) -> Result<bool, ImportError> {
     Ok(BOX.iter().all(|name| table.column(&[name]).is_some()))
 }
 
-/// A box as it stands in a table, not yet cut to its image.
-pub(super) struct BoxRow {
-    pub line: u64,
-    pub rect: Result<BoundingBox, NotABox>,
-}
-
-/// Reads a table of boxes; by image name. An image without numbers is an image without a box.
+/// Reads a table of boxes, xyxy with their lines, by image name; what is no number is not a number. An image without numbers is
+/// an image without a box.
 pub(super) fn boxes(
     path: &Path,
     stop: &AtomicBool,
-) -> Result<HashMap<String, Vec<BoxRow>>, ImportError> {
+) -> Result<HashMap<String, Vec<(u64, [f64; 4])>>, ImportError> {
     let mut table = Table::open(path)?;
     let image = match table.needed(&["image_id"]) {
         Ok(image) => image,
@@ -358,7 +351,7 @@ pub(super) fn boxes(
     };
     let [x, y, width, height] = BOX.map(|name| table.needed(&[name]));
     let columns = [x?, y?, width?, height?];
-    let mut boxes: HashMap<String, Vec<BoxRow>> = HashMap::new();
+    let mut boxes: HashMap<String, Vec<_>> = HashMap::new();
     for record in table.reader.records() {
         go_on(stop)?;
         let record = record.map_err(|error| unusable(path, &error))?;
@@ -368,14 +361,11 @@ pub(super) fn boxes(
         }
         let [x, y, width, height] =
             [x, y, width, height].map(|field| field.parse().unwrap_or(f64::NAN));
-        let row = BoxRow {
-            line: record.position().map_or(0, csv::Position::line),
-            rect: BoundingBox::new(x, y, x + width, y + height),
-        };
+        let line = record.position().map_or(0, csv::Position::line);
         boxes
             .entry(stem(record.get(image).unwrap_or_default()).to_owned())
             .or_default()
-            .push(row);
+            .push((line, [x, y, x + width, y + height]));
     }
     Ok(boxes)
 }
@@ -393,7 +383,6 @@ mod tests {
         for stopped in [false, true] {
             let stop = AtomicBool::new(stopped);
             let errors = [
-                find(folder.path(), &stop).err(),
                 list(&path, Vec::new(), &stop).err(),
                 boxes(&path, &stop).err(),
             ];

@@ -3,6 +3,8 @@
 
 mod decode;
 mod dicom;
+mod export;
+mod formats;
 mod geometry;
 mod import;
 mod project;

@@ -1,0 +1,104 @@
+//! What an import would bring, to be shown before it does.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::claims::{Boxes, Claims};
+use super::{Format, ImportError, Plan, go_on};
+use crate::decode;
+use crate::model::NotRead;
+
+/// What an import would bring, as far as can be told without reading the images. Whether a box lies in its image shows
+/// only when it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// What was recognised.
+    pub format: Format,
+    /// In which file or folder.
+    pub source: PathBuf,
+    /// The largest first.
+    pub classes: Vec<ClassCount>,
+    pub images: usize,
+    pub boxes: usize,
+    /// Masks that will become boxes; how many, shows when they are read.
+    pub masks: usize,
+    pub not_read: Vec<NotRead>,
+}
+
+/// A class that an import would bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassCount {
+    pub name: String,
+    pub images: usize,
+    pub boxes: usize,
+}
+
+impl Plan {
+    /// What [`read`](Self::read) would bring. Of each image only the first bytes are looked at.
+    ///
+    /// # Errors
+    /// Where `stop` was set.
+    pub fn preview(&self, stop: &AtomicBool) -> Result<Preview, ImportError> {
+        let looks: Vec<_> = self
+            .candidates
+            .par_iter()
+            .map(|candidate| {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                decode::check_beginning(&candidate.path)
+            })
+            .collect();
+        go_on(stop)?;
+        let mut preview = Preview {
+            format: self.format,
+            source: self.source.clone(),
+            classes: Vec::new(),
+            images: 0,
+            boxes: 0,
+            masks: 0,
+            not_read: self.not_read.clone(),
+        };
+        let mut counts: HashMap<&String, (usize, usize)> = HashMap::new();
+        let mut refuse = |path: &PathBuf, why: &str, advice: &str| {
+            preview.not_read.push(NotRead {
+                path: path.clone(),
+                why: why.to_owned(),
+                advice: advice.to_owned(),
+            });
+        };
+        for (candidate, look) in self.candidates.iter().zip(looks) {
+            let name = match (look, &candidate.class) {
+                (Err(error), _) => {
+                    refuse(&candidate.path, &error.to_string(), error.advice());
+                    continue;
+                }
+                (Ok(()), Err((why, advice))) => {
+                    refuse(&candidate.path, why, advice);
+                    continue;
+                }
+                (Ok(()), Ok(name)) => name,
+            };
+            let boxes: usize = candidate.boxes.iter().map(Claims::count).sum();
+            let is_mask = |claims: &&Claims| matches!(claims.boxes, Boxes::Mask(_));
+            preview.images += 1;
+            preview.boxes += boxes;
+            preview.masks += candidate.boxes.iter().filter(is_mask).count();
+            let count = counts.entry(name).or_insert((0, 0));
+            *count = (count.0 + 1, count.1 + boxes);
+        }
+        let class = |(name, (images, boxes)): (&String, _)| ClassCount {
+            name: name.clone(),
+            images,
+            boxes,
+        };
+        preview.classes = counts.into_iter().map(class).collect();
+        preview
+            .classes
+            .sort_by(|a, b| b.images.cmp(&a.images).then_with(|| a.name.cmp(&b.name)));
+        Ok(preview)
+    }
+}
