@@ -827,7 +827,7 @@ fn every_fixture() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
     /// Whatever a disk or a stranger did to a file, it is an image or an error, and never a panic, nor a lot of memory.
     #[test]
     fn spoilt_files_do_no_harm(which: prop::sample::Index, flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..6), cut: prop::sample::Index) {
