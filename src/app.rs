@@ -14,7 +14,7 @@ use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
-use crate::ui::{Context, job, leave, status, tokens, top_bar};
+use crate::ui::{Context, job, leave, offer, status, tokens, top_bar};
 
 #[derive(Default)]
 struct Rooms {
@@ -187,6 +187,9 @@ impl App {
             });
         if let Some(job) = &state.job {
             job::job_card(&ctx, job, commands);
+        }
+        if let Some(offer) = &state.offer {
+            offer::offer_sheet(&ctx, offer, commands);
         }
         if state.show_keys {
             keys.ui(&ctx, &state.settings.keys, commands);

@@ -40,6 +40,8 @@ pub enum Command {
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
     ReadFolder(PathBuf),
+    /// Whether what a folder would bring is to come in.
+    Offered(bool),
     /// A typed or dropped path: a project is opened, anything else is read.
     OpenPath(PathBuf),
     Edit(Edit),

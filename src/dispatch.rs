@@ -17,7 +17,7 @@ use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
-use crate::jobs::{self, Job, Kind};
+use crate::jobs::{self, Done, Job, Kind, Offer, Work};
 use crate::state::{Problem, State};
 use crate::training::{Phase, TrainingRun};
 use crate::weight_store::with_path_of_weights;
@@ -39,6 +39,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Go(room) => state.room = room,
         Command::OpenProject(dir) => open_project(&dir, state),
         Command::ReadFolder(from) => read_folder(from, state, ctx),
+        Command::Offered(accepted) => answer_offer(accepted, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
         Command::Select(image) => state.selected = Some(image),
@@ -217,7 +218,20 @@ fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
 /// Into the open project, or into one of its own.
 fn read_folder(from: PathBuf, state: &mut State, ctx: &egui::Context) {
     let into = state.project.is_none().then(|| jobs::project_for(&from));
-    start_job(Kind::Read { from, into }, state, ctx);
+    let work = jobs::plan(from.clone());
+    start_job(Kind::Plan { from, into }, work, state, ctx);
+}
+
+/// Reads what was offered, or forgets it.
+fn answer_offer(accepted: bool, state: &mut State, ctx: &egui::Context) {
+    if let Some(offer) = state.offer.take()
+        && accepted
+    {
+        let Offer {
+            from, into, plan, ..
+        } = offer;
+        start_job(Kind::Read { from, into }, jobs::read(plan), state, ctx);
+    }
 }
 
 /// Opens a project and shows it.
@@ -261,7 +275,7 @@ fn now() -> i64 {
         .map_or(0, |d| d.as_secs() as i64)
 }
 
-fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
+fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
     if let Some(job) = &state.job {
         state.problem = Some(Problem::new(
             format!("{} is not finished", job.kind.title()),
@@ -270,7 +284,7 @@ fn start_job(kind: Kind, state: &mut State, ctx: &egui::Context) {
         return;
     }
     let wake = ctx.clone();
-    match Job::start(kind, move || wake.request_repaint()) {
+    match Job::start(kind, work, move || wake.request_repaint()) {
         Ok(job) => state.job = Some(job),
         Err(error) => {
             state.problem = Some(Problem::new(
@@ -295,14 +309,10 @@ fn start_demo(state: &mut State, ctx: &egui::Context) {
     if dir.exists() {
         open_project(&dir, state);
     } else {
-        start_job(
-            Kind::MakeDemo {
-                into: dir.with_extension("images"),
-                seed: 0,
-            },
-            state,
-            ctx,
-        );
+        const SEED: u64 = 0;
+        let into = dir.with_extension("images");
+        let work = jobs::make_demo(into.clone(), SEED);
+        start_job(Kind::MakeDemo { into, seed: SEED }, work, state, ctx);
     }
 }
 
@@ -313,10 +323,23 @@ pub fn finish_job(state: &mut State) {
     };
     let Some(job) = state.job.take() else { return };
     let outcome = match result {
-        Ok(import) => {
+        Ok(Done::Planned(plan, preview)) => {
+            if let Kind::Plan { from, into } = job.kind.clone() {
+                state.offer = Some(Offer {
+                    from,
+                    into,
+                    plan: *plan,
+                    preview,
+                });
+            }
+            Ok(())
+        }
+        Ok(Done::Read(import)) => {
             let taken = match &job.kind {
-                Kind::Read { into, .. } => take_in(import, into.as_deref(), state),
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
+                Kind::Plan { into, .. } | Kind::Read { into, .. } => {
+                    take_in(import, into.as_deref(), state)
+                }
             };
             taken.map_err(|error| Problem::new("The project cannot be written", error))
         }

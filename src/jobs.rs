@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use care_data::import::{self, Import, Options};
+use care_data::import::{self, Import, Options, Plan, Preview};
 use care_data::synthetic;
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// Images from `from` for the project at `into`, or for the open one.
+    /// What `from` would bring to the project at `into`, or to the open one.
+    Plan {
+        from: PathBuf,
+        into: Option<PathBuf>,
+    },
+    /// The images of such a plan.
     Read {
         from: PathBuf,
         into: Option<PathBuf>,
@@ -26,6 +31,10 @@ impl Kind {
     #[must_use]
     pub fn title(&self) -> String {
         match self {
+            Self::Plan { from, .. } => {
+                let name = from.file_name().unwrap_or(from.as_os_str());
+                format!("Looking at {}", name.to_string_lossy())
+            }
             Self::Read { from, .. } => {
                 let name = from.file_name().unwrap_or(from.as_os_str());
                 format!("Reading {}", name.to_string_lossy())
@@ -35,19 +44,42 @@ impl Kind {
     }
 }
 
+/// What a folder would bring, until somebody says whether it is to.
+pub struct Offer {
+    pub from: PathBuf,
+    /// The project to make or to open for it; the open one where none.
+    pub into: Option<PathBuf>,
+    pub plan: Plan,
+    pub preview: Preview,
+}
+
+/// What a job ends with.
+pub enum Done {
+    Planned(Box<Plan>, Preview),
+    Read(Import),
+}
+
+type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+/// What a job does.
+pub type Work = Box<dyn FnOnce(Progress<'_>, &AtomicBool) -> Result<Done, String> + Send>;
+
 /// A job on its own thread. Dropping it tells it to stop, and does not wait for it: its files may lie on a slow disk.
 pub struct Job {
     pub kind: Kind,
     done: Arc<AtomicUsize>,
     total: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
-    result: Receiver<Result<Import, String>>,
+    result: Receiver<Result<Done, String>>,
 }
 
 impl Job {
     /// # Errors
     /// Where the system gives no thread.
-    pub fn start(kind: Kind, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+    pub fn start(
+        kind: Kind,
+        work: Work,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let (done, total, stop) = (
             Arc::<AtomicUsize>::default(),
             Arc::<AtomicUsize>::default(),
@@ -55,12 +87,7 @@ impl Job {
         );
         let (sender, result) = bounded(1);
         {
-            let (kind, done, total, stop) = (
-                kind.clone(),
-                Arc::clone(&done),
-                Arc::clone(&total),
-                Arc::clone(&stop),
-            );
+            let (done, total, stop) = (Arc::clone(&done), Arc::clone(&total), Arc::clone(&stop));
             std::thread::Builder::new()
                 .name("job".into())
                 .spawn(move || {
@@ -72,7 +99,7 @@ impl Job {
                         }
                     };
                     // The receiver is gone only where nobody wants the answer any more.
-                    let _ = sender.send(run(&kind, &progress, &stop));
+                    let _ = sender.send(work(&progress, &stop));
                     drop(sender);
                     wake();
                 })?;
@@ -96,7 +123,7 @@ impl Job {
     }
 
     /// The result, once.
-    pub fn finished(&self) -> Option<Result<Import, String>> {
+    pub fn finished(&self) -> Option<Result<Done, String>> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
@@ -113,19 +140,31 @@ impl Drop for Job {
     }
 }
 
-fn run(
-    kind: &Kind,
-    progress: &(dyn Fn(usize, usize) + Sync),
-    stop: &AtomicBool,
-) -> Result<Import, String> {
-    match kind {
-        Kind::Read { from, .. } => {
-            import::read(from, &Options::default(), progress, stop).map_err(|e| e.to_string())
-        }
-        Kind::MakeDemo { into, seed } => {
-            synthetic::generate(into, *seed, progress, stop).map_err(|e| e.to_string())
-        }
-    }
+/// Looks at what there is to import.
+#[must_use]
+pub fn plan(from: PathBuf) -> Work {
+    Box::new(move |_, stop| {
+        let plan = import::plan(&from, &Options::default(), stop).map_err(|e| e.to_string())?;
+        let preview = plan.preview(stop).map_err(|e| e.to_string())?;
+        Ok(Done::Planned(Box::new(plan), preview))
+    })
+}
+
+/// Reads the images of a plan.
+#[must_use]
+pub fn read(plan: Plan) -> Work {
+    Box::new(move |progress, stop| {
+        let import = plan.read(progress, stop).map_err(|e| e.to_string())?;
+        Ok(Done::Read(import))
+    })
+}
+
+#[must_use]
+pub fn make_demo(into: PathBuf, seed: u64) -> Work {
+    Box::new(move |progress, stop| {
+        let made = synthetic::generate(&into, seed, progress, stop);
+        made.map(Done::Read).map_err(|e| e.to_string())
+    })
 }
 
 /// Where the project for a folder of images belongs: `NAME.care` beside it, or among the user's documents where nothing

@@ -8,7 +8,7 @@ use care_learn::worker::Worker;
 
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
-use crate::jobs::Job;
+use crate::jobs::{Job, Offer};
 use crate::settings::Settings;
 use crate::training::{TrainingRun, first_config};
 
@@ -46,6 +46,8 @@ pub struct State {
     pub draft: RunConfig,
     pub job: Option<Job>,
     pub dialog: Option<FolderDialog>,
+    /// What a folder would bring.
+    pub offer: Option<Offer>,
     /// What would end the run in training, and waits for a yes.
     pub asked: Option<Command>,
     /// Threads of runs that were left: they save their checkpoints before the program ends.
@@ -75,6 +77,7 @@ impl State {
             draft: RunConfig::default(),
             job: None,
             dialog: None,
+            offer: None,
             asked: None,
             leaving: Vec::new(),
             last_event: String::new(),
@@ -105,6 +108,7 @@ impl State {
     pub fn show(&mut self, project: Option<Project>) {
         self.worker = None;
         self.job = None;
+        self.offer = None;
         self.run = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();

@@ -10,6 +10,7 @@ pub mod images;
 pub mod job;
 pub mod keys;
 pub mod leave;
+pub mod offer;
 pub mod palette;
 pub mod paths;
 pub mod plots;

@@ -116,6 +116,15 @@ fn annotate_begins_with_an_image_that_needs_a_box() {
     assert!(care_studio::state::is_to_do(project, image));
 }
 
+fn until(window: &mut Harness<'_, App>, is_so: impl Fn(&Harness<'_, App>) -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so(window) {
+        assert!(std::time::Instant::now() < end, "too long");
+        settle(window);
+    }
+    settle(window);
+}
+
 #[test]
 fn a_typed_folder_becomes_a_project_beside_it() {
     let root = tempfile::tempdir().unwrap();
@@ -129,10 +138,21 @@ fn a_typed_folder_becomes_a_project_beside_it() {
         .type_text(&folder.display().to_string());
     settle(&mut window);
     window.get_by_label("Read").click();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while window.state().state.project.is_none() && std::time::Instant::now() < end {
-        settle(&mut window);
-    }
+    until(&mut window, |window| window.state().state.offer.is_some());
+    // Nothing has come in yet, and nothing has been written.
+    assert!(!root.path().join("tiny.care").exists());
+    window.get_by_label("Read as class folders");
+    window.get_by_label("1 thing left out");
+    window.get_by_label_contains("notes.png");
+    window.get_by_label("Cancel").click();
+    settle(&mut window);
+    assert!(window.query_by_label("Read as class folders").is_none());
+
+    window.get_by_label("Read").click();
+    until(&mut window, |window| window.state().state.offer.is_some());
+    window.get_by_label("Add 26 images");
+    window.key_press(Key::Enter);
+    until(&mut window, |window| window.state().state.project.is_some());
     assert!(root.path().join("tiny.care").is_dir());
     settle(&mut window);
     window.get_by_label("Mark common as rare");
