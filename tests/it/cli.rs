@@ -97,6 +97,120 @@ fn images_come_in_with_class_split_and_group() {
 }
 
 #[test]
+fn a_dry_run_says_what_would_come_in_and_takes_in_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    images(folder.path());
+    std::fs::write(folder.path().join("images/bright/notes.txt"), "see 2").expect("file");
+    let output = care(folder.path(), &["import", "p.care", "images", "--dry-run"]);
+    let told = done(&output);
+    assert!(
+        told.contains("class folders: 24 images with 0 boxes would come in, 1 not read"),
+        "{told}"
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("notes.txt"));
+    let line = ["import", "p.care", "images", "--dry-run", "--json"];
+    let report: Value = serde_json::from_str(&done(&care(folder.path(), &line))).expect("JSON");
+    assert_eq!(report["format"], "folder");
+    assert_eq!(
+        report["classes"][1],
+        serde_json::json!({"name": "dark nævus", "images": 12, "boxes": 0})
+    );
+    assert_eq!(
+        report["not_read"][0]["why"],
+        "Not an image: neither PNG, JPEG nor TIFF."
+    );
+    assert!(!folder.path().join("p.care").exists());
+}
+
+#[test]
+fn boxes_go_out_and_come_back() {
+    let folder = project_with_images();
+    let at = folder.path();
+    done(&care(
+        at,
+        &[
+            "box",
+            "p.care",
+            "bright 3",
+            "--add",
+            "1,2,30,20",
+            "--add",
+            "4.5,5,6,7",
+        ],
+    ));
+    for (format, out, noted) in [
+        ("coco", "boxes.json", ""),
+        ("csv", "boxes.csv", ""),
+        ("labelme", "labelme", ""),
+        ("voc", "voc", "the edges of 1 box were rounded"),
+        ("yolo", "yolo", "23 images without a box have no class"),
+    ] {
+        let line = ["export", "p.care", "--format", format, "--out", out];
+        let output = care(at, &line);
+        let told = done(&output);
+        assert!(
+            told.starts_with("24 images with 2 boxes written to"),
+            "{told}"
+        );
+        let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(notes.is_empty(), noted.is_empty(), "{notes}");
+        assert!(notes.contains(noted), "{notes}");
+        let refused = failed(&care(at, &line), 1);
+        assert!(
+            refused.contains("--force") && refused.contains("already there"),
+            "{refused}"
+        );
+        done(&care(at, &[&line[..], &["--force"]].concat()));
+
+        let project = format!("{format}.care");
+        let images = if format == "yolo" { 1 } else { 24 };
+        let told = done(&care(at, &["import", &project, out]));
+        assert!(
+            told.starts_with(&format!("{images} image")) && told.contains("2 boxes"),
+            "{told}"
+        );
+        let listed = done(&care(at, &["list", &project, "--json"]));
+        let listed: Vec<Value> = serde_json::from_str(&listed).expect("a JSON array");
+        let image = listed
+            .iter()
+            .find(|it| it["name"] == "bright 3")
+            .expect("the image");
+        assert_eq!(image["class"], "bright");
+        assert_eq!(
+            image["boxes"][0]["xyxy"],
+            serde_json::json!([1.0, 2.0, 30.0, 20.0])
+        );
+    }
+    let wrong = failed(
+        &care(at, &["import", "x.care", "boxes.json", "--format", "voc"]),
+        1,
+    );
+    assert!(
+        wrong.contains("It is COCO JSON, not Pascal VOC XML."),
+        "{wrong}"
+    );
+    assert!(!at.join("x.care").exists());
+}
+
+#[test]
+fn missing_images_are_listed_as_missing() {
+    let folder = project_with_images();
+    std::fs::remove_file(folder.path().join("images/bright/bright 3.png")).expect("removed");
+    let images = list(folder.path());
+    let missing: Vec<_> = images.iter().filter(|it| it["missing"] == true).collect();
+    assert_eq!((images.len(), missing.len()), (24, 1));
+    assert_eq!(missing[0]["name"], "bright 3");
+    let told = done(&care(folder.path(), &["list", "p.care"]));
+    assert_eq!(
+        told.lines()
+            .filter(|line| line.ends_with("missing"))
+            .count(),
+        1,
+        "{told}"
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_named_and_the_rest_comes_in() {
     let folder = tempfile::tempdir().expect("folder");
     images(folder.path());
