@@ -201,7 +201,9 @@ pub fn fitted(image: RgbImage, side: u32) -> Result<RgbImage, DecodeError> {
 /// Whether a file begins like an image, without reading on.
 pub(crate) fn check_beginning(path: &Path) -> Result<(), DecodeError> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(32).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(dicom::SEEN)
+        .read_to_end(&mut bytes)?;
     known_format(&bytes)?;
     Ok(())
 }
