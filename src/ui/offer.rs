@@ -1,7 +1,7 @@
 //! What a folder would bring, before it does.
 
 use care_data::import::Preview;
-use egui::{Align, Grid, Key, Layout, Modifiers, RichText, ScrollArea, Ui};
+use egui::{Align, Grid, Key, Layout, Modifiers, RichText, ScrollArea, Ui, vec2};
 
 use super::tokens::{self, Tokens, size};
 use super::widgets::{WordButton, sheet};
@@ -10,6 +10,10 @@ use crate::format;
 use crate::jobs::Offer;
 
 const WIDTH: f32 = 520.0;
+/// Classes that are seen at once.
+const ROWS: f32 = 9.0;
+/// Width of a column of numbers.
+const NUMBER: f32 = 72.0;
 /// What is left out is listed up to here; the whole list is in Images afterwards.
 const MAX_LISTED: usize = 100;
 
@@ -73,18 +77,19 @@ pub fn offer_sheet(ctx: &egui::Context, offer: &Offer, commands: &mut Commands) 
 
 fn classes_ui(ui: &mut Ui, preview: &Preview) {
     let t = Tokens::of(ui);
-    let number = |ui: &mut Ui, text: String, ink| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(text).color(ink));
+    let number = |ui: &mut Ui, text: RichText| {
+        let right = Layout::right_to_left(Align::Center);
+        ui.allocate_ui_with_layout(vec2(NUMBER, ui.spacing().interact_size.y), right, |ui| {
+            ui.label(text);
         });
     };
     ScrollArea::vertical()
         .id_salt("classes")
-        .max_height(8.0 * size::ROW)
+        .max_height(ROWS * size::ROW)
         .show(ui, |ui| {
             Grid::new("classes")
                 .num_columns(3)
-                .min_col_width(72.0)
+                .min_col_width(NUMBER)
                 .spacing([24.0, 4.0])
                 .show(ui, |ui| {
                     for heading in ["class", "images", "boxes"] {
@@ -94,22 +99,22 @@ fn classes_ui(ui: &mut Ui, preview: &Preview) {
                         if heading == "class" {
                             ui.label(text);
                         } else {
-                            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                                ui.label(text);
-                            });
+                            number(ui, text);
                         }
                     }
                     ui.end_row();
                     for class in &preview.classes {
                         ui.label(RichText::new(&class.name).color(t.text_strong));
-                        number(ui, format::count(class.images), t.text);
-                        number(ui, format::count(class.boxes), t.text);
+                        number(ui, RichText::new(format::count(class.images)).color(t.text));
+                        number(ui, RichText::new(format::count(class.boxes)).color(t.text));
                         ui.end_row();
                     }
                     if preview.classes.len() > 1 {
                         ui.label(RichText::new("together").color(t.text_weak));
-                        number(ui, format::count(preview.images), t.text_strong);
-                        number(ui, format::count(preview.boxes), t.text_strong);
+                        let all = RichText::new(format::count(preview.images));
+                        number(ui, all.color(t.text_strong));
+                        let all = RichText::new(format::count(preview.boxes));
+                        number(ui, all.color(t.text_strong));
                         ui.end_row();
                     }
                 });

@@ -177,7 +177,7 @@ impl StartRoom {
         );
         ui.add_space(8.0);
         ui.label(
-            RichText::new("One folder for each class,\nor images with a table of labels.")
+            RichText::new("One folder for each class, images with a table,\nor a data set with boxes: COCO, VOC, YOLO, RSNA \u{2026}")
                 .line_height(Some(20.0))
                 .color(t.text_weak),
         );

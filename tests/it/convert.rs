@@ -54,3 +54,89 @@ fn what_is_seen_or_the_values_behind_are_written() {
         assert_eq!(output.status.code(), Some(2), "{wrong}");
     }
 }
+
+/// A greyscale of 8 x 8 with everything in its header that must stay there.
+fn dicom_of_somebody() -> Vec<u8> {
+    let mut set = Vec::new();
+    let mut element = |tag: [u8; 4], vr: &[u8; 2], value: &[u8]| {
+        let mut value = value.to_vec();
+        if value.len() % 2 == 1 {
+            value.push(if vr == b"UI" { 0 } else { b' ' });
+        }
+        set.extend(tag);
+        set.extend(vr);
+        if vr == b"OW" {
+            set.extend([0, 0]);
+            set.extend((value.len() as u32).to_le_bytes());
+        } else {
+            set.extend((value.len() as u16).to_le_bytes());
+        }
+        set.extend(value);
+    };
+    element([0x02, 0, 0x10, 0], b"UI", b"1.2.840.10008.1.2.1");
+    element([0x08, 0, 0x20, 0], b"DA", b"19830102");
+    element([0x08, 0, 0x60, 0], b"CS", b"DX");
+    element([0x08, 0, 0x80, 0], b"LO", b"Planted Hospital");
+    element([0x10, 0, 0x10, 0], b"PN", b"Planted^Name");
+    element([0x10, 0, 0x20, 0], b"LO", b"PLANTED-ID");
+    element([0x10, 0, 0x30, 0], b"DA", b"19830102");
+    for (number, value) in [(0x02, 1_u16), (0x10, 8), (0x11, 8)] {
+        element([0x28, 0, number, 0], b"US", &value.to_le_bytes());
+    }
+    element([0x28, 0, 0x04, 0], b"CS", b"MONOCHROME2");
+    for (number, value) in [(0x00, 16_u16), (0x01, 12), (0x02, 11), (0x03, 0)] {
+        element([0x28, 0, number, 1], b"US", &value.to_le_bytes());
+    }
+    let pixels: Vec<u8> = (0..64_u16).flat_map(|v| (v * 64).to_le_bytes()).collect();
+    element([0xE0, 0x7F, 0x10, 0], b"OW", &pixels);
+    [vec![0; 128], b"DICM".to_vec(), set].concat()
+}
+
+/// Every byte that is written anywhere: the project, what is exported, what is converted, what is printed.
+#[test]
+fn nothing_of_a_patient_leaves_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path();
+    std::fs::create_dir_all(folder.join("films/clear")).unwrap();
+    std::fs::write(folder.join("films/clear/1.2.3"), dicom_of_somebody()).unwrap();
+    let mut printed = String::new();
+    let mut run = |arguments: &[&str]| {
+        let output = care(folder, arguments);
+        printed += &done(&output);
+        printed += &String::from_utf8_lossy(&output.stderr);
+    };
+    run(&["import", "p.care", "films"]);
+    run(&["list", "p.care", "--json"]);
+    run(&["box", "p.care", "1.2.3", "--add", "1,1,5,6"]);
+    run(&["convert", "films/clear/1.2.3", "--out", "out", "--json"]);
+    run(&["convert", "films/clear/1.2.3", "--out", "raw", "--raw"]);
+    for format in ["coco", "voc", "yolo", "csv", "labelme"] {
+        let out = format!("exported-{format}");
+        run(&["export", "p.care", "--format", format, "--out", &out]);
+    }
+    assert_eq!(
+        image::open(folder.join("out/1.2.3.png")).unwrap().width(),
+        8
+    );
+
+    let mut written = vec![(folder.join("what was printed"), printed.into_bytes())];
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_file() && !path.ends_with("clear/1.2.3") {
+                written.push((path.clone(), std::fs::read(&path).unwrap()));
+            } else if kind.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(written.len() > 9, "{}", written.len());
+    for (path, bytes) in written {
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        for planted in ["planted", "19830102"] {
+            assert!(!text.contains(planted), "{planted} in {}", path.display());
+        }
+    }
+}

@@ -141,13 +141,20 @@ impl Picture {
 /// # Errors
 /// Where it cannot be read or is no image within the limits.
 pub fn open(path: &Path) -> Result<Picture, DecodeError> {
-    let bytes = read_file(path)?;
+    picture(&read_file(path)?)
+}
+
+/// Decodes a whole file's bytes.
+///
+/// # Errors
+/// As [`open`].
+pub fn picture(bytes: &[u8]) -> Result<Picture, DecodeError> {
     guarded(|| {
-        let format = match known_format(&bytes)? {
+        let format = match known_format(bytes)? {
             Format::Raster(format) => format,
-            Format::Dicom => return dicom::open(&bytes),
+            Format::Dicom => return dicom::open(bytes),
         };
-        let (decoder, orientation) = decoder(&bytes, format)?;
+        let (decoder, orientation) = decoder(bytes, format)?;
         let mut image = DynamicImage::from_decoder(decoder)?;
         if let Some(orientation) = image::metadata::Orientation::from_exif(orientation.exif()) {
             image.apply_orientation(orientation);

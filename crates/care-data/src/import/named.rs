@@ -135,10 +135,10 @@ pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
     listing.not_read.extend(summary.told(found.at));
     if let Some(first) = unnamed.first() {
         let name = first.file_name().unwrap_or_default().to_string_lossy();
-        let why = format!(
-            "{} images below its folder are not in it, {name} for one.",
-            unnamed.len()
-        );
+        let why = match unnamed.len() {
+            1 => format!("It says nothing of {name}, which lies in its folder."),
+            n => format!("It says nothing of {n} images in its folder, {name} for one."),
+        };
         let advice = "They were left out; import their folder to have them, too.";
         listing.not_read.push(not_read(found.at, why, advice));
     }

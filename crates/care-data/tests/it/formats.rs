@@ -285,7 +285,7 @@ fn coco_with_all_its_slips() {
             "2 of its images have no file, gone.png for one.",
             "1 of its images have neither a class nor a box with one, 4.png for one.",
             "1 of its images have boxes of several classes, train/1.png for one.",
-            "1 images below its folder are not in it, 9.png for one.",
+            "It says nothing of 9.png, which lies in its folder.",
             "Annotation 4 gives 2 a box that is none",
             "Annotation 5 gives 2 a box that is none",
             "It takes 3 for 40 \u{d7} 20 pixels; as shown it has 20 \u{d7} 10.",
@@ -363,7 +363,7 @@ fn voc_counts_from_one_to_the_last() {
         &[
             "It cannot be read as Pascal VOC",
             "It cannot be read as Pascal VOC",
-            "1 images below its folder are not in it, 4.png for one.",
+            "It says nothing of 4.png, which lies in its folder.",
             "Object 1 gives 2 a box that is none",
             "Object 1 gives 3 a box that is none",
         ],
@@ -395,10 +395,7 @@ fn yolo_in_its_layouts() {
         assert_eq!(images(&found), [("1.png", "df", boxes)]);
         check_reasons(
             &found.not_read,
-            &[
-                "Line 5 is no label",
-                "1 images below its folder are not in it, 2.png",
-            ],
+            &["Line 5 is no label", "It says nothing of 2.png, which lies"],
         );
     }
     // Without names classes are called by their numbers.
