@@ -383,7 +383,17 @@ impl Action {
         if is_typing_key && ctx.text_edit_focused() {
             return false;
         }
-        ctx.input_mut(|input| input.consume_shortcut(&shortcut))
+        let is_held = ctx.input(|input| {
+            input.events.iter().any(|event| {
+                matches!(event, egui::Event::Key { key, repeat: true, .. } if *key == shortcut.logical_key)
+            })
+        });
+        // A key that is held down walks and steps back; it does nothing else again and again.
+        let repeats = matches!(
+            self,
+            Self::PreviousImage | Self::NextImage | Self::Undo | Self::Redo
+        );
+        ctx.input_mut(|input| input.consume_shortcut(&shortcut)) && (repeats || !is_held)
     }
 
     /// Whether the action's key is held down.

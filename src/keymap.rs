@@ -73,14 +73,20 @@ impl From<Keymap> for BTreeMap<String, String> {
 /// What is no action or no key, or taken, is left out: a file from another version is no reason to have no keys at all.
 impl From<BTreeMap<String, String>> for Keymap {
     fn from(read: BTreeMap<String, String>) -> Self {
-        let mut keymap = Self::default();
-        for (name, key) in read {
+        let own = read.iter().filter_map(|(name, key)| {
             let mut all = Action::ALL.into_iter();
-            if let Some(action) = all.find(|action| format!("{action:?}") == name)
-                && let Some(key) = parsed(&key)
-            {
-                let _ = keymap.set(action, key);
-            }
+            let action = all.find(|action| format!("{action:?}") == *name)?;
+            Some((action, parsed(key)?))
+        });
+        // All at once, as keys may have changed places.
+        let keymap = Self(own.collect());
+        let keys: Vec<_> = Action::ALL
+            .into_iter()
+            .filter_map(|a| keymap.of(a))
+            .collect();
+        let is_double = |key: &KeyboardShortcut| keys.iter().filter(|k| *k == key).count() > 1;
+        if keys.iter().any(is_double) {
+            return Self::default();
         }
         keymap
     }
@@ -137,6 +143,19 @@ mod tests {
             .expect("Fit has let it go");
         let text = serde_json::to_string(&keymap).expect("serialises");
         assert_eq!(text, r#"{"Fit":"Ctrl+Shift+F7","ToolBox":"F"}"#);
+        assert_eq!(
+            serde_json::from_str::<Keymap>(&text).expect("parses"),
+            keymap
+        );
+        // Two that changed places.
+        let (fit, pan) = (Action::Fit.spec().shortcut, Action::ToolPan.spec().shortcut);
+        let mut keymap = Keymap::default();
+        keymap.set(Action::ToolPan, free).expect("free");
+        keymap.set(Action::Fit, pan.expect("a key")).expect("free");
+        keymap
+            .set(Action::ToolPan, fit.expect("a key"))
+            .expect("free");
+        let text = serde_json::to_string(&keymap).expect("serialises");
         assert_eq!(
             serde_json::from_str::<Keymap>(&text).expect("parses"),
             keymap

@@ -161,6 +161,9 @@ pub enum Command {
         /// The values of grey images, after the modality LUT, in 16 bits
         #[arg(long, conflicts_with = "window")]
         raw: bool,
+        /// Replace pictures that are there already
+        #[arg(long)]
+        force: bool,
         /// What was written as JSON on standard output
         #[arg(long)]
         json: bool,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use care_data::decode::{self, Picture};
 use care_data::{GreyImage, Look, Window, Windowing};
 use image::{GrayImage, ImageBuffer, Luma};
@@ -40,6 +40,16 @@ enum Written {
 
 pub fn convert(request: &Convert) -> Result<()> {
     prepare(&request.out, &request.images)?;
+    let mut pictures = request
+        .images
+        .iter()
+        .map(|(_, name)| picture_path(&request.out, name));
+    if let Some(there) = pictures
+        .find(|picture| picture.exists())
+        .filter(|_| !request.force)
+    {
+        bail!("{} is there already: --force replaces it", there.display());
+    }
     let mut rows = Vec::new();
     for (image, name) in &request.images {
         let to = picture_path(&request.out, name);

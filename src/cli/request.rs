@@ -125,6 +125,7 @@ pub struct Convert {
     pub windowing: Windowing,
     /// The values of grey images instead of what is seen of them.
     pub raw: bool,
+    pub force: bool,
     pub json: bool,
 }
 
@@ -285,12 +286,14 @@ impl TryFrom<Arguments> for Request {
                 out,
                 window,
                 raw,
+                force,
                 json,
             } => Self::Convert(Convert {
                 images: named(images)?,
                 out,
                 windowing: window,
                 raw,
+                force,
                 json,
             }),
             Command::Weights { command } => Self::Weights(match command {

@@ -23,7 +23,7 @@ use crate::command::{Action, Command, Room};
 use crate::format;
 
 /// Pixels of an image that is decoded before it is looked at.
-const MAX_AHEAD: u64 = 24_000_000;
+const MAX_AHEAD: u64 = 16_000_000;
 
 /// The classes that a digit key can set.
 const DIGITS: [Key; 9] = [
@@ -100,10 +100,10 @@ impl AnnotateRoom {
         ];
         for id in neighbours.into_iter().flatten() {
             // Of huge ones there is room for the image in hand alone.
-            if let Some(image) = cx.project.image(id)
-                && image.size.area() <= MAX_AHEAD
+            if let Some(next) = cx.project.image(id)
+                && next.size.area().max(image.size.area()) <= MAX_AHEAD
             {
-                cx.full(image, self.viewing.look_of_others(cx.project));
+                cx.full(next, self.viewing.look_of_others(cx.project));
             }
         }
     }

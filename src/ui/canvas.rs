@@ -400,7 +400,8 @@ impl Canvas {
         if view != before {
             self.zoom = Zoom::from_view(view, size, area);
         }
-        if response.double_clicked() {
+        // On boxes quick clicks go from one to the next.
+        if response.double_clicked() && self.selected.is_none() {
             self.zoom = Zoom::Fit;
         }
         let view = self.zoom.view(size, area);
@@ -512,12 +513,14 @@ impl Canvas {
             }
             return;
         };
-        let rect = draft.rect(project, image).filter(|rect| {
-            let is_moved = matches!(draft.target, Target::Move(_));
-            is_moved || view.box_to_screen(*rect).size().min_elem() >= MIN_SIDE
-        });
         let [from, to] = [draft.from, draft.to].map(|at| view.to_screen(at));
+        // A hand is never quite still.
         let is_click = from.distance(to) < MIN_SIDE;
+        let rect = draft.rect(project, image).filter(|rect| {
+            let is_new = draft.target == Target::NewBox;
+            let is_seen = view.box_to_screen(*rect).size().min_elem() >= MIN_SIDE;
+            !is_click && (is_seen || !is_new)
+        });
         match (draft.id(), rect) {
             (None, Some(rect)) => {
                 let id = project.next_box_id();

@@ -1,7 +1,7 @@
 //! What a folder would bring, before it does.
 
 use care_data::import::Preview;
-use egui::{Align, Grid, Key, Layout, Modifiers, RichText, ScrollArea, Ui, vec2};
+use egui::{Align, Grid, Layout, RichText, ScrollArea, Ui, vec2};
 
 use super::tokens::{self, Tokens, size};
 use super::widgets::{WordButton, sheet};
@@ -51,11 +51,9 @@ pub fn offer_sheet(ctx: &egui::Context, offer: &Offer, commands: &mut Commands) 
             let words = format!("Add {}", format::plural(preview.images, "image", "images"));
             let add = WordButton::new(&words)
                 .primary()
-                .key("Enter")
                 .enabled(preview.images > 0)
                 .ui(ui)
                 .clicked();
-            let enter = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
             let cancel = WordButton::new("Cancel").ui(ui).clicked();
             let rest = "Images stay where they are.";
             ui.label(
@@ -63,7 +61,7 @@ pub fn offer_sheet(ctx: &egui::Context, offer: &Offer, commands: &mut Commands) 
                     .text_style(tokens::caption())
                     .color(t.text_weak),
             );
-            (add || enter && preview.images > 0, cancel)
+            (add, cancel)
         })
         .inner
     });

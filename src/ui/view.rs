@@ -254,10 +254,22 @@ impl Part {
         /// Half of a handle's hit area of 16 points.
         const REACH: f32 = 8.0;
         const EDGE: f32 = 4.0;
+        // Of a small box the middle is left to move it by.
+        let inwards = (rect.size() / 3.0).min(Vec2::splat(REACH));
+        let reached = |handle: &Handle| {
+            let to = at - handle.on(rect);
+            let within = |to: f32, side: i8, inwards: f32| {
+                let inside = if side == 0 {
+                    to.abs() <= REACH
+                } else {
+                    to * f32::from(-side) <= inwards
+                };
+                inside && to.abs() <= REACH
+            };
+            within(to.x, handle.x, inwards.x) && within(to.y, handle.y, inwards.y)
+        };
         let nearest = Handle::of(rect)
-            .filter(|handle| {
-                Rect::from_center_size(handle.on(rect), Vec2::splat(2.0 * REACH)).contains(at)
-            })
+            .filter(reached)
             .min_by(|a, b| a.on(rect).distance(at).total_cmp(&b.on(rect).distance(at)));
         if let Some(handle) = nearest {
             Some(Self::Handle(handle))

@@ -29,7 +29,9 @@ fn what_is_seen_or_the_values_behind_are_written() {
     );
     assert_eq!(written("skin.png").into_rgb8(), colours);
 
-    let narrow = [&both[..], &["--window", "25000,1001", "--json"]].concat();
+    let line = failed(&care(folder, &both), 1);
+    assert!(line.contains("is there already"), "{line}");
+    let narrow = [&both[..], &["--window", "25000,1001", "--json", "--force"]].concat();
     let report: Value = serde_json::from_str(&done(&care(folder, &narrow))).unwrap();
     assert_eq!(report[0]["window_center"], 25000.0);
     assert_eq!(report[1]["kind"], "colour");
@@ -37,7 +39,7 @@ fn what_is_seen_or_the_values_behind_are_written() {
     let greys: Vec<u8> = [24, 25, 26].map(|x| seen.get_pixel(x, 0).0[0]).into();
     assert_eq!(greys, [0, 128, 255]);
 
-    let raw = [&both[..], &["--raw"]].concat();
+    let raw = [&both[..], &["--raw", "--force"]].concat();
     let said = done(&care(folder, &raw));
     assert!(said.contains("value = 1 \u{d7} grey + 0"), "{said}");
     assert_eq!(written("1.2.840.7.png").into_luma16(), grey);

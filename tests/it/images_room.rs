@@ -150,8 +150,7 @@ fn a_typed_folder_becomes_a_project_beside_it() {
 
     window.get_by_label("Read").click();
     until(&mut window, |window| window.state().state.offer.is_some());
-    window.get_by_label("Add 26 images");
-    window.key_press(Key::Enter);
+    window.get_by_label("Add 26 images").click();
     until(&mut window, |window| window.state().state.project.is_some());
     assert!(root.path().join("tiny.care").is_dir());
     settle(&mut window);

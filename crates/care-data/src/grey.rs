@@ -240,6 +240,12 @@ impl GreyImage {
         self.size
     }
 
+    /// Whether low values are bright.
+    #[must_use]
+    pub fn is_inverted(&self, look: &Look) -> bool {
+        self.white_is_low != look.invert
+    }
+
     #[must_use]
     pub fn voi(&self) -> &Voi {
         &self.voi
@@ -358,7 +364,7 @@ impl GreyImage {
 
     /// What each code is seen as.
     fn greys(&self, look: &Look) -> Vec<u8> {
-        let inverted = self.white_is_low != look.invert;
+        let inverted = self.is_inverted(look);
         let window = self.window(look.windowing);
         let place = |value: f64| match (look.windowing, &self.voi, window) {
             (Windowing::File, Voi::Table { first, places }, _) => {

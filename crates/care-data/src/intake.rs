@@ -54,7 +54,7 @@ impl Arrivals {
             .map(|mut image| {
                 // From here on nobody knows who it is.
                 let patient = image.patient.take().map(|id| id.hash(salt));
-                image.group = image.group.or(patient);
+                image.group = patient.or(image.group);
                 (relative(dir, &image.path), image)
             })
             .collect();

@@ -68,8 +68,9 @@ impl Viewing {
         };
         if let Some(Window { center, width }) = window {
             let [x, y] = [by.x, by.y].map(|points| f64::from(points) / POINTS_PER_WIDTH);
+            let upwards = if grey.image.is_inverted(look) { -y } else { y };
             look.windowing = Windowing::Fixed(Window {
-                center: center + y * width,
+                center: center + upwards * width,
                 width: (width * x.exp2()).clamp(1.0, 1e6),
             });
         }

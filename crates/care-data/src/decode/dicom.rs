@@ -60,6 +60,8 @@ const LUT_DESCRIPTOR: Tag = Tag(0x0028, 0x3002);
 const LUT_DATA: Tag = Tag(0x0028, 0x3006);
 const VOI_LUT_SEQUENCE: Tag = Tag(0x0028, 0x3010);
 const PRESENTATION_LUT_SHAPE: Tag = Tag(0x2050, 0x0020);
+const SHARED_FUNCTIONAL_GROUPS: Tag = Tag(0x5200, 0x9229);
+const PER_FRAME_FUNCTIONAL_GROUPS: Tag = Tag(0x5200, 0x9230);
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 const DOUBLE_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
 
@@ -94,6 +96,8 @@ const WANTED: &[Tag] = &[
     MODALITY_LUT_SEQUENCE,
     VOI_LUT_SEQUENCE,
     PRESENTATION_LUT_SHAPE,
+    SHARED_FUNCTIONAL_GROUPS,
+    PER_FRAME_FUNCTIONAL_GROUPS,
     FLOAT_PIXEL_DATA,
     DOUBLE_PIXEL_DATA,
 ];
@@ -316,6 +320,11 @@ impl Format {
         if size.area() > MAX_PIXELS {
             let ImageSize { width, height } = size;
             return Err(DecodeError::TooLarge { width, height });
+        }
+        // What its values mean stands in its functional groups, and would be passed over.
+        let groups = [SHARED_FUNCTIONAL_GROUPS, PER_FRAME_FUNCTIONAL_GROUPS];
+        if groups.iter().any(|tag| set.bytes(*tag).is_some()) {
+            return unsupported("enhanced DICOM of several frames");
         }
         match set.number(NUMBER_OF_FRAMES) {
             Some(frames) if frames > 1.0 => {

@@ -120,7 +120,11 @@ fn read(path: &Path) -> Result<(Entry, Counts), NotRead> {
             corners,
         });
     }
-    let flags = labelme.flags.unwrap_or_default();
+    // Flags say anything of an image; of one without shapes, its class.
+    let flags = labelme
+        .flags
+        .filter(|_| boxes.is_empty())
+        .unwrap_or_default();
     let set = flags.into_iter().find(|(_, value)| *value == true);
     let entry = Entry {
         source: path.into(),

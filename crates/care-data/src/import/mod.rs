@@ -37,6 +37,7 @@ mod yolo;
 use claims::{Boxes, Claims};
 use format::Source;
 pub use format::{Format, recognise};
+use patient::Group;
 pub use patient::PatientId;
 pub use preview::{ClassCount, Preview};
 
@@ -61,9 +62,9 @@ pub struct NewImage {
     pub size: ImageSize,
     pub orientation: Orientation,
     pub class: String,
-    /// The patient or lesion, where known.
+    /// The lesion, where known, or whatever else groups images.
     pub group: Option<String>,
-    /// Whom the file itself names: the group where `group` is none.
+    /// Whom the source or the file itself names; decides before `group`.
     pub patient: Option<PatientId>,
     /// Where the source already decided.
     pub part: Option<Part>,
@@ -129,7 +130,7 @@ struct Candidate {
     path: PathBuf,
     /// Its class, or why it has none and what to do about it.
     class: Result<String, (&'static str, &'static str)>,
-    group: Option<String>,
+    group: Option<Group>,
     boxes: Vec<Claims>,
 }
 
@@ -451,10 +452,11 @@ fn at_most(limit: usize, seed: u64, candidates: Vec<Candidate>) -> Vec<Candidate
     let mut groups: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (i, candidate) in candidates.iter().enumerate() {
         if let Ok(class) = &candidate.class {
-            let group = candidate
-                .group
-                .clone()
-                .unwrap_or_else(|| candidate.path.to_string_lossy().into_owned());
+            let group = match &candidate.group {
+                Some(Group::Patient(id)) => id.hash(&[0; 32]),
+                Some(Group::Other(name)) => name.clone(),
+                None => candidate.path.to_string_lossy().into_owned(),
+            };
             groups.entry((class.clone(), group)).or_default().push(i);
         }
     }
@@ -497,7 +499,17 @@ fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
         ));
     }
     let hash = ContentHash::of(&bytes);
-    let patient = decode::patient_id(&bytes).and_then(|id| PatientId::new(&id));
+    let (group, patient) = match group {
+        Some(Group::Patient(id)) => (None, Some(id)),
+        other => {
+            let named = decode::patient_id(&bytes).and_then(|id| PatientId::new(&id));
+            let other = other.and_then(|group| match group {
+                Group::Other(name) => Some(name),
+                Group::Patient(_) => None,
+            });
+            (other, named)
+        }
+    };
     let Header { size, orientation } = header;
     Ok(NewImage {
         path,

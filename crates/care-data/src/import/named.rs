@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::claims::{Boxes, Claims};
+use super::patient::Group;
 use super::table::{not_read, stem};
 use super::{Candidate, Found, Listing};
 use crate::geometry::ImageSize;
@@ -25,7 +26,7 @@ pub(super) struct Entry {
     pub size: Option<ImageSize>,
     /// Where the source gives the image itself one.
     pub class: Option<String>,
-    pub group: Option<String>,
+    pub group: Option<Group>,
     pub boxes: Vec<Marked>,
     pub in_shares: bool,
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::named::{self, Entry, Marked};
+use super::patient::Group;
 use super::table::{Table, incomplete, not_read, unusable};
 use super::{Found, ImportError, Listing, go_on};
 
@@ -31,7 +32,8 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
         };
         let place = *places.entry(image.to_owned()).or_insert(entries.len());
         if place == entries.len() {
-            let of_name = || Some(image.split_once('_')?.0.to_owned());
+            let of_name = || Some(image.split_once('_')?.0);
+            let patient = patients.get(image).map(String::as_str).or_else(of_name);
             entries.push(Entry {
                 source: Arc::clone(&source),
                 noun: "Line",
@@ -39,7 +41,7 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
                 else_images: Vec::new(),
                 size: None,
                 class: None,
-                group: patients.get(image).cloned().or_else(of_name),
+                group: patient.map(Group::patient),
                 boxes: Vec::new(),
                 in_shares: false,
             });

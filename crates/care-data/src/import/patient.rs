@@ -1,4 +1,4 @@
-//! Whom a file names.
+//! Whom a file or a table names, and what else its images are grouped by.
 
 use std::fmt;
 
@@ -30,6 +30,12 @@ impl PatientId {
         (!id.is_empty() && !is_nobody).then(|| Self(id.to_owned()))
     }
 
+    /// As a table says it: whatever stands there tells patients apart.
+    #[must_use]
+    pub fn of_table(id: &str) -> Self {
+        Self(id.trim().as_bytes().to_owned())
+    }
+
     /// 64 bits of BLAKE3 under a project's [`salt`](crate::Project::salt): the same patient is the same group in one project,
     /// and nothing in another.
     #[must_use]
@@ -42,5 +48,26 @@ impl PatientId {
 impl fmt::Debug for PatientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PatientId")
+    }
+}
+
+/// What images that belong together have in common.
+#[derive(Clone)]
+pub(super) enum Group {
+    Patient(PatientId),
+    /// A lesion, or whatever else a table calls them by.
+    Other(String),
+}
+
+/// A column of groups, and what stands in it.
+pub(super) type GroupColumn = (&'static str, fn(&str) -> Group);
+
+impl Group {
+    pub fn patient(id: &str) -> Self {
+        Self::Patient(PatientId::of_table(id))
+    }
+
+    pub fn other(name: &str) -> Self {
+        Self::Other(name.to_owned())
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::named::{self, Entry, Marked};
+use super::patient::Group;
 use super::table::{Table, incomplete, not_read, unusable};
 use super::{Found, ImportError, Listing, go_on};
 
@@ -52,7 +53,7 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
                 else_images: Vec::new(),
                 size: None,
                 class: Some(class.to_owned()),
-                group: Some(patient.to_owned()),
+                group: Some(Group::patient(patient)),
                 boxes: Vec::new(),
                 in_shares: false,
             });

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::named::{self, Entry, Marked};
+use super::patient::{Group, GroupColumn};
 use super::table::{Table, incomplete, not_read, unusable};
 use super::{Found, ImportError, Listing, go_on};
 use crate::geometry::ImageSize;
@@ -29,7 +30,12 @@ pub(super) const CLASS: &[&str] = &[
     "dx",
     "diagnosis",
 ];
-const GROUP: &[&str] = &["patient_id", "patient", "lesion_id", "group"];
+const GROUP: &[GroupColumn] = &[
+    ("patient_id", Group::patient),
+    ("patient", Group::patient),
+    ("lesion_id", Group::other),
+    ("group", Group::other),
+];
 const CORNERS: &[[&str; 4]] = &[
     ["xmin", "ymin", "xmax", "ymax"],
     ["x_min", "y_min", "x_max", "y_max"],
@@ -72,7 +78,7 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
     let (image, class) = (table.needed(IMAGE)?, table.needed(CLASS)?);
     let groups: Vec<_> = GROUP
         .iter()
-        .filter_map(|name| table.column(&[name]))
+        .filter_map(|(name, read)| Some((table.column(&[name])?, *read)))
         .collect();
     let boxes = box_columns(&table);
     let size = size_columns(&table, boxes.is_some_and(|(_, sides)| sides));
@@ -108,8 +114,7 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
                 class: None,
                 group: groups
                     .iter()
-                    .find_map(|&column| field(column))
-                    .map(str::to_owned),
+                    .find_map(|(column, read)| Some(read(field(*column)?))),
                 boxes: Vec::new(),
                 in_shares: false,
             });

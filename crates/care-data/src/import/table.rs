@@ -9,13 +9,14 @@ use std::sync::atomic::AtomicBool;
 
 use csv::StringRecord;
 
+use super::patient::{Group, GroupColumn};
 use super::{Candidate, Format, ImportError, Listing, go_on, spreadsheet, walk};
 use crate::model::NotRead;
 
 const IMAGE: &[&str] = &["image_id", "isic_id"];
 const CLASS: &[&str] = &["dx", "diagnosis"];
 /// A patient has several lesions, so where both are given the patient decides.
-const GROUP: &[&str] = &["patient_id", "lesion_id"];
+const GROUP: &[GroupColumn] = &[("patient_id", Group::patient), ("lesion_id", Group::other)];
 
 /// As a table may call them that is named itself, and so need not be told from others.
 const LISTED_IMAGE: &[&str] = &["image", "file", "path", "image_id", "isic_id"];
@@ -138,7 +139,7 @@ pub fn stem(name: &str) -> &str {
 
 struct Row {
     class: String,
-    group: Option<String>,
+    group: Option<Group>,
     has_file: bool,
 }
 
@@ -152,7 +153,7 @@ pub(super) fn list(
     let (image, class) = (table.needed(IMAGE)?, table.needed(CLASS)?);
     let groups: Vec<_> = GROUP
         .iter()
-        .filter_map(|name| table.column(&[name]))
+        .filter_map(|(name, read)| Some((table.column(&[name])?, *read)))
         .collect();
     let mut listing = Listing::default();
     let mut rows: HashMap<String, Row> = HashMap::new();
@@ -170,8 +171,7 @@ pub(super) fn list(
             class: class.to_owned(),
             group: groups
                 .iter()
-                .find_map(|&column| field(column))
-                .map(str::to_owned),
+                .find_map(|(column, read)| Some(read(field(*column)?))),
             has_file: false,
         };
         match rows.entry(stem(image).to_owned()) {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use care_data::import::{BoxesFrom, Format, Import, ImportError, Options, preview, recognise};
+use care_data::import::{
+    BoxesFrom, Format, Import, ImportError, Options, PatientId, preview, recognise,
+};
 use care_data::{NotRead, Project};
 use image::{Luma, Rgb, RgbImage};
 
@@ -432,8 +434,8 @@ fn tables_with_boxes_both_ways() {
         assert_eq!(images(&found), [("1.png", "nv", expected)], "{table}");
         let bad = if table.contains("-1") { 3 } else { 0 };
         assert_eq!(found.not_read.len(), bad, "{:?}", found.not_read);
-        let group = table.contains('P').then_some("P");
-        assert_eq!(found.images[0].group.as_deref(), group);
+        let patient = table.contains('P').then(|| PatientId::of_table("P"));
+        assert_eq!(found.images[0].patient, patient);
     }
     let wrong_size = "filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,40,20,nv,1,2,4,6\n";
     let root = folder(&[("a/1.png", ""), ("t.csv", wrong_size)]);
@@ -508,12 +510,12 @@ fn rsna_with_and_without_its_details() {
                 ("p3.jpg", none[1], vec![])
             ]
         );
-        let groups: Vec<_> = found
+        let patients: Vec<_> = found
             .images
             .iter()
-            .map(|it| it.group.as_deref().unwrap())
+            .map(|it| it.patient.clone().unwrap())
             .collect();
-        assert_eq!(groups, ["p1", "p2", "p3"]);
+        assert_eq!(patients, ["p1", "p2", "p3"].map(PatientId::of_table));
         check_reasons(
             &found.not_read,
             &[
@@ -571,8 +573,9 @@ fn nih_knows_its_patients() {
             ("00000007_002.png", "Nodule", vec![[0.0, 0.0, 1.0, 1.0]]),
         ]
     );
-    let groups: Vec<_> = found.images.iter().map(|it| it.group.as_deref()).collect();
-    assert_eq!(groups, [Some("4711"), Some("00000007")]);
+    let patients: Vec<_> = found.images.iter().map(|it| it.patient.clone()).collect();
+    let named = ["4711", "00000007"].map(|id| Some(PatientId::of_table(id)));
+    assert_eq!(patients, named);
 }
 
 /// A mask of `width` x `height` pixels, white in the rectangles.
