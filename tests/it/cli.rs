@@ -117,7 +117,7 @@ fn a_dry_run_says_what_would_come_in_and_takes_in_nothing() {
     );
     assert_eq!(
         report["not_read"][0]["why"],
-        "Not an image: neither PNG, JPEG nor TIFF."
+        "Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM."
     );
     assert!(!folder.path().join("p.care").exists());
 }
