@@ -404,6 +404,19 @@ impl Action {
     }
 }
 
+/// In Annotate each sets the class of its number.
+pub const DIGITS: [Key; 9] = [
+    Key::Num1,
+    Key::Num2,
+    Key::Num3,
+    Key::Num4,
+    Key::Num5,
+    Key::Num6,
+    Key::Num7,
+    Key::Num8,
+    Key::Num9,
+];
+
 /// Where panels leave their commands.
 #[derive(Debug, Default)]
 pub struct Commands(Vec<Command>);

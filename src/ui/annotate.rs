@@ -19,24 +19,11 @@ use super::widgets::{
     section_title,
 };
 use super::{Context, icons};
-use crate::command::{Action, Command, Room};
+use crate::command::{Action, Command, DIGITS, Room};
 use crate::format;
 
 /// Pixels of an image that is decoded before it is looked at.
 const MAX_AHEAD: u64 = 16_000_000;
-
-/// The classes that a digit key can set.
-const DIGITS: [Key; 9] = [
-    Key::Num1,
-    Key::Num2,
-    Key::Num3,
-    Key::Num4,
-    Key::Num5,
-    Key::Num6,
-    Key::Num7,
-    Key::Num8,
-    Key::Num9,
-];
 
 #[derive(Default)]
 pub struct AnnotateRoom {

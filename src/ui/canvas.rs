@@ -341,7 +341,10 @@ impl Canvas {
     ) -> Option<(BoxId, BoundingBox)> {
         let at = ui.input(|i| i.pointer.hover_pos());
         let at = at.filter(|_| response.hovered() && self.draft.is_none())?;
-        if self.wheeled.is_some_and(|(place, ..)| place != at) {
+        if self
+            .wheeled
+            .is_some_and(|(place, id, _)| place != at || Some(id) != self.selected)
+        {
             self.wheeled = None;
         }
         let (notches, by_ten) = notches(ui)?;

@@ -4,7 +4,7 @@ use egui::{Event, Grid, Key, KeyboardShortcut, RichText, Ui};
 
 use super::tokens::{self, Tokens};
 use super::widgets::{WordButton, sheet};
-use crate::command::{Action, Command, Commands};
+use crate::command::{Action, Command, Commands, DIGITS};
 use crate::keymap::Keymap;
 
 /// What a room's own parts listen to.
@@ -146,29 +146,26 @@ impl KeysSheet {
     fn take_answer(&mut self, ctx: &egui::Context, keymap: &Keymap, commands: &mut Commands) {
         let Some(action) = self.asked else { return };
         let pressed = ctx.input_mut(|i| {
-            let at = i.events.iter().position(|event| {
-                matches!(
-                    event,
-                    Event::Key { pressed: true, .. } | Event::Copy | Event::Cut
-                )
-            })?;
-            match i.events.remove(at) {
-                Event::Key { key, modifiers, .. } => {
-                    // As actions have it: Ctrl, or Command on a Mac.
-                    let modifiers = egui::Modifiers {
-                        ctrl: false,
-                        mac_cmd: false,
-                        ..modifiers
-                    };
-                    Some(KeyboardShortcut::new(modifiers, key))
-                }
-                Event::Copy => Some(KeyboardShortcut::new(egui::Modifiers::COMMAND, Key::C)),
-                _ => Some(KeyboardShortcut::new(egui::Modifiers::COMMAND, Key::X)),
-            }
+            let is_press = |event: &Event| matches!(event, Event::Key { pressed: true, .. });
+            let at = i.events.iter().position(is_press)?;
+            let Event::Key { key, modifiers, .. } = i.events.remove(at) else {
+                return None;
+            };
+            // As actions have it: Ctrl, or Command on a Mac.
+            let modifiers = egui::Modifiers {
+                ctrl: false,
+                mac_cmd: false,
+                ..modifiers
+            };
+            Some(KeyboardShortcut::new(modifiers, key))
         });
         let Some(key) = pressed else { return };
         self.asked = None;
         if key.logical_key == Key::Escape {
+            return;
+        }
+        if key.modifiers.is_none() && DIGITS.contains(&key.logical_key) {
+            self.refused = Some("The digits set the class.".to_owned());
             return;
         }
         let mut changed = keymap.clone();

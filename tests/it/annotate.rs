@@ -148,6 +148,17 @@ fn a_box_is_moved_and_resized() {
 #[test]
 fn escape_takes_the_draft_back_and_a_click_draws_nothing() {
     let (_root, mut window) = annotate();
+    // Nor does a tremor.
+    let trembling = at(&window, [10.49, 8.49]);
+    window.hover_at(trembling);
+    window.step();
+    button(&mut window, trembling, true);
+    window.hover_at(trembling + Vec2::splat(1.0));
+    window.step();
+    button(&mut window, trembling + Vec2::splat(1.0), false);
+    settle(&mut window);
+    assert!(boxes(&window).is_empty());
+
     let to = hold(&mut window, [10.0, 8.0], [30.0, 24.0]);
     window.get_by_label("0 of 4");
     key(&mut window, Key::Escape);
@@ -431,6 +442,8 @@ fn keys_can_be_given_to_other_commands() {
     give(&mut window, "Undo", Modifiers::COMMAND, Key::U);
     give(&mut window, "Fit", Modifiers::NONE, Key::B);
     window.get_by_label("B is the key of Box.");
+    give(&mut window, "Fit", Modifiers::NONE, Key::Num1);
+    window.get_by_label("The digits set the class.");
     give(&mut window, "Box", Modifiers::NONE, Key::Escape);
     // It was an answer, and no command.
     give(&mut window, "Pan", Modifiers::COMMAND, Key::Num3);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -28,6 +28,9 @@ const ENDINGS: [&str; 10] = [
 
 const BOX: [&str; 4] = ["x", "y", "width", "height"];
 
+/// No table has a longer first line, in bytes; what has is something else.
+const MAX_HEADER: u64 = 1 << 20;
+
 /// A table with a header, its columns found by name.
 pub(super) struct Table {
     pub path: PathBuf,
@@ -41,7 +44,15 @@ impl Table {
         let io = |source| ImportError::io(path, source);
         let mut file = BufReader::new(File::open(path).map_err(io)?);
         let mut first = Vec::new();
-        file.read_until(b'\n', &mut first).map_err(io)?;
+        let mut beginning = file.by_ref().take(MAX_HEADER);
+        beginning.read_until(b'\n', &mut first).map_err(io)?;
+        if first.len() as u64 == MAX_HEADER {
+            return Err(ImportError::Unusable {
+                path: path.to_owned(),
+                why: "Its first line has no end.".to_owned(),
+                advice: "Check that it is a table.".to_owned(),
+            });
+        }
         file.rewind().map_err(io)?;
         let count = |delimiter: &u8| first.iter().filter(|byte| *byte == delimiter).count();
         let delimiter = [b'\t', b';', b',']
