@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use care_data::{Annotation, Edit, Image, ImageId, Project};
+use care_data::{Edit, Image, ImageId, Project};
 use care_data::{export, import};
 use serde::Serialize;
 
@@ -207,7 +207,9 @@ struct ListedImage<'a> {
     group: &'a str,
     width: u32,
     height: u32,
-    done: bool,
+    /// "to do", "done" or "second look".
+    review: &'static str,
+    note: &'a str,
     /// Its file is not where it was.
     missing: bool,
     boxes: Vec<ListedBox>,
@@ -217,16 +219,19 @@ struct ListedImage<'a> {
 struct ListedBox {
     id: i64,
     xyxy: [f64; 4],
+    origin: &'static str,
 }
 
 fn listed<'a>(project: &'a Project, image: &'a Image, missing: &[ImageId]) -> ListedImage<'a> {
     let class = project.class(image.class);
+    let review = project.review(None, image.id);
     let boxes = project
         .boxes(image.id)
         .iter()
         .map(|b| ListedBox {
             id: b.id.0,
             xyxy: b.rect.xyxy(),
+            origin: b.origin.name(),
         })
         .collect();
     ListedImage {
@@ -239,7 +244,8 @@ fn listed<'a>(project: &'a Project, image: &'a Image, missing: &[ImageId]) -> Li
         group: &image.group,
         width: image.size.width,
         height: image.size.height,
-        done: image.done,
+        review: review.state.name(),
+        note: &review.note,
         missing: missing.binary_search(&image.id).is_ok(),
         boxes,
     }
@@ -328,11 +334,7 @@ pub fn boxes(request: &Boxes) -> Result<()> {
         project.apply(Edit::RemoveBox { id: *id })?;
     }
     for rect in added {
-        let annotation = Annotation {
-            id: project.next_box_id(),
-            image: image.id,
-            rect,
-        };
+        let annotation = project.new_box(image.id, rect);
         project.apply(Edit::AddBox { annotation })?;
     }
     for annotation in project.boxes(image.id) {

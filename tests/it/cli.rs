@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use care_data::{Annotation, BoundingBox, Edit, Project, RunState};
+use care_data::{BoundingBox, Edit, Project, RunState};
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -325,11 +325,10 @@ pub fn draw_boxes(folder: &Path) {
     let mut project = Project::open(&folder.join("p.care")).expect("opens");
     let images: Vec<_> = project.images().iter().map(|image| image.id).collect();
     for image in images {
-        let annotation = Annotation {
-            id: project.next_box_id(),
+        let annotation = project.new_box(
             image,
-            rect: BoundingBox::new(5.0, 5.0, 20.0, 20.0).expect("a box"),
-        };
+            BoundingBox::new(5.0, 5.0, 20.0, 20.0).expect("a box"),
+        );
         project.apply(Edit::AddBox { annotation }).expect("drawn");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use care_data::import::{
     BoxesFrom, Format, Import, ImportError, Options, PatientId, preview, recognise,
 };
-use care_data::{NotRead, Project};
+use care_data::{NotRead, Project, ReviewState};
 use image::{Luma, Rgb, RgbImage};
 
 use crate::{import, picture, save, test_data};
@@ -768,7 +768,7 @@ fn hostile_files_cost_a_line() {
 
 #[test]
 fn imported_again_new_boxes_go_where_nobody_worked() {
-    use care_data::{Annotation, BoundingBox, Edit};
+    use care_data::{BoundingBox, Edit};
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     for i in 1..=6u8 {
@@ -793,11 +793,7 @@ fn imported_again_new_boxes_go_where_nobody_worked() {
     let drawn = BoundingBox::new(0.0, 0.0, 3.0, 3.0).unwrap();
     let draw = |project: &mut Project, image| {
         let id = project.next_box_id();
-        let annotation = Annotation {
-            id,
-            image,
-            rect: drawn,
-        };
+        let annotation = project.new_box(image, drawn);
         project.apply(Edit::AddBox { annotation }).unwrap();
         id
     };
@@ -808,21 +804,24 @@ fn imported_again_new_boxes_go_where_nobody_worked() {
     draw(&mut project, ids[2]);
     project.undo().unwrap();
     project
-        .apply(Edit::SetDone {
+        .apply(Edit::SetReview {
             image: ids[3],
-            done: true,
+            reader: None,
+            state: ReviewState::Done,
         })
         .unwrap();
     project
-        .apply(Edit::SetDone {
+        .apply(Edit::SetReview {
             image: ids[4],
-            done: true,
+            reader: None,
+            state: ReviewState::Done,
         })
         .unwrap();
     project
-        .apply(Edit::SetDone {
+        .apply(Edit::SetReview {
             image: ids[4],
-            done: false,
+            reader: None,
+            state: ReviewState::ToDo,
         })
         .unwrap();
     table(true);

@@ -1,6 +1,7 @@
 //! One binary for all tests of the crate from outside: it links once.
 #![allow(clippy::unwrap_used)]
 
+mod agreement;
 mod decode;
 mod dicom;
 mod export;

@@ -73,11 +73,7 @@ fn image(project: &Project, class: &str, part: Part, i: usize) -> ImageId {
 
 fn draw(project: &mut Project, image: ImageId) -> BoundingBox {
     let rect = BoundingBox::new(1.0, 2.0, 20.0, 21.0).expect("a box");
-    let annotation = Annotation {
-        id: project.next_box_id(),
-        image,
-        rect,
-    };
+    let annotation = project.new_box(image, rect);
     project.apply(Edit::AddBox { annotation }).expect("applies");
     rect
 }
