@@ -8,12 +8,7 @@ use care_data::{BoundingBox, NotRead, Part, Project};
 use dicom_dictionary_std::uids;
 
 use crate::dicom::{file, of_patient};
-use crate::{folder_of_classes, import, picture, reasons, save, test_data};
-
-fn write(path: &Path, text: impl AsRef<[u8]>) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
+use crate::{folder_of_classes, import, picture, reasons, save, test_data, write};
 
 #[test]
 fn the_first_folder_names_the_class() {
