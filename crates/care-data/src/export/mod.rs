@@ -14,9 +14,8 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::geometry::BoundingBox;
-use crate::import::table::stem;
 use crate::intake::relative;
-use crate::model::{Annotation, Class, Image, Part};
+use crate::model::{Annotation, Class, Image, Part, stem};
 use crate::project::Project;
 
 mod coco;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::claims::{Boxes, Claims};
-use super::{Format, ImportError, Plan, go_on};
+use super::{Format, ImportError, Plan, go_on, not_read};
 use crate::decode;
 use crate::model::NotRead;
 
@@ -63,24 +63,17 @@ impl Plan {
             not_read: self.not_read.clone(),
         };
         let mut counts: HashMap<&String, (usize, usize)> = HashMap::new();
-        let mut refuse = |path: &PathBuf, why: &str, advice: &str| {
-            preview.not_read.push(NotRead {
-                path: path.clone(),
-                why: why.to_owned(),
-                advice: advice.to_owned(),
-            });
-        };
         for (candidate, look) in self.candidates.iter().zip(looks) {
-            let name = match (look, &candidate.class) {
-                (Err(error), _) => {
-                    refuse(&candidate.path, &error.to_string(), error.advice());
+            let path = &candidate.path;
+            let look = look.map_err(|error| not_read(path, error.to_string(), error.advice()));
+            let class = candidate.class.as_ref();
+            let class = class.map_err(|(why, advice)| not_read(path, *why, advice));
+            let name = match look.and(class) {
+                Ok(name) => name,
+                Err(line) => {
+                    preview.not_read.push(line);
                     continue;
                 }
-                (Ok(()), Err((why, advice))) => {
-                    refuse(&candidate.path, why, advice);
-                    continue;
-                }
-                (Ok(()), Ok(name)) => name,
             };
             let boxes: usize = candidate.boxes.iter().map(Claims::count).sum();
             let is_mask = |claims: &&Claims| matches!(claims.boxes, Boxes::Mask(_));

@@ -3,7 +3,7 @@
 use care_data::import::{Options, PatientId};
 
 use super::{check_reasons, folder, images};
-use crate::{import, test_data};
+use crate::{import, test_data, write};
 
 #[test]
 fn tables_with_boxes_both_ways() {
@@ -136,4 +136,58 @@ fn nih_knows_its_patients() {
     let patients: Vec<_> = found.images.iter().map(|it| it.patient.clone()).collect();
     let named = ["4711", "00000007"].map(|id| Some(PatientId::of_table(id)));
     assert_eq!(patients, named);
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_costs_itself() {
+    let isic = "image_id,dx\n1,nv\n2,df\n";
+    let rsna = "patientId,x,y,width,height,Target\n1,2,3,4,5,1\n2,,,,,0\n";
+    let nih =
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n1.png,Mass,1,2,3,4\n2.png,Mass,1,2,3,4\n";
+    for tables in [
+        &[(
+            "t.csv",
+            "image,class,x,y,width,height\n1,nv,1,2,3,4\nü,nv,1,1,1,1\n2,df,0,0,2,2\n",
+        )][..],
+        &[("t.csv", "image;class\r\n1;nv\r\n2;Müttermal\r\n2;df\r\n")],
+        &[("t.csv", "image_id,dx\n1,nv\nü,nv\n2,df\n")],
+        &[
+            ("t.csv", isic),
+            (
+                "boxes.csv",
+                "image_id,x,y,width,height\n1,1,1,2,2\nü,1,1,2,2\n",
+            ),
+        ],
+        &[(
+            "stage_2_train_labels.csv",
+            "patientId,x,y,width,height,Target\n1,2,3,4,5,1\nü,,,,,0\n2,,,,,0\n",
+        )],
+        &[
+            ("stage_2_train_labels.csv", rsna),
+            (
+                "stage_2_detailed_class_info.csv",
+                "patientId,class\n1,Lung Opacity\n2,ü\n2,Normal\n",
+            ),
+        ],
+        &[(
+            "BBox_List_2017.csv",
+            "Image Index,Finding Label,Bbox [x,y,w,h],,,\n1.png,Mass,1,2,3,4\nü,Mass,1,2,3,4\n2.png,Mass,1,2,3,4\n",
+        )],
+        &[
+            ("BBox_List_2017.csv", nih),
+            (
+                "Data_Entry_2017.csv",
+                "Image Index,Patient ID\n1.png,7\nü,7\n",
+            ),
+        ],
+    ] {
+        let root = folder(&[("a/1.png", ""), ("a/2.png", "")]);
+        for (name, text) in tables {
+            let latin_1: Vec<u8> = text.chars().map(|c| c as u8).collect();
+            write(&root.path().join(name), latin_1);
+        }
+        let found = import(&root.path().join(tables[0].0), &Options::default()).unwrap();
+        assert_eq!(found.images.len(), 2, "{tables:?}: {:?}", found.not_read);
+        check_reasons(&found.not_read, &["Line 3 is not UTF-8."]);
+    }
 }
