@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::lines::Table;
 use super::{ImportError, Walked, coco, go_on, labelme, masks, spreadsheet, table, walk, yolo};
+use crate::names::{NoSuchFormat, by_name};
 
 /// How images come with their classes and boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,23 +91,11 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that no format has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format \"{0}\"; there are {all}", all = Format::ALL.map(Format::name).join(", "))]
-pub struct NoSuchFormat(String);
-
 impl FromStr for Format {
     type Err = NoSuchFormat;
 
     fn from_str(name: &str) -> Result<Self, NoSuchFormat> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == name);
-        found.ok_or_else(|| NoSuchFormat(name.to_owned()))
+        by_name(name, &Self::ALL, Self::name)
     }
 }
 
