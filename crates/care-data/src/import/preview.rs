@@ -1,15 +1,17 @@
 //! What an import would bring, to be shown before it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::claims::{Boxes, Claims};
-use super::{Format, ImportError, Plan, go_on, not_read};
+use super::{Candidate, Format, ImportError, Plan, go_on, not_read};
 use crate::decode;
+use crate::intake::relative;
 use crate::model::NotRead;
+use crate::project::Project;
 
 /// What an import would bring, as far as can be told without reading the images. Whether a box lies in its image shows
 /// only when it is read.
@@ -37,6 +39,18 @@ pub struct ClassCount {
 }
 
 impl Plan {
+    /// How many of the images that it would bring a project has already, by their paths. Those that it knows by their content
+    /// from elsewhere show only when they are read.
+    #[must_use]
+    pub fn already_in(&self, project: &Project) -> usize {
+        let (dir, images) = (project.dir(), project.images().iter());
+        let known: HashSet<&str> = images.map(|image| image.path.as_str()).collect();
+        let is_known = |candidate: &&Candidate| {
+            candidate.class.is_ok() && known.contains(relative(dir, &candidate.path).as_str())
+        };
+        self.candidates.par_iter().filter(is_known).count()
+    }
+
     /// What [`read`](Self::read) would bring. Of each image only the first bytes are looked at.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! A project that has images already, and what another import makes of it.
 
-use care_data::import::Options;
+use std::sync::atomic::AtomicBool;
+
+use care_data::import::{Options, plan};
 use care_data::{Annotation, BoundingBox, Edit, Project};
 
-use crate::{import, picture, save, write};
+use crate::{import, picture, save, small_project, write};
 
 #[test]
 fn imported_again_new_boxes_go_where_nobody_worked() {
@@ -121,4 +123,26 @@ fn missing_images_are_told_and_found_again() {
         .take_in(import(&root.path().join("new"), &Options::default()).unwrap())
         .unwrap();
     assert_eq!((project.missing(), project.images().len()), (vec![], 3));
+}
+
+#[test]
+fn what_is_there_already_is_told_before_anything_is_read() {
+    let (root, mut project) = small_project();
+    let at = |name: &str| root.path().join("images").join(name);
+    save(&at("rare/new.png"), 99);
+    std::fs::rename(at("rare/f.png"), at("rare/moved.png")).unwrap();
+    write(&at("common/a.png"), "changed");
+    std::fs::remove_file(at("common/b.png")).unwrap();
+    let already_in = |project: &Project| {
+        let stop = AtomicBool::new(false);
+        let plan = plan(&at(""), &Options::default(), &stop).unwrap();
+        plan.already_in(project)
+    };
+    assert_eq!(already_in(&project), 4, "a, c, d and e");
+    let empty = Project::create(&root.path().join("empty.care")).unwrap();
+    assert_eq!(already_in(&empty), 0);
+    project
+        .take_in(import(&at(""), &Options::default()).unwrap())
+        .unwrap();
+    assert_eq!(already_in(&project), 6);
 }
