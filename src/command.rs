@@ -87,6 +87,7 @@ pub enum Action {
     NextImage,
     DoneAndNext,
     SecondLook,
+    Readers,
     DeleteBox,
     CancelDraft,
     ToolBox,
@@ -124,7 +125,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -140,6 +141,7 @@ impl Action {
         Self::NextImage,
         Self::DoneAndNext,
         Self::SecondLook,
+        Self::Readers,
         Self::DeleteBox,
         Self::CancelDraft,
         Self::ToolBox,
@@ -237,6 +239,11 @@ impl Action {
                 "Not sure: mark for a second look and go to the next image to do",
                 key(Key::R),
             ),
+            Self::Readers => of(
+                "Readers",
+                "Readers who read apart, how far they agree, and what becomes of it",
+                command(Key::R),
+            ),
             Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
             Self::CancelDraft => of(
                 "Cancel",
@@ -328,6 +335,7 @@ impl Action {
             | Self::NextImage
             | Self::DoneAndNext
             | Self::SecondLook
+            | Self::Readers
             | Self::DeleteBox
             | Self::CancelDraft
             | Self::ToolBox

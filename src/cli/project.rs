@@ -95,6 +95,8 @@ struct Previewed {
     format: &'static str,
     source: String,
     images: usize,
+    /// Of these, in the project, by their paths.
+    already_there: usize,
     boxes: usize,
     masks: usize,
     classes: Vec<PreviewedClass>,
@@ -117,7 +119,14 @@ struct PreviewedFile {
 
 /// What an import would bring; nothing is written.
 pub fn preview(request: &Import) -> Result<()> {
-    let preview = import::preview(&request.path, &request.options, &AtomicBool::new(false))?;
+    let stop = AtomicBool::new(false);
+    let plan = import::plan(&request.path, &request.options, &stop)?;
+    let preview = plan.preview(&stop)?;
+    let already_there = if request.project.exists() {
+        plan.already_in(&Project::open_read_only(&request.project)?)
+    } else {
+        0
+    };
     if request.json {
         let class = |it: import::ClassCount| PreviewedClass {
             name: it.name,
@@ -133,6 +142,7 @@ pub fn preview(request: &Import) -> Result<()> {
             format: preview.format.name(),
             source: preview.source.display().to_string(),
             images: preview.images,
+            already_there,
             boxes: preview.boxes,
             masks: preview.masks,
             classes: preview.classes.into_iter().map(class).collect(),
@@ -158,8 +168,12 @@ pub fn preview(request: &Import) -> Result<()> {
         0 => String::new(),
         n => format!(", and those of {}", format::plural(n, "mask", "masks")),
     };
+    let already_there = match already_there {
+        0 => String::new(),
+        n => format!(", {n} of them already there"),
+    };
     line(&format!(
-        "{} as {}: {} with {}{masks} would come in, {} not read",
+        "{} as {}: {} with {}{masks} would come in{already_there}, {} not read",
         preview.source.display(),
         preview.format.described(),
         format::plural(preview.images, "image", "images"),

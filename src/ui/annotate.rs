@@ -1,6 +1,7 @@
 //! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
 mod boxes;
+mod readers;
 mod review;
 mod viewing;
 
@@ -11,6 +12,7 @@ use egui::{
     Vec2, WidgetInfo, pos2, vec2,
 };
 
+use self::readers::{ReadersSheet, reader_ui};
 use self::review::ReviewSection;
 use self::viewing::Viewing;
 use super::canvas::{Canvas, Tool};
@@ -35,6 +37,7 @@ pub struct AnnotateRoom {
     canvas: Canvas,
     viewing: Viewing,
     review: ReviewSection,
+    readers: ReadersSheet,
 }
 
 impl AnnotateRoom {
@@ -56,6 +59,7 @@ impl AnnotateRoom {
                 cx.commands.send(Command::Select(id));
             }
         }
+        self.readers.ui(ui, cx);
         let bare = self.take_keys(ui, cx, image);
         self.panel.ui(ui, cx, &mut self.queue);
         let Some(image) = image else {
@@ -111,6 +115,9 @@ impl AnnotateRoom {
         let Some(image) = image.filter(|_| !blocked) else {
             return false;
         };
+        if Action::Readers.pressed(&ctx) {
+            self.readers.open();
+        }
         for (action, tool) in [
             (Action::ToolBox, Tool::Box),
             (Action::ToolSelect, Tool::Select),
@@ -261,6 +268,8 @@ impl AnnotateRoom {
                             .color(t.text_weak),
                     )
                     .on_hover_text(Action::ActualSize.tooltip(&ctx));
+                    ui.add_space(4.0);
+                    reader_ui(ui, cx, &mut self.readers);
                     let left = ui.cursor().left();
                     let right = ui
                         .with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -119,7 +119,20 @@ fn a_dry_run_says_what_would_come_in_and_takes_in_nothing() {
         report["not_read"][0]["why"],
         "Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM."
     );
+    assert_eq!(report["already_there"], 0);
     assert!(!folder.path().join("p.care").exists());
+
+    let bright = folder.path().join("images/bright");
+    done(&care(folder.path(), &["import", "p.care", "images"]));
+    std::fs::rename(bright.join("bright 3.png"), bright.join("new.png")).expect("renames");
+    let output = care(folder.path(), &["import", "p.care", "images", "--dry-run"]);
+    let told = done(&output);
+    assert!(
+        told.contains("24 images with 0 boxes would come in, 23 of them already there, 1 not read"),
+        "{told}"
+    );
+    let report: Value = serde_json::from_str(&done(&care(folder.path(), &line))).expect("JSON");
+    assert_eq!(report["already_there"], 23);
 }
 
 #[test]

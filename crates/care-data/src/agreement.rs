@@ -110,26 +110,30 @@ pub fn has_read(project: &Project, reader: ReaderId, image: ImageId) -> bool {
         || project.review(Some(reader), image).state == ReviewState::Done
 }
 
-/// The edit that makes `rects` the project's own boxes of an image, in place of those that it has, and the image done.
+/// The edit that makes these boxes of each image the project's own, in place of those that it has, and the images done;
+/// `None` for no image.
 #[must_use]
-pub fn settle(project: &Project, image: ImageId, rects: &[BoundingBox]) -> Edit {
-    let removed = project.boxes(image).iter();
-    let removed = removed.map(|annotation| Edit::RemoveBox { id: annotation.id });
-    let added = rects.iter().zip(project.next_box_id().0..);
-    let added = added.map(|(&rect, id)| Edit::AddBox {
-        annotation: Annotation {
-            id: BoxId(id),
-            origin: Origin::Readers,
-            ..project.new_box(image, rect)
-        },
-    });
-    let done = Edit::SetReview {
-        image,
-        reader: None,
-        state: ReviewState::Done,
-    };
-    Edit::Several {
-        // The first one names what happened.
-        edits: added.chain(removed).chain([done]).collect(),
+pub fn settle(project: &Project, settled: &[(ImageId, Vec<BoundingBox>)]) -> Option<Edit> {
+    let mut ids = (project.next_box_id().0..).map(BoxId);
+    let mut edits = Vec::new();
+    for (image, rects) in settled {
+        // First, as it names what happened.
+        for (&rect, id) in rects.iter().zip(&mut ids) {
+            edits.push(Edit::AddBox {
+                annotation: Annotation {
+                    id,
+                    origin: Origin::Readers,
+                    ..project.new_box(*image, rect)
+                },
+            });
+        }
+        let removed = project.boxes(*image).iter();
+        edits.extend(removed.map(|annotation| Edit::RemoveBox { id: annotation.id }));
+        edits.push(Edit::SetReview {
+            image: *image,
+            reader: None,
+            state: ReviewState::Done,
+        });
     }
+    Edit::several(edits)
 }

@@ -12,6 +12,7 @@ pub mod grey;
 pub mod import;
 mod intake;
 pub mod model;
+mod names;
 mod pillow;
 pub mod project;
 pub mod split;
@@ -26,5 +27,6 @@ pub use model::{
     Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, Metric, NotRead, Origin, Part,
     Reader, ReaderId, Review, ReviewState, Run, RunId, RunState,
 };
+pub use names::NoSuchFormat;
 pub use project::{Project, ProjectError, TakenIn};
 pub use split::SplitSpec;

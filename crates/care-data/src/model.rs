@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
-use crate::import;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -125,7 +124,22 @@ impl Image {
     /// The file's name without its folder and ending, as shown under a thumbnail.
     #[must_use]
     pub fn name(&self) -> &str {
-        import::stem(&self.path)
+        stem(&self.path)
+    }
+}
+
+/// Anything else after a dot is part of a name, as in the UIDs that DICOM files are often called.
+const ENDINGS: [&str; 10] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "dcm", "dicom", "dic",
+];
+
+/// A file's name without its folder and an image's ending.
+#[must_use]
+pub fn stem(path: &str) -> &str {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    match file.rsplit_once('.') {
+        Some((stem, ending)) if ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e)) => stem,
+        _ => file,
     }
 }
 

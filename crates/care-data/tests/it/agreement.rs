@@ -114,13 +114,15 @@ fn readers_neither_see_nor_train_until_it_is_settled() {
 
     let mean = compare(&project, a, b)[0].1.pairs[0].mean();
     let before = (project.boxes(ids[0]).to_vec(), project.next_box_id());
-    project.apply(settle(&project, ids[0], &[mean])).unwrap();
+    let settled = settle(&project, &[(ids[0], vec![mean]), (ids[1], vec![])]);
+    project.apply(settled.unwrap()).unwrap();
     let [settled] = project.boxes(ids[0]) else {
         panic!("one box in place of the other")
     };
     assert_eq!((settled.rect, settled.origin), (mean, Origin::Readers));
     assert_eq!(project.review(None, ids[0]).state, ReviewState::Done);
     assert_eq!(project.boxes_of(Some(a), ids[0]).len(), 1, "kept as read");
+    assert_eq!(project.review(None, ids[1]).state, ReviewState::Done);
     project.undo().unwrap();
     assert_eq!(project.boxes(ids[0]), before.0);
     assert!(project.next_box_id() > before.1, "a number is given once");
