@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use care_data::Metric;
 use care_data::import::Import;
 use care_data::project::ProjectError;
-use care_data::{Edit, ImageId, Project, ReaderId, RunId, RunState};
+use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
-use care_learn::task::{pick_watch_list, preflight};
+use care_learn::task::{boxes_to_train_on, pick_watch_list, preflight};
 use care_learn::worker::Worker;
 use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
@@ -473,9 +473,14 @@ fn step_back(
 const UNDONE: &str = "Undone";
 const REDONE: &str = "Redone";
 
+/// Whether what is learned from may be other boxes afterwards.
 fn changes_boxes(edit: &Edit) -> bool {
     match edit {
-        Edit::AddBox { .. } | Edit::RemoveBox { .. } | Edit::SetBox { .. } => true,
+        // A box may count only where the image is done.
+        Edit::AddBox { .. }
+        | Edit::RemoveBox { .. }
+        | Edit::SetBox { .. }
+        | Edit::SetReview { .. } => true,
         Edit::Several { edits } => edits.iter().any(changes_boxes),
         _ => false,
     }
@@ -506,12 +511,15 @@ fn page_of(project: &Project, edit: &Edit) -> Option<Page> {
 
 /// A box drawn while a model trains is learned from within the epoch.
 fn tell_boxes(page: Option<Page>, state: &State) {
-    if let (Some(worker), Some(project), Some((image, _))) = (&state.worker, &state.project, page) {
-        let boxes = project
-            .boxes(image)
-            .iter()
-            .map(|annotation| annotation.rect)
-            .collect();
+    if let (Some(worker), Some(run)) = (&state.worker, &state.run)
+        && let (Some(project), Some((image, _))) = (&state.project, page)
+    {
+        let boxes = match project.image(image) {
+            Some(of) if of.part == Part::Train => {
+                boxes_to_train_on(project, image, run.config.boxes)
+            }
+            _ => project.boxes(image).iter().map(|a| a.rect).collect(),
+        };
         worker.send(TrainerCommand::Boxes { image, boxes });
     }
 }

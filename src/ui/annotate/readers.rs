@@ -11,8 +11,8 @@ use crate::command::{Action, Command};
 use crate::format;
 use crate::ui::tokens::{self, Tokens, radius, size};
 use crate::ui::widgets::{
-    IconButton, WordButton, box_on_screen, box_outline, combo_caret, divider, elided, fitted,
-    focus_ring, name_field, picture_ui, segmented, sheet,
+    IconButton, WordButton, box_on_screen, box_outline, combo_caret, elided, fitted, focus_ring,
+    name_field, picture_ui, segmented, sheet,
 };
 use crate::ui::{Context, icons};
 
@@ -88,7 +88,9 @@ impl ReadersSheet {
             self.who_ui(ui, cx);
             if let Some(pair) = self.pair(cx.project) {
                 ui.add_space(8.0);
-                divider(ui);
+                let (line, _) =
+                    ui.allocate_exact_size(vec2(ui.available_width(), 1.0), Sense::hover());
+                ui.painter().rect_filled(line, 0.0, t.stroke);
                 ui.add_space(8.0);
                 self.compare_ui(ui, cx, pair);
             }
