@@ -16,6 +16,7 @@ pub mod project;
 pub mod split;
 mod state;
 mod store;
+pub mod suggestion;
 pub mod synthetic;
 
 pub use edit::Edit;
@@ -27,3 +28,4 @@ pub use model::{
 };
 pub use project::{Project, ProjectError, TakenIn};
 pub use split::SplitSpec;
+pub use suggestion::HeatMap;
