@@ -13,6 +13,7 @@ mod intake;
 pub mod model;
 mod pillow;
 pub mod project;
+pub mod saliency;
 pub mod split;
 mod state;
 mod store;

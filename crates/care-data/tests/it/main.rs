@@ -9,6 +9,7 @@ mod geometry;
 mod import;
 mod project;
 mod split;
+mod suggestion;
 mod synthetic;
 mod undo;
 
