@@ -1,3 +1,5 @@
+#![allow(clippy::print_stdout, reason = "how well it does is worth reading")]
+
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
