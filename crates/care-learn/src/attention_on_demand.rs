@@ -220,7 +220,57 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use care_data::Look;
+    use tch::Device;
+
     use super::*;
+    use crate::backbone::Network;
+    use crate::config::RunConfig;
+    use crate::run_folder::RunWriter;
+    use crate::task::TaskClass;
+
+    #[test]
+    fn what_is_no_longer_wanted_is_left_after_each_step() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = RunConfig {
+            input_size: 56,
+            ..RunConfig::default()
+        };
+        let data = RunData {
+            classes: (1..=2)
+                .map(|id| TaskClass {
+                    id: ClassId(id),
+                    name: id.to_string(),
+                    rare: false,
+                })
+                .collect(),
+            look: Look::default(),
+        };
+        let writer = RunWriter::create(dir.path(), &config, &data).expect("creates");
+        let network = Network::new(config.backbone, 2, 5, Device::Cpu);
+        let bytes = network.to_bytes().expect("packs");
+        writer.weights(ModelRole::Care, &bytes).expect("writes");
+        let image = dir.path().join("image.png");
+        image::RgbImage::new(60, 60).save(&image).expect("saves");
+        let question = Question {
+            run: dir.path().to_owned(),
+            role: ModelRole::Care,
+            image,
+            class: None,
+        };
+        let mut model = None;
+        // How often it is still wanted, and whether there is an answer then.
+        for (wanted, is_answered) in [(0_u32, false), (1, false), (2, true)] {
+            let left = Cell::new(wanted);
+            let is_wanted = || left.replace(left.get().saturating_sub(1)) > 0;
+            let answer = attention(&mut model, &question, is_wanted);
+            assert_eq!(answer.is_some(), is_answered, "{wanted}: {answer:?}");
+            assert!(answer.is_none_or(|answer| answer.is_ok()));
+            assert!(model.is_some(), "what was opened is kept");
+        }
+    }
 
     #[test]
     fn of_many_questions_the_last_one_is_answered() {
