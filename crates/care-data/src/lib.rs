@@ -15,9 +15,11 @@ pub mod model;
 mod names;
 mod pillow;
 pub mod project;
+pub mod saliency;
 pub mod split;
 mod state;
 mod store;
+pub mod suggestion;
 pub mod synthetic;
 
 pub use edit::Edit;
@@ -30,3 +32,4 @@ pub use model::{
 pub use names::NoSuchFormat;
 pub use project::{Project, ProjectError, TakenIn};
 pub use split::SplitSpec;
+pub use suggestion::HeatMap;

@@ -11,6 +11,7 @@ mod geometry;
 mod import;
 mod project;
 mod split;
+mod suggestion;
 mod synthetic;
 mod undo;
 
