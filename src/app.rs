@@ -3,7 +3,9 @@
 use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
-use crate::dispatch::{dispatch, drain_trainer, finish_job, leave_run, remember, take_answer};
+use crate::dispatch::{
+    dispatch, drain_trainer, finish_job, leave_run, look_on, remember, take_answer,
+};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::textures::Textures;
@@ -129,6 +131,7 @@ impl App {
         });
         finish_job(&mut self.state);
         drain_trainer(&mut self.state);
+        look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));
         if ctx.input(|input| input.viewport().close_requested()) && self.state.is_training() {
             ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
@@ -168,6 +171,8 @@ impl App {
                         selected: state.selected,
                         reader: state.reader,
                         queue: &state.queue,
+                        attention: &state.attention,
+                        suggestion: state.suggestion.as_ref(),
                         run: state.run.as_ref(),
                         is_training: state.is_training(),
                         draft: &state.draft,

@@ -49,6 +49,10 @@ pub enum Command {
     /// From now on the boxes of this reader are drawn and seen in Annotate; `None` for the project's own.
     Read(Option<ReaderId>),
     SetQueue(QueueView),
+    /// Suggests a box for the image in hand; where one was suggested already, from the other source.
+    Suggest,
+    /// Takes the suggested box away.
+    DropSuggestion,
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
@@ -90,6 +94,7 @@ pub enum Action {
     Readers,
     DeleteBox,
     CancelDraft,
+    Suggest,
     ToolBox,
     ToolSelect,
     ToolPan,
@@ -125,7 +130,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -144,6 +149,7 @@ impl Action {
         Self::Readers,
         Self::DeleteBox,
         Self::CancelDraft,
+        Self::Suggest,
         Self::ToolBox,
         Self::ToolSelect,
         Self::ToolPan,
@@ -231,7 +237,7 @@ impl Action {
             ),
             Self::DoneAndNext => of(
                 "Done, next",
-                "Mark as done and go to the next image to do",
+                "Accept the suggestion; without one, mark as done and go to the next image to do",
                 key(Key::Enter),
             ),
             Self::SecondLook => of(
@@ -247,8 +253,13 @@ impl Action {
             Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
             Self::CancelDraft => of(
                 "Cancel",
-                "Take back the box under the hand",
+                "Take back the box under the hand, or the suggestion",
                 key(Key::Escape),
+            ),
+            Self::Suggest => of(
+                "Suggest a box",
+                "Suggest a box from the picture; pressed again, from the model's attention",
+                key(Key::B),
             ),
             Self::ToolBox => of("Box", "Draw a box", key(Key::D)),
             Self::ToolSelect => of("Select", "Select, move and resize boxes", key(Key::V)),
@@ -338,6 +349,7 @@ impl Action {
             | Self::Readers
             | Self::DeleteBox
             | Self::CancelDraft
+            | Self::Suggest
             | Self::ToolBox
             | Self::ToolSelect
             | Self::ToolPan

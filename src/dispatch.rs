@@ -19,6 +19,7 @@ use crate::dialog::FolderDialog;
 use crate::format;
 use crate::jobs::{self, Done, Job, Kind, Offer, Work};
 use crate::state::{Problem, State};
+use crate::suggestion::{Source, Suggestion};
 use crate::training::{Phase, TrainingRun};
 use crate::weight_store::with_path_of_weights;
 
@@ -49,6 +50,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
                 state.queue = view;
             }
         }
+        Command::Suggest => suggest(state, ctx),
+        Command::DropSuggestion => state.suggestion = None,
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
             state.selected = Some(image);
@@ -410,6 +413,49 @@ fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
     state.show(Some(project));
     remember(state);
     Ok(())
+}
+
+/// Looks for a box in the image in hand; where one was suggested already, from the other source.
+fn suggest(state: &mut State, ctx: &egui::Context) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    let Some(image) = state.selected.and_then(|id| project.image(id)) else {
+        return;
+    };
+    state.attention.ask_of(project, state.run.as_ref());
+    let before = state.suggestion.take();
+    let before = before.filter(|it| it.is_of(project, state.reader, image.id));
+    let source = match before.map(|it| it.source) {
+        Some(Source::Saliency) if state.attention.model().is_some() => Source::Attention,
+        _ => Source::Saliency,
+    };
+    let suggestion = Suggestion::new(project, state.reader, image, source, ctx);
+    state.suggestion = Some(suggestion);
+}
+
+/// Goes on with what was asked of a model: the suggestion first, then what the queue is sorted by.
+pub fn look_on(state: &mut State, ctx: &egui::Context) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    let in_hand = |it: &Suggestion| {
+        let selected = state.selected;
+        selected.is_some_and(|image| it.is_of(project, state.reader, image))
+    };
+    state.suggestion = state.suggestion.take().filter(in_hand);
+    if let Some(suggestion) = &mut state.suggestion {
+        let image = project.image(suggestion.image);
+        let image = image.filter(|_| suggestion.source == Source::Attention);
+        state.attention.go_on(project, image.into_iter(), ctx);
+        suggestion.go_on(project, &state.attention);
+    }
+    // A run has the processor for itself.
+    if state.queue.sort.needs_model() && state.room == Room::Annotate && state.worker.is_none() {
+        state.attention.keep_to(project, state.run.as_ref());
+        let wanted = state.queue.images(project, state.reader);
+        state.attention.go_on(project, wanted, ctx);
+    }
 }
 
 fn apply(edit: Edit, state: &mut State) {

@@ -1,6 +1,7 @@
 //! Numbers and times as people read them (look.md, "Words").
 
-use care_data::{Look, NotRead, Window, Windowing};
+use care_data::{Annotation, Look, NotRead, Origin, Window, Windowing};
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 /// "2 min 15 s", "48 s", "1 h 5 min".
@@ -86,6 +87,27 @@ pub fn day(then: i64, now: &Zoned) -> String {
         _ => "%-d %B %Y",
     };
     then.strftime(format).to_string()
+}
+
+/// Where a box comes from, from whom and when: "Drawn by ada, 12 March 2026, 14:02".
+#[must_use]
+pub fn made(annotation: &Annotation, zone: TimeZone) -> String {
+    let Annotation { by, at, origin, .. } = annotation;
+    let what = match origin {
+        Origin::Drawn => "Drawn",
+        Origin::Imported => "Imported",
+        Origin::Attention => "Suggested by a model's attention, accepted",
+        Origin::Saliency => "Suggested by the picture's saliency, accepted",
+        Origin::Readers => "Taken over from readers",
+    };
+    let mut words = what.to_owned();
+    if !by.is_empty() {
+        words += &format!(" by {by}");
+    }
+    if let (true, Ok(at)) = (*at > 0, Timestamp::from_millisecond(*at)) {
+        words += &at.to_zoned(zone).strftime(", %-d %B %Y, %H:%M").to_string();
+    }
+    words
 }
 
 /// One line for a file that was left out.

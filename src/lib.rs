@@ -1,6 +1,7 @@
 //! CARE Studio, the application: its window and its command line.
 
 pub mod app;
+pub mod attention;
 pub mod cli;
 pub mod colormap;
 pub mod command;
@@ -14,6 +15,7 @@ pub mod keymap;
 pub mod queue;
 pub mod settings;
 pub mod state;
+pub mod suggestion;
 pub mod textures;
 pub mod training;
 pub mod ui;

@@ -1,8 +1,11 @@
 //! The queue of room 2: which images it holds, in which order, and which comes next. Knows no window.
 
-use care_data::{ClassId, Image, ImageId, Part, Project, ReaderId, ReviewState};
+use care_data::{
+    BoundingBox, ClassId, Image, ImageId, ImageSize, Part, Project, ReaderId, ReviewState,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::attention::{Attention, Seen};
 use crate::state::is_to_do;
 
 /// Which classes' images are in the queue.
@@ -34,16 +37,37 @@ pub enum Sort {
     #[default]
     Order,
     Name,
+    /// What the model is least sure of first.
+    Uncertainty,
+    /// Where the least of the attention lies in the boxes first.
+    Energy,
+    /// What the model gets right with its attention elsewhere first.
+    WrongReason,
 }
 
 impl Sort {
-    pub const ALL: [Self; 2] = [Self::Order, Self::Name];
+    pub const ALL: [Self; 5] = [
+        Self::Order,
+        Self::Name,
+        Self::Uncertainty,
+        Self::Energy,
+        Self::WrongReason,
+    ];
+
+    /// Whether a model has to look at the images first.
+    #[must_use]
+    pub fn needs_model(self) -> bool {
+        !matches!(self, Self::Order | Self::Name)
+    }
 
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Order => "As imported",
             Self::Name => "Name",
+            Self::Uncertainty => "Least sure first",
+            Self::Energy => "Least in the box first",
+            Self::WrongReason => "Wrong reason first",
         }
     }
 }
@@ -89,6 +113,16 @@ impl QueueView {
         *self == usual
     }
 
+    /// The images that it holds, in the project's order.
+    pub fn images<'a>(
+        &'a self,
+        project: &'a Project,
+        reader: Option<ReaderId>,
+    ) -> impl Iterator<Item = &'a Image> {
+        let holds = move |image: &&Image| self.holds(project, reader, image);
+        project.images().iter().filter(holds)
+    }
+
     fn holds(&self, project: &Project, reader: Option<ReaderId>, image: &Image) -> bool {
         let class = match self.classes {
             Classes::Rare => project.class(image.class).is_some_and(|class| class.rare),
@@ -128,6 +162,8 @@ struct Made {
     reader: Option<ReaderId>,
     view: QueueView,
     current: Option<ImageId>,
+    /// Of what the model has seen, where that is asked for.
+    seen: Option<u64>,
 }
 
 #[derive(Default)]
@@ -152,11 +188,14 @@ impl Queue {
         project: &Project,
         reader: Option<ReaderId>,
         view: &QueueView,
+        attention: &Attention,
         current: Option<ImageId>,
         now: f64,
     ) {
+        let seen = view.sort.needs_model().then(|| attention.revision());
         let is_made = self.made.as_ref().is_some_and(|made| {
-            (made.revision, made.reader, made.current) == (project.revision(), reader, current)
+            (made.revision, made.reader, made.current, made.seen)
+                == (project.revision(), reader, current, seen)
                 && made.view == *view
         });
         if is_made {
@@ -167,14 +206,18 @@ impl Queue {
             reader,
             view: view.clone(),
             current,
+            seen,
         };
         let before = self.made.replace(made);
         let same_view = before
             .as_ref()
             .is_some_and(|b| b.reader == reader && b.view == *view);
-        if !same_view || before.is_none_or(|b| b.revision != project.revision()) {
+        let same_images = before
+            .as_ref()
+            .is_some_and(|b| (b.revision, b.seen) == (project.revision(), seen));
+        if !same_view || !same_images {
             let to_do = self.num_to_do();
-            self.members = members(project, reader, view);
+            self.members = members(project, reader, view, attention);
             if same_view {
                 self.pace.note(to_do, self.num_to_do(), now);
             } else {
@@ -271,15 +314,24 @@ impl Queue {
     }
 }
 
-fn members(project: &Project, reader: Option<ReaderId>, view: &QueueView) -> Vec<Member> {
-    let mut images: Vec<&Image> = project
-        .images()
-        .iter()
-        .filter(|image| view.holds(project, reader, image))
-        .collect();
+fn members(
+    project: &Project,
+    reader: Option<ReaderId>,
+    view: &QueueView,
+    attention: &Attention,
+) -> Vec<Member> {
+    let mut images: Vec<&Image> = view.images(project, reader).collect();
     match view.sort {
         Sort::Order => {}
         Sort::Name => images.sort_by(|a, b| a.name().cmp(b.name())),
+        sort => images.sort_by_cached_key(|image| {
+            let rects = project.boxes_of(reader, image.id).iter();
+            let rects: Vec<_> = rects.map(|annotation| annotation.rect).collect();
+            let rank = attention
+                .seen(image.id)
+                .and_then(|seen| rank(sort, seen.as_ref().ok()?, &rects, image.size));
+            (rank.is_none(), rank)
+        }),
     }
     images
         .into_iter()
@@ -290,6 +342,21 @@ fn members(project: &Project, reader: Option<ReaderId>, view: &QueueView) -> Vec
             second_look: project.review(reader, image.id).state == ReviewState::SecondLook,
         })
         .collect()
+}
+
+/// The least comes first; `None` where the model's view of an image says nothing.
+fn rank(sort: Sort, seen: &Seen, boxes: &[BoundingBox], size: ImageSize) -> Option<(bool, i64)> {
+    // In millionths: more is noise.
+    let whole = |share: f64| (share * 1e6) as i64;
+    match sort {
+        Sort::Order | Sort::Name => None,
+        Sort::Uncertainty => Some((false, whole(-f64::from(seen.uncertainty)))),
+        Sort::Energy => Some((false, whole(seen.energy(boxes, size)?))),
+        Sort::WrongReason => {
+            let is_wrong = seen.predicted != seen.class;
+            Some((is_wrong, whole(seen.energy(boxes, size)?)))
+        }
+    }
 }
 
 /// What of the queue is shown, in order. The image in hand stands where it stood when it was taken up.

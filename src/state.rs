@@ -6,11 +6,13 @@ use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState};
 use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
+use crate::attention::Attention;
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
 use crate::jobs::{Job, Offer};
 use crate::queue::QueueView;
 use crate::settings::Settings;
+use crate::suggestion::Suggestion;
 use crate::training::{TrainingRun, first_config};
 
 /// An error beside what it concerns.
@@ -42,6 +44,8 @@ pub struct State {
     /// Who reads apart from the others just now; `None` works on the project's own boxes.
     pub reader: Option<ReaderId>,
     pub queue: QueueView,
+    pub attention: Attention,
+    pub suggestion: Option<Suggestion>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The thread that trains, while it does.
@@ -78,6 +82,8 @@ impl State {
             selected: None,
             reader: None,
             queue: QueueView::default(),
+            attention: Attention::default(),
+            suggestion: None,
             run: None,
             worker: None,
             draft: RunConfig::default(),
@@ -121,6 +127,8 @@ impl State {
         self.room = Room::Images;
         self.selected = None;
         self.reader = None;
+        self.attention = Attention::default();
+        self.suggestion = None;
         let dir = project.as_ref().map(Project::dir);
         self.queue = dir.map(|dir| self.settings.queue(dir)).unwrap_or_default();
         self.project = project;

@@ -51,7 +51,7 @@ impl AnnotateRoom {
         let project = cx.project;
         let now = ui.input(|i| i.time);
         self.queue
-            .update(project, cx.reader, cx.queue, cx.selected, now);
+            .update(project, cx.reader, cx.queue, cx.attention, cx.selected, now);
         let image = cx.selected.and_then(|id| project.image(id));
         if image.is_none() {
             let first = || project.images().first().map(|image| image.id);
@@ -140,7 +140,11 @@ impl AnnotateRoom {
             self.canvas.keep_zoom = !self.canvas.keep_zoom;
         }
         if Action::CancelDraft.pressed(&ctx) {
-            self.canvas.cancel();
+            if cx.suggestion.is_some() && !self.canvas.is_drafting() {
+                cx.commands.send(Command::DropSuggestion);
+            } else {
+                self.canvas.cancel();
+            }
         }
         if cx.textures.grey(image.id).is_some() {
             if Action::Invert.pressed(&ctx) {
@@ -180,6 +184,9 @@ impl AnnotateRoom {
         if Action::NextImage.pressed(&ctx) {
             go(self.next(cx.project, image), cx);
         }
+        if Action::Suggest.pressed(&ctx) {
+            cx.commands.send(Command::Suggest);
+        }
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);
         }
@@ -207,7 +214,10 @@ impl AnnotateRoom {
         self.queue.next()
     }
 
-    fn done_and_next(&self, cx: &mut Context<'_>, image: &Image) {
+    fn done_and_next(&mut self, cx: &mut Context<'_>, image: &Image) {
+        if boxes::accept(cx, image, &mut self.canvas) {
+            return;
+        }
         set_review(cx, image, ReviewState::Done);
         go(self.queue.next_to_do(), cx);
     }
@@ -244,6 +254,13 @@ impl AnnotateRoom {
                         if button.clicked() {
                             self.canvas.tool = tool;
                         }
+                    }
+                    let suggest = IconButton::new(icons::SPARKLE, Action::Suggest.spec().text)
+                        .tooltip(&Action::Suggest.tooltip(&ctx))
+                        .selected(cx.suggestion.is_some())
+                        .ui(ui);
+                    if suggest.clicked() {
+                        cx.commands.send(Command::Suggest);
                     }
                     ui.add_space(4.0);
                     let (line, _) = ui.allocate_exact_size(vec2(1.0, 20.0), Sense::hover());
@@ -370,6 +387,7 @@ impl AnnotateRoom {
             let text = RichText::new(text).text_style(tokens::caption());
             ui.label(text.color(t.text_weak));
         }
+        boxes::suggestion_ui(ui, cx, image, &mut self.canvas);
         ui.add_space(4.0);
         ui.allocate_ui_with_layout(
             vec2(ui.available_width(), 28.0),
@@ -485,13 +503,14 @@ impl AnnotateRoom {
         if button.clicked() {
             delete(cx, image, annotation.id);
         }
-        if response.clicked() {
+        let made = format::made(annotation, jiff::tz::TimeZone::system());
+        if response.on_hover_text(made).clicked() {
             self.canvas.select(Some(annotation.id));
         }
     }
 
     /// The next action with its reason.
-    fn foot_ui(&self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+    fn foot_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
         let to_do = self.queue.num_to_do();

@@ -10,12 +10,13 @@ use egui::{
 
 use self::paint::{
     crosshair_ui, handles_ui, label_ui, minimap_rect, minimap_ui, not_shown, on_minimap,
-    scaled_box_ui, size_label_ui,
+    scaled_box_ui, size_label_ui, suggestion_ui,
 };
 use super::Context;
 use super::tokens::Tokens;
 use super::view::{Handle, Part, View, Zoom};
 use super::widgets::box_outline;
+use crate::suggestion::Found;
 use crate::textures::Picture;
 
 /// A drag shorter than this, in points, is a click.
@@ -297,6 +298,10 @@ impl Canvas {
                 }
             }
             self.boxes_ui(ui, &painter, cx, image, view);
+            if let Some(Found::Box(rect)) = cx.suggestion.map(|suggestion| &suggestion.found) {
+                let class = cx.project.class(image.class);
+                suggestion_ui(&painter, view.box_to_screen(*rect), class);
+            }
             let pointer = ui.input(|i| i.pointer.hover_pos());
             if let Some(at) = pointer.filter(|_| self.draft.is_none() && response.hovered())
                 && self.target(at, boxes, view) == Target::NewBox

@@ -27,9 +27,11 @@ use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Revie
 use care_learn::RunConfig;
 use egui::{Frame, Margin};
 
+use crate::attention::Attention;
 use crate::command::Commands;
 use crate::queue::QueueView;
 use crate::state::{BoxCounts, Problem};
+use crate::suggestion::Suggestion;
 use crate::textures::Textures;
 use crate::training::TrainingRun;
 
@@ -42,6 +44,8 @@ pub struct Context<'a> {
     pub reader: Option<ReaderId>,
     /// What the queue shows.
     pub queue: &'a QueueView,
+    pub attention: &'a Attention,
+    pub suggestion: Option<&'a Suggestion>,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,

@@ -92,7 +92,7 @@ impl QueuePanel {
         );
         if self.show_filters {
             ui.add_space(4.0);
-            filters_ui(ui, cx, view);
+            filters_ui(ui, cx, queue.members(), view);
         }
         if !queue.is_empty() {
             ui.add_space(8.0);
@@ -140,7 +140,7 @@ fn title_ui(ui: &mut Ui, cx: &Context<'_>, view: &QueueView) {
     });
 }
 
-fn filters_ui(ui: &mut Ui, cx: &Context<'_>, view: &mut QueueView) {
+fn filters_ui(ui: &mut Ui, cx: &Context<'_>, members: &[Member], view: &mut QueueView) {
     let class_name = |classes: Classes| match classes {
         Classes::Rare => "Rare classes",
         Classes::All => "All classes",
@@ -168,6 +168,18 @@ fn filters_ui(ui: &mut Ui, cx: &Context<'_>, view: &mut QueueView) {
     let boxed = [None, Some(false), Some(true)];
     choice_row(ui, "Boxes", &boxed, boxed_name, &mut view.boxed);
     choice_row(ui, "Order", &Sort::ALL, Sort::name, &mut view.sort);
+    if view.sort.needs_model() {
+        let unseen = members.iter().filter(|m| cx.attention.seen(m.id).is_none());
+        let words = match (cx.run, unseen.count()) {
+            (None, _) => "No model yet: train first.".to_owned(),
+            (_, 0) => String::new(),
+            _ if cx.is_training => "After this run.".to_owned(),
+            (_, n) => format!("The model has {} to look at.", format::count(n)),
+        };
+        if !words.is_empty() {
+            ui.label(weak(words, Tokens::of(ui)));
+        }
+    }
     field_row(ui, "Text", |ui| {
         let field = egui::TextEdit::singleline(&mut view.text)
             .hint_text("file, group or note")

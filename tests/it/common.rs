@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use care_data::import::{self, Options};
 use care_data::{Edit, Project};
@@ -77,4 +78,18 @@ pub fn window(project: Option<&Path>) -> Harness<'static, App> {
 /// A few frames. Not until nothing moves: a window whose pictures are still being decoded never stands still.
 pub fn settle(window: &mut Harness<'_, App>) {
     window.run_steps(4);
+}
+
+/// Frames until something has happened.
+pub fn wait_for(window: &mut Harness<'_, App>, what: &str, happened: impl Fn(&App) -> bool) {
+    let begun = Instant::now();
+    while !happened(window.state()) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+        window.step();
+    }
+    settle(window);
 }

@@ -12,5 +12,6 @@ mod images_room;
 mod kill;
 mod measures;
 mod review;
+mod suggested;
 mod train;
 mod weights;

@@ -2,6 +2,7 @@
 
 use care_data::{Edit, ImageId, Origin, Project, ReaderId, ReviewState};
 use care_studio::app::App;
+use care_studio::attention::Attention;
 use care_studio::command::{Command, Room};
 use care_studio::queue::{Classes, Filter, QueueView, Sort};
 use egui::{Event, Key, Modifiers, PointerButton, Role};
@@ -114,7 +115,7 @@ fn the_queue_holds_what_is_asked_for() {
     let of = |window: &Harness<'_, App>, view: QueueView| -> Vec<String> {
         let mut queue = care_studio::queue::Queue::default();
         let project = project(window);
-        queue.update(project, None, &view, None, 0.0);
+        queue.update(project, None, &view, &Attention::default(), None, 0.0);
         let list = queue.list().iter();
         list.map(|m| project.image(m.id).unwrap().name().to_owned())
             .collect()

@@ -1,9 +1,8 @@
 //! The room Train, used as a person uses it: a real run on a tiny project.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use crate::common::{settle, tiny_project, window};
+use crate::common::{settle, tiny_project, wait_for, window};
 use care_data::{BoundingBox, Edit, Part, Project, RunState};
 use care_learn::event::Change;
 use care_learn::{ModelRole, RunConfig};
@@ -59,20 +58,6 @@ fn go_to_train(window: &mut Harness<'_, App>) {
 
 fn run<'a>(window: &'a Harness<'_, App>) -> &'a TrainingRun {
     window.state().state.run.as_ref().expect("there is a run")
-}
-
-/// Frames until something has happened.
-fn wait_for(window: &mut Harness<'_, App>, what: &str, happened: impl Fn(&App) -> bool) {
-    let begun = Instant::now();
-    while !happened(window.state()) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "waited in vain: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-        window.step();
-    }
-    settle(window);
 }
 
 fn has_film(app: &App, role: ModelRole) -> bool {

@@ -1,11 +1,14 @@
-//! What the keyboard does with boxes: moved pixel by pixel, doubled, copied and pasted.
+//! What the keyboard does with boxes: moved pixel by pixel, doubled, copied and pasted; and the suggested one.
 
 use care_data::{Annotation, BoundingBox, BoxId, Edit, Image};
-use egui::{Event, Key, Modifiers};
+use egui::{Event, Key, Modifiers, RichText, Ui};
 
 use crate::command::{Action, Command};
+use crate::suggestion::{Found, Source};
 use crate::ui::Context;
 use crate::ui::canvas::Canvas;
+use crate::ui::tokens::{self, Tokens};
+use crate::ui::widgets::WordButton;
 
 /// How far from its original a doubled box lies, in pixels.
 const ASIDE: f64 = 8.0;
@@ -125,6 +128,60 @@ fn arrow(ctx: &egui::Context) -> Option<Arrow> {
             Arrow::Move(by)
         })
     })
+}
+
+/// Makes the suggested box one of the project's. False where none is suggested.
+pub(super) fn accept(cx: &mut Context<'_>, image: &Image, canvas: &mut Canvas) -> bool {
+    let Some((Found::Box(rect), source)) = cx.suggestion.map(|it| (&it.found, it.source)) else {
+        return false;
+    };
+    let annotation = Annotation {
+        origin: source.origin(),
+        ..cx.new_box(image.id, *rect)
+    };
+    // In the hand: a person looks whether it fits, and the arrow keys are the quickest to mend it.
+    canvas.select(Some(annotation.id));
+    cx.commands.edit(Edit::AddBox { annotation });
+    true
+}
+
+/// What is suggested, from what, and what can be done with it.
+pub(super) fn suggestion_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image, canvas: &mut Canvas) {
+    let Some(suggestion) = cx.suggestion else {
+        return;
+    };
+    let t = Tokens::of(ui);
+    let from = match suggestion.source {
+        Source::Saliency => "the picture alone".to_owned(),
+        Source::Attention => match cx.attention.model() {
+            Some(model) => format!("the attention of {}", model.role.name()),
+            None => "the model's attention".to_owned(),
+        },
+    };
+    let words = match &suggestion.found {
+        Found::Looking => format!("Looking, from {from}\u{2026}"),
+        Found::Box(_) => format!("Suggested from {from}. It counts once you accept it."),
+        Found::Nothing(why) => why.clone(),
+    };
+    ui.add_space(4.0);
+    let words = RichText::new(words).text_style(tokens::caption());
+    ui.add(egui::Label::new(words.color(t.text)).wrap());
+    ui.add_space(4.0);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 8.0;
+        let enter = Action::DoneAndNext.shortcut(ui.ctx());
+        let enter = enter.map_or_else(String::new, |key| ui.ctx().format_shortcut(&key));
+        if matches!(suggestion.found, Found::Box(_)) {
+            let button = WordButton::new("Accept").key(enter).height(28.0);
+            if button.ui(ui).clicked() {
+                accept(cx, image, canvas);
+            }
+        }
+        let button = WordButton::new("Dismiss").height(28.0);
+        if button.ui(ui).clicked() {
+            cx.commands.send(Command::DropSuggestion);
+        }
+    });
 }
 
 fn written(rects: &[BoundingBox]) -> String {

@@ -95,7 +95,7 @@ impl ReadersSheet {
                 self.compare_ui(ui, cx, pair);
             }
             ui.add_space(12.0);
-            WordButton::new("Close").ui(ui).clicked()
+            self.foot_ui(ui, cx)
         });
         if response.inner || response.should_close() {
             self.open = false;
@@ -185,9 +185,41 @@ impl ReadersSheet {
                 }
             });
         });
-        ui.add_space(8.0);
-        foot_ui(ui, cx, &table);
         self.table = Some(table);
+    }
+
+    /// What can be done with the whole table. True where the sheet is to be closed.
+    fn foot_ui(&self, ui: &mut Ui, cx: &mut Context<'_>) -> bool {
+        let project = cx.project;
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 8.0;
+            let table = self.table.as_ref().filter(|table| !table.rows.is_empty());
+            if let Some(table) = table.filter(|table| Some(table.pair) == self.pair) {
+                let is_open = |id| project.review(None, id).state != ReviewState::Done;
+                let rows = table.rows.iter();
+                let open = rows.filter(|(id, it)| is_open(*id) && it.is_enough());
+                let settled: Vec<(ImageId, Vec<BoundingBox>)> = open
+                    .map(|(id, it)| (*id, it.pairs.iter().map(|pair| pair.mean()).collect()))
+                    .collect();
+                let words = match settled.len() {
+                    0 => "Nothing left that agrees".to_owned(),
+                    n => format!("Settle {} that agree with their mean", format::count(n)),
+                };
+                let button = WordButton::new(&words)
+                    .primary()
+                    .enabled(!settled.is_empty());
+                if button.ui(ui).clicked() {
+                    let edit = settle(project, &settled);
+                    cx.commands.extend(edit.map(Command::Edit));
+                }
+                let copy = WordButton::new("Copy the table").icon(icons::COPY);
+                if copy.ui(ui).on_hover_text("As CSV").clicked() {
+                    ui.ctx().copy_text(written(project, table));
+                }
+            }
+            WordButton::new("Close").ui(ui).clicked()
+        })
+        .inner
     }
 
     fn pair_ui(&mut self, ui: &mut Ui, project: &Project, pair: (ReaderId, ReaderId)) {
@@ -438,36 +470,6 @@ fn case_ui(
         cx.commands.send(Command::Annotate(image.id));
     }
     anew
-}
-
-fn foot_ui(ui: &mut Ui, cx: &mut Context<'_>, table: &Table) {
-    let project = cx.project;
-    let is_open = |id| project.review(None, id).state != ReviewState::Done;
-    let open = table
-        .rows
-        .iter()
-        .filter(|(id, it)| is_open(*id) && it.is_enough());
-    let settled: Vec<(ImageId, Vec<BoundingBox>)> = open
-        .map(|(id, it)| (*id, it.pairs.iter().map(|pair| pair.mean()).collect()))
-        .collect();
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 8.0;
-        let words = match settled.len() {
-            0 => "Nothing left that agrees".to_owned(),
-            n => format!("Settle {} that agree with their mean", format::count(n)),
-        };
-        let button = WordButton::new(&words)
-            .primary()
-            .enabled(!settled.is_empty());
-        if button.ui(ui).clicked() {
-            cx.commands
-                .extend(settle(project, &settled).map(Command::Edit));
-        }
-        let copy = WordButton::new("Copy the table").icon(icons::COPY);
-        if copy.ui(ui).on_hover_text("As CSV").clicked() {
-            ui.ctx().copy_text(written(project, table));
-        }
-    });
 }
 
 /// The table as CSV: image, boxes of each reader, those without a counterpart, mean overlap, whether they agree.

@@ -1,6 +1,6 @@
 //! What the canvas draws over the image.
 
-use care_data::{BoundingBox, ImageSize};
+use care_data::{BoundingBox, Class, ImageSize};
 use egui::{
     Color32, CornerRadius, Painter, Pos2, Rect, Stroke, StrokeKind, TextureHandle, Ui, Vec2, pos2,
     vec2,
@@ -30,7 +30,19 @@ pub(super) fn crosshair_ui(painter: &Painter, image: Rect, at: Pos2) {
 
 /// A box as training scales it, in dashes: beside the box that was drawn, not in its place.
 pub(super) fn scaled_box_ui(painter: &Painter, rect: Rect) {
-    const DASH: f32 = 6.0;
+    dashed_ui(painter, rect, 1.0, [6.0, 6.0]);
+}
+
+/// A box that nobody has accepted yet.
+pub(super) fn suggestion_ui(painter: &Painter, rect: Rect, class: Option<&Class>) {
+    dashed_ui(painter, rect, 1.5, [8.0, 6.0]);
+    if let Some(class) = class {
+        let words = format!("suggested: {}", class.name);
+        label_ui(painter, rect, &words, Some(class.color));
+    }
+}
+
+fn dashed_ui(painter: &Painter, rect: Rect, width: f32, [dash, gap]: [f32; 2]) {
     let corners = [
         rect.left_top(),
         rect.right_top(),
@@ -44,9 +56,9 @@ pub(super) fn scaled_box_ui(painter: &Painter, rect: Rect) {
     ));
     painter.extend(egui::Shape::dashed_line(
         &corners,
-        Stroke::new(1.0, tokens::OVERLAY_LINE),
-        DASH,
-        DASH,
+        Stroke::new(width, tokens::OVERLAY_LINE),
+        dash,
+        gap,
     ));
 }
 

@@ -1,0 +1,176 @@
+//! What the newest model of the run that is shown makes of the project's images, asked for one after another.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use care_data::{BoundingBox, ClassId, Image, ImageId, ImageSize, Project, RunId};
+use care_learn::attention_loss::{Raster, Upsampling};
+use care_learn::attention_on_demand::{AttentionOnDemand, Question};
+use care_learn::metrics::attention_score;
+use care_learn::{AttentionMap, ModelRole};
+
+use crate::training::TrainingRun;
+
+/// An image as the model sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Whose attention `map` is: the image's own class.
+    pub class: ClassId,
+    pub map: AttentionMap,
+    pub predicted: ClassId,
+    /// One less the largest probability.
+    pub uncertainty: f32,
+    input_size: u32,
+}
+
+impl Seen {
+    /// Share of the attention that lies in the boxes; none without a box or with a flat map.
+    #[must_use]
+    pub fn energy(&self, boxes: &[BoundingBox], image: ImageSize) -> Option<f64> {
+        let input = ImageSize::new(self.input_size, self.input_size);
+        let values: Vec<f64> = self.map.values.iter().map(|v| f64::from(*v)).collect();
+        let upsampling = Upsampling::new(self.map.height, self.map.width, input);
+        let score = attention_score(&values, &Raster::new(boxes, image, input), &upsampling)?;
+        Some(score.energy)
+    }
+}
+
+/// The model that is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    pub run: RunId,
+    pub role: ModelRole,
+    folder: PathBuf,
+    input_size: u32,
+}
+
+impl Model {
+    /// CARE where it is trained, else its control, else stage 1; none where the run has left no weights yet.
+    fn of(project: &Project, run: &TrainingRun) -> Option<Self> {
+        let folder = project.run_dir(run.id);
+        let opened = care_learn::run_folder::RunFolder::open(&folder).ok()?;
+        let newest_first = [ModelRole::Care, ModelRole::Control, ModelRole::Before];
+        let role = newest_first
+            .into_iter()
+            .find(|role| opened.weights(*role).is_file())?;
+        Some(Self {
+            run: run.id,
+            role,
+            folder,
+            input_size: run.config.input_size,
+        })
+    }
+}
+
+/// The thread that answers, and what it has answered.
+#[derive(Default)]
+pub struct Attention {
+    thread: Option<AttentionOnDemand>,
+    model: Option<Model>,
+    /// The run that `model` is of, and whether it had ended when its weights were looked for.
+    of: Option<(RunId, bool)>,
+    /// Or why the image cannot be seen.
+    seen: HashMap<ImageId, Result<Seen, String>>,
+    asked: Option<ImageId>,
+    /// Grows with every answer.
+    revision: u64,
+}
+
+impl Attention {
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    #[must_use]
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// What the model makes of an image, once it was asked and has answered.
+    #[must_use]
+    pub fn seen(&self, image: ImageId) -> Option<&Result<Seen, String>> {
+        self.seen.get(&image)
+    }
+
+    /// Asks from now on the newest model of this run; what another one saw is forgotten.
+    pub fn ask_of(&mut self, project: &Project, run: Option<&TrainingRun>) {
+        let model = run.and_then(|run| Model::of(project, run));
+        self.of = run.map(|run| (run.id, run.phase.is_over()));
+        if self.model != model {
+            self.model = model;
+            self.seen.clear();
+            self.asked = None;
+            self.revision += 1;
+        }
+    }
+
+    /// As [`ask_of`](Self::ask_of), looking for weights only where another run is shown or it has ended since.
+    pub fn keep_to(&mut self, project: &Project, run: Option<&TrainingRun>) {
+        if self.of != run.map(|run| (run.id, run.phase.is_over())) {
+            self.ask_of(project, run);
+        }
+    }
+
+    /// Takes the answer that is there, and asks for the first of `wanted` that is not known yet.
+    pub fn go_on<'a>(
+        &mut self,
+        project: &Project,
+        wanted: impl Iterator<Item = &'a Image>,
+        ctx: &egui::Context,
+    ) {
+        self.take_answer(project);
+        if self.asked.is_some() {
+            return;
+        }
+        let is_open = |image: &&Image| match self.seen.get(&image.id) {
+            Some(Ok(seen)) => seen.class != image.class,
+            Some(Err(_)) => false,
+            None => true,
+        };
+        let mut open = wanted.filter(is_open);
+        if let (Some(image), Some(model)) = (open.next(), &self.model) {
+            if self.thread.is_none() {
+                let ctx = ctx.clone();
+                // A system that gives no thread answers nothing; everything else goes on.
+                self.thread = AttentionOnDemand::start(move || ctx.request_repaint()).ok();
+            }
+            if let Some(thread) = &mut self.thread {
+                thread.ask(Question {
+                    run: model.folder.clone(),
+                    role: model.role,
+                    image: project.path_of(image),
+                    class: Some(image.class),
+                });
+                self.asked = Some(image.id);
+            }
+        }
+    }
+
+    fn take_answer(&mut self, project: &Project) {
+        let (Some(thread), Some(id), Some(model)) = (&self.thread, self.asked, &self.model) else {
+            return;
+        };
+        let Some(answer) = thread.answer() else {
+            return;
+        };
+        self.asked = None;
+        // Asked of a model, or of a class, that is no longer the one.
+        let is_asked = answer.question.run == model.folder && answer.question.role == model.role;
+        if !is_asked || project.image(id).is_none() {
+            return;
+        }
+        let seen = answer.attention.map(|attention| {
+            let probabilities = attention.probabilities.iter().map(|(_, p)| *p);
+            Seen {
+                class: attention.class,
+                predicted: attention.predicted,
+                uncertainty: 1.0 - probabilities.fold(0.0, f32::max),
+                map: attention.map,
+                input_size: model.input_size,
+            }
+        });
+        self.seen.insert(id, seen);
+        self.revision += 1;
+    }
+}

@@ -1,0 +1,127 @@
+//! A box to begin with, for the image in hand: from the picture alone or from the model's attention. It is no box of the
+//! project until a person accepts it.
+
+use std::path::PathBuf;
+
+use care_data::suggestion::suggest;
+use care_data::{BoundingBox, Image, ImageId, Look, Origin, Project, ReaderId, decode, saliency};
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::attention::Attention;
+
+/// What a suggestion is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// What stands out in the picture.
+    Saliency,
+    /// Where the model looks for the image's class.
+    Attention,
+}
+
+impl Source {
+    /// Of an accepted box.
+    #[must_use]
+    pub fn origin(self) -> Origin {
+        match self {
+            Self::Saliency => Origin::Saliency,
+            Self::Attention => Origin::Attention,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Looking,
+    Box(BoundingBox),
+    /// Nothing stands out, or why nothing could be looked at.
+    Nothing(String),
+}
+
+pub struct Suggestion {
+    pub image: ImageId,
+    pub source: Source,
+    pub found: Found,
+    reader: Option<ReaderId>,
+    /// Of the project when it was asked for: any edit takes it away.
+    revision: u64,
+    saliency: Option<Receiver<Found>>,
+}
+
+impl Suggestion {
+    /// Begins to look for one.
+    #[must_use]
+    pub fn new(
+        project: &Project,
+        reader: Option<ReaderId>,
+        image: &Image,
+        source: Source,
+        ctx: &egui::Context,
+    ) -> Self {
+        let saliency = (source == Source::Saliency)
+            .then(|| look_for(project.path_of(image), project.look(), image, ctx));
+        Self {
+            image: image.id,
+            source,
+            found: Found::Looking,
+            reader,
+            revision: project.revision(),
+            saliency,
+        }
+    }
+
+    /// Whether it is still about what is in hand.
+    #[must_use]
+    pub fn is_of(&self, project: &Project, reader: Option<ReaderId>, image: ImageId) -> bool {
+        (self.revision, self.reader, self.image) == (project.revision(), reader, image)
+    }
+
+    /// Takes what was found since.
+    pub fn go_on(&mut self, project: &Project, attention: &Attention) {
+        if self.found != Found::Looking {
+            return;
+        }
+        let found = match &self.saliency {
+            Some(found) => found.try_recv().ok(),
+            None => self.from_attention(project, attention),
+        };
+        if let Some(found) = found {
+            self.found = found;
+        }
+    }
+
+    fn from_attention(&self, project: &Project, attention: &Attention) -> Option<Found> {
+        let image = project.image(self.image)?;
+        match attention.seen(self.image)? {
+            Ok(seen) if seen.class == image.class => Some(found(
+                suggest(&seen.map, image.size),
+                "The model's attention says nothing of this image.",
+            )),
+            Ok(_) => None,
+            Err(why) => Some(Found::Nothing(why.clone())),
+        }
+    }
+}
+
+fn found(rect: Option<BoundingBox>, nothing: &str) -> Found {
+    rect.map_or_else(|| Found::Nothing(nothing.to_owned()), Found::Box)
+}
+
+fn look_for(path: PathBuf, look: Look, image: &Image, ctx: &egui::Context) -> Receiver<Found> {
+    let (sender, receiver) = bounded(1);
+    let (size, ctx) = (image.size, ctx.clone());
+    let look_at = move || {
+        let map = decode::decode(&path, &look).and_then(saliency::saliency);
+        let answer = match map {
+            Ok(map) => found(suggest(&map, size), "Nothing stands out in this image."),
+            Err(error) => Found::Nothing(format!("{error} {}", error.advice())),
+        };
+        // Nobody waits any more where another image was taken up.
+        let _ = sender.send(answer);
+        ctx.request_repaint();
+    };
+    // A system that gives no thread finds nothing.
+    let _ = std::thread::Builder::new()
+        .name("saliency".to_owned())
+        .spawn(look_at);
+    receiver
+}
