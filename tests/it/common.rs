@@ -9,7 +9,9 @@ use care_data::{Edit, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
 use care_studio::settings::Settings;
+use egui::{Event, Key, UiBuilder};
 use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -63,7 +65,9 @@ pub fn window(project: Option<&Path>) -> Harness<'static, App> {
             |ui, app: &mut App| {
                 let ctx = ui.ctx().clone();
                 app.update(&ctx);
-                app.draw(ui);
+                // The harness leaves a margin, the real window none.
+                let whole = UiBuilder::new().max_rect(ctx.content_rect());
+                app.draw(&mut ui.new_child(whole));
             },
             app,
         );
@@ -91,5 +95,24 @@ pub fn wait_for(window: &mut Harness<'_, App>, what: &str, happened: impl Fn(&Ap
         std::thread::sleep(Duration::from_millis(10));
         window.step();
     }
+    settle(window);
+}
+
+/// Presses Tab until this has the keyboard's focus. How often.
+pub fn tabs_to(window: &mut Harness<'_, App>, label: &str) -> usize {
+    for pressed in 0..200 {
+        let mut named = window.query_all_by_label(label);
+        if named.any(|node| node.accesskit_node().is_focused()) {
+            return pressed;
+        }
+        drop(named);
+        window.key_press(Key::Tab);
+        settle(window);
+    }
+    panic!("Tab does not lead to {label}");
+}
+
+pub fn type_text(window: &mut Harness<'_, App>, text: &str) {
+    window.event(Event::Text(text.to_owned()));
     settle(window);
 }

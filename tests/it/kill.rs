@@ -1,184 +1,294 @@
-//! The plug is pulled: the real program on a display of its own, killed while a box is being drawn.
+//! The plug is pulled: the real program on a display of its own, killed ten times while boxes are being drawn.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::common::tiny_project;
-use care_data::{BoundingBox, ImageSize, Project};
+use care_data::{Annotation, BoundingBox, ImageId, ImageSize, Project, ReviewState};
+use care_studio::ui::tokens::DARK;
 use care_studio::ui::view::View;
-use egui::{Pos2, Rect, pos2};
+use egui::{Key, Modifiers, Rect, Role, vec2};
+use egui_kittest::kittest::Queryable;
+use image::{Rgb, RgbImage};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
-/// Between the queue, the inspector, the toolbar and the status bar of a window of 1440 x 900.
-const CANVAS: Rect = Rect {
-    min: pos2(270.0, 92.0),
-    max: pos2(1136.0, 876.0),
-};
+use crate::common::{settle, tabs_to, type_text, window};
+use crate::screen::{Running, Screen, pause, within};
+
 const SIZE: ImageSize = ImageSize::new(48, 32);
+const KILLS: usize = 10;
+const BOXES: usize = 20;
 
-/// A process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // SIGKILL. Where it is gone already there is nothing to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Display {
-    name: String,
-    _server: Running,
-}
-
-impl Display {
-    /// A virtual display under a number that is free; none where Xvfb or xdotool is not installed.
-    fn start() -> Option<Self> {
-        Command::new("xdotool").arg("version").output().ok()?;
-        let mut server = Command::new("Xvfb")
-            .args([
-                "-displayfd",
-                "1",
-                "-screen",
-                "0",
-                "1440x900x24",
-                "-nolisten",
-                "tcp",
-                // Otherwise it starts anew, and refuses connections, whenever its last client leaves: each xdotool.
-                "-noreset",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let stdout = server.stdout.take().unwrap();
-        let server = Running(server);
-        let mut number = String::new();
-        BufReader::new(stdout).read_line(&mut number).unwrap();
-        assert!(!number.trim().is_empty(), "Xvfb ended at once");
-        Some(Self {
-            name: format!(":{}", number.trim()),
-            _server: server,
-        })
-    }
-
-    fn xdotool(&self, arguments: &str) -> bool {
-        let status = Command::new("xdotool")
-            .args(arguments.split(' '))
-            .env("DISPLAY", &self.name)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        status.unwrap().success()
-    }
-
-    /// As a hand does it: a frame or two between one thing and the next.
-    fn pointer(&self, at: Pos2, then: &str) {
-        let Pos2 { x, y } = at;
-        assert!(self.xdotool(&format!("mousemove {x:.0} {y:.0}")));
-        pause();
-        if !then.is_empty() {
-            assert!(self.xdotool(then));
-            pause();
+/// Two classes; of the rare one there are training images for every box.
+fn pictures(root: &Path) -> PathBuf {
+    let folder = root.join("pictures");
+    for (class, n) in [("common", 4_u8), ("scarce", 60)] {
+        let dir = folder.join(class);
+        std::fs::create_dir_all(&dir).unwrap();
+        for i in 0..n {
+            // Of their own reds: twins would be taken for one image.
+            let picture =
+                RgbImage::from_fn(48, 32, |x, y| Rgb([i * 3 + n, x as u8 * 5, y as u8 * 7]));
+            picture.save(dir.join(format!("{i:02}.png"))).unwrap();
         }
     }
+    folder
+}
 
-    fn open(&self, project: &Path, home: &Path) -> Running {
-        let program = Command::new(env!("CARGO_BIN_EXE_care"))
-            .arg(project)
-            .env("DISPLAY", &self.name)
-            .env_remove("WAYLAND_DISPLAY")
-            .env("LIBGL_ALWAYS_SOFTWARE", "1")
-            .env("XDG_CONFIG_HOME", home)
-            .env("XDG_DATA_HOME", home)
-            .spawn()
-            .unwrap();
-        let program = Running(program);
-        // There is no window manager to give it the keyboard.
-        wait_for("the window", || {
-            self.xdotool("search --name CARE.Studio windowfocus windowmove 0 0")
+/// How the keyboard reaches what the test needs, and where it stands: from the same window without a screen.
+struct Ways {
+    tabs_to_path: usize,
+    add: Rect,
+    star: Rect,
+    canvas: Rect,
+}
+
+impl Ways {
+    fn find() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let folder = pictures(root.path());
+        let mut window = window(None);
+        let tabs_to_path = tabs_to(&mut window, "Path of a folder or project");
+        type_text(&mut window, folder.to_str().unwrap());
+        window.key_press(Key::Enter);
+        crate::common::wait_for(&mut window, "the offer", |app| app.state.offer.is_some());
+        tabs_to(&mut window, "Add 64 images");
+        let add = window.get_by_label("Add 64 images").rect();
+        window.key_press(Key::Enter);
+        crate::common::wait_for(&mut window, "the images", |app| app.state.project.is_some());
+        tabs_to(&mut window, "Mark scarce as rare");
+        let star = window.get_by_label("Mark scarce as rare").rect();
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Num2);
+        settle(&mut window);
+        let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas").rect();
+        Self {
+            tabs_to_path,
+            add,
+            star,
+            canvas,
+        }
+    }
+}
+
+/// One person at one computer.
+struct Hand {
+    screen: Screen,
+    home: PathBuf,
+    ways: Ways,
+}
+
+impl Hand {
+    /// A folder becomes a project through the start page, and its class is marked as rare, all by key.
+    fn import(&self, folder: &Path, dir: &Path) -> Running {
+        let program = self.screen.open(None, &self.home);
+        // A place on the button that is filled with the accent.
+        let add = self.ways.add.left_center() + vec2(5.0, 0.0);
+        self.screen
+            .wait_for("the start page", || self.screen.shows(add, DARK.panel));
+        for _ in 0..self.ways.tabs_to_path {
+            self.screen.key("Tab");
+        }
+        self.screen.type_text(folder.to_str().unwrap());
+        self.screen.key("Return");
+        self.screen
+            .wait_for("the offer", || self.screen.shows(add, DARK.accent_fill));
+        assert!(!dir.exists(), "nothing is written before the answer");
+        self.press(self.ways.add, "Return");
+        self.screen.wait_for("the project", || {
+            Project::open_read_only(dir).is_ok_and(|project| project.images().len() == 64)
+        });
+        // What is on the disk is not on the screen yet.
+        self.screen.wait_for("the end of the offer", || {
+            !self.screen.shows(add, DARK.accent_fill)
+        });
+        self.press(self.ways.star, "space");
+        self.screen.wait_for("the star", || {
+            let project = Project::open_read_only(dir).unwrap();
+            project.classes().iter().any(|class| class.rare)
         });
         program
     }
-}
 
-fn pause() {
-    std::thread::sleep(Duration::from_millis(120));
-}
+    /// Presses Tab until the ring is round this control, then the key.
+    fn press(&self, control: Rect, key: &str) {
+        let ring = control.left_center() - vec2(3.0, 0.0);
+        let mut tabs = 0;
+        while !within(Duration::from_millis(300), || {
+            self.screen.shows(ring, DARK.focus)
+        }) {
+            if tabs == 60 {
+                self.screen.fail(&format!("Tab does not lead to {control}"));
+            }
+            self.screen.key("Tab");
+            tabs += 1;
+        }
+        self.screen.key(key);
+    }
 
-fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !there() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{what} did not come"
-        );
+    /// The room with the canvas, an image in it that still needs a box.
+    fn go_to_annotate(&self) {
+        let corner = self.ways.canvas.min + vec2(6.0, 6.0);
+        // The first key may come before the window listens.
+        self.screen.wait_for("the canvas", || {
+            self.screen.key("ctrl+2");
+            within(Duration::from_secs(2), || {
+                self.screen.shows(corner, DARK.canvas)
+            })
+        });
         pause();
+    }
+
+    /// Draws a box and leaves the button down.
+    fn begin(&self, rect: BoundingBox) {
+        let [x0, y0, x1, y1] = rect.xyxy();
+        let at = |x: f64, y: f64| View::fit(SIZE, self.ways.canvas).to_screen([x, y]);
+        self.screen.pointer(at(x0, y0), "mousedown 1");
+        let half = at((x0 + x1) / 2.0, (y0 + y1) / 2.0);
+        self.screen.pointer(half, "");
+        self.screen.pointer(at(x1, y1), "");
+    }
+
+    fn let_go(&self) {
+        assert!(self.screen.xdotool("mouseup 1"));
     }
 }
 
 /// All boxes of the project, as another process sees them.
-fn boxes(project: &Path) -> Vec<BoundingBox> {
-    let project = Project::open_read_only(project).unwrap();
+fn boxes(dir: &Path) -> Vec<Annotation> {
+    let project = Project::open_read_only(dir).unwrap();
     let images = project.images().iter();
     images
-        .flat_map(|image| project.boxes(image.id))
-        .map(|annotation| annotation.rect)
+        .flat_map(|image| project.boxes(image.id).to_vec())
         .collect()
 }
 
+/// The n-th box, unlike all others.
+fn rect(n: usize) -> BoundingBox {
+    let [x, y] = [n % 7, n / 7].map(|place| 2.0 + 3.0 * place as f64);
+    BoundingBox::new(x, y, x + 14.0 + (n % 5) as f64, y + 9.0 + (n % 3) as f64).unwrap()
+}
+
+/// What SQLite makes of the file and its log as the killed process left them, in a copy: looking must change nothing.
+fn integrity(dir: &Path) -> String {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["project.sqlite", "project.sqlite-wal"] {
+        if dir.join(file).exists() {
+            std::fs::copy(dir.join(file), copy.path().join(file)).unwrap();
+        }
+    }
+    let database = rusqlite::Connection::open(copy.path().join("project.sqlite")).unwrap();
+    database
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// From the clock, or given: a failure can be repeated.
+fn seed() -> u64 {
+    let given = std::env::var("CARE_KILL_SEED").ok();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    given.map_or(since.as_secs(), |seed| seed.parse().unwrap())
+}
+
+/// A box is finished once another process finds it in the project: from then on no kill may take it. One that the hand let go
+/// of in the instant of the kill may be there or not, but whole; one that is still under the hand is not.
 #[test]
-fn a_kill_in_the_middle_of_drawing_loses_the_box_under_the_hand_at_most() {
-    let Some(display) = Display::start() else {
-        eprintln!("left out: it needs Xvfb and xdotool (cargo xtask setup installs them)");
+fn ten_kills_while_boxes_are_drawn_lose_none_that_was_finished() {
+    let Some(screen) = Screen::start() else {
         return;
     };
-    let (root, dir) = tiny_project(true);
-    let program = display.open(&dir, &root.path().join("home"));
-    let at = |x: f64, y: f64| View::fit(SIZE, CANVAS).to_screen([x, y]);
-    let draw = |left: f64| {
-        display.pointer(at(left, 6.0), "mousedown 1");
-        display.pointer(at(left + 5.0, 14.0), "");
-        display.pointer(at(left + 9.0, 26.0), "");
+    let seed = seed();
+    println!("CARE_KILL_SEED={seed} repeats this");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let root = tempfile::tempdir().unwrap();
+    let (folder, dir) = (pictures(root.path()), root.path().join("pictures.care"));
+    let hand = Hand {
+        screen,
+        home: root.path().join("home"),
+        ways: Ways::find(),
     };
 
-    // The first keys may come before the window listens.
-    wait_for("the first box", || {
-        display.pointer(CANVAS.center(), "key ctrl+2");
-        draw(2.0);
-        display.xdotool("mouseup 1");
-        (0..20).any(|_| {
-            pause();
-            !boxes(&dir).is_empty()
-        })
-    });
-    for (n, left) in [(2, 14.0), (3, 26.0)] {
-        draw(left);
-        assert!(display.xdotool("mouseup 1"));
-        wait_for("the next box", || boxes(&dir).len() == n);
+    let mut finished: Vec<(ImageId, BoundingBox)> = Vec::new();
+    let mut drawn = 0;
+    let mut program = hand.import(&folder, &dir);
+    for kill in 0..KILLS {
+        hand.go_to_annotate();
+        let mut gesture = Duration::ZERO;
+        for _ in 0..BOXES / KILLS {
+            let (rect, begun) = (rect(drawn), Instant::now());
+            drawn += 1;
+            hand.begin(rect);
+            hand.let_go();
+            let mut image = None;
+            hand.screen.wait_for("the box on the disk", || {
+                let found = boxes(&dir);
+                image = found.iter().find(|it| it.rect == rect).map(|it| it.image);
+                assert!(found.len() <= finished.len() + 1, "{found:?}, not {rect:?}");
+                image.is_some()
+            });
+            let image = image.unwrap();
+            finished.push((image, rect));
+            hand.screen.key("Return");
+            hand.screen.wait_for("the image marked as done", || {
+                let project = Project::open_read_only(&dir).unwrap();
+                project.review(None, image).state == ReviewState::Done
+            });
+            gesture = begun.elapsed();
+        }
+
+        // One more, and in the middle of it the end: by turns at any moment of it and where it is written.
+        let last = rect(drawn);
+        drawn += 1;
+        let (let_go, lets_go) = mpsc::channel();
+        let released = AtomicBool::new(false);
+        let anywhere = random.random_range(Duration::ZERO..gesture);
+        let after_release = random.random_range(Duration::ZERO..Duration::from_millis(50));
+        let was_released = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                hand.begin(last);
+                released.store(true, Ordering::SeqCst);
+                let_go.send(()).unwrap();
+                hand.let_go();
+                hand.screen.key("Return");
+            });
+            if kill % 2 == 0 {
+                std::thread::sleep(anywhere);
+            } else {
+                lets_go.recv().unwrap();
+                std::thread::sleep(after_release);
+            }
+            program.kill();
+            released.load(Ordering::SeqCst)
+        });
+
+        assert_eq!(integrity(&dir), "ok", "kill {kill}");
+        let found: Vec<_> = boxes(&dir).iter().map(|it| (it.image, it.rect)).collect();
+        for it in &finished {
+            assert!(found.contains(it), "kill {kill}: {it:?} is lost");
+        }
+        let others: Vec<_> = found.iter().filter(|it| !finished.contains(it)).collect();
+        match others[..] {
+            [] => {}
+            [&(image, rect)] if was_released && rect == last => finished.push((image, rect)),
+            _ => panic!("kill {kill}: nobody finished {others:?}"),
+        }
+        program = hand.screen.open(Some(&dir), &hand.home);
     }
-    draw(37.0);
+    assert!(finished.len() >= BOXES);
+    println!("{} boxes of {drawn} were finished", finished.len());
+    // The window takes the killed one's project, and goes on.
+    hand.go_to_annotate();
     drop(program);
 
-    let expected = [2.0, 14.0, 26.0].map(|left| [left, 6.0, left + 9.0, 26.0]);
-    let project = Project::open(&dir).expect("the lock of the killed process is gone");
-    let found = boxes(&dir);
-    assert_eq!(found.len(), expected.len(), "{found:?}");
-    for (rect, expected) in found.iter().zip(expected) {
-        let off = rect
-            .xyxy()
-            .into_iter()
-            .zip(expected)
-            .map(|(a, b)| (a - b).abs());
-        assert!(off.fold(0.0, f64::max) <= 1.0, "{rect:?}, not {expected:?}");
-    }
-    assert!(project.undoable().is_some(), "the journal goes on");
+    let mut project = Project::open(&dir).expect("the lock of the killed process is gone");
+    let all = boxes(&dir);
+    assert_eq!(all.len(), finished.len());
+    // The journal leads back to where there was nothing, and forth again.
+    while project.undo().unwrap().is_some() {}
+    assert!(boxes(&dir).is_empty());
+    while project.redo().unwrap().is_some() {}
+    assert_eq!(boxes(&dir), all);
     drop(project);
-    let database = rusqlite::Connection::open(dir.join("project.sqlite")).unwrap();
-    let verdict: String = database
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(verdict, "ok");
+    assert_eq!(integrity(&dir), "ok");
 }

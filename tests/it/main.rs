@@ -9,9 +9,12 @@ mod compare;
 mod convert;
 mod greys;
 mod images_room;
+#[cfg(target_os = "linux")]
 mod kill;
 mod measures;
 mod review;
+#[cfg(target_os = "linux")]
+mod screen;
 mod suggested;
 mod train;
 mod weights;
