@@ -17,4 +17,5 @@ mod review;
 mod screen;
 mod suggested;
 mod train;
+mod two_windows;
 mod weights;
