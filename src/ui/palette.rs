@@ -3,11 +3,12 @@
 use egui::{Align, Align2, FontId, Key, Modifiers, RichText, Sense, TextEdit, Ui, vec2};
 
 use super::tokens::{self, Tokens, radius, size};
-use super::widgets::sheet;
+use super::widgets::{name_field, sheet};
 use crate::command::{Action, Commands};
 use crate::state::State;
 
 const WIDTH: f32 = 560.0;
+const FIND: &str = "Find a command";
 /// Rows that are seen at once.
 const ROWS: f32 = 10.0;
 
@@ -39,9 +40,10 @@ impl Palette {
                 )
             });
             let edit = TextEdit::singleline(&mut self.text)
-                .hint_text("Find a command")
+                .hint_text(FIND)
                 .desired_width(f32::INFINITY);
             let edit = ui.add(edit);
+            name_field(&edit, FIND);
             edit.request_focus();
             if edit.changed() {
                 self.chosen = 0;
@@ -112,8 +114,9 @@ fn row_ui(ui: &mut Ui, action: Action, chosen: bool) -> egui::Response {
     let spec = action.spec();
     let (rect, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), size::ROW), Sense::click());
-    response
-        .widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, chosen, spec.text));
+    response.widget_info(|| {
+        egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, spec.text)
+    });
     let fill = match (chosen, response.hovered()) {
         (true, _) => t.accent_soft,
         (false, true) => t.hover,

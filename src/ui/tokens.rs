@@ -63,7 +63,7 @@ pub const DARK: Tokens = Tokens {
     text_disabled: rgb(0x626B79),
     accent: rgb(0xA3AEFF),
     accent_fill: rgb(0x5560E0),
-    accent_fill_hover: rgb(0x636EEA),
+    accent_fill_hover: rgb(0x5E69E6),
     accent_text: rgb(0xFFFFFF),
     accent_soft: rgb(0x262B4D),
     success: rgb(0x5CCBA3),
@@ -373,7 +373,7 @@ fn visuals(theme: Theme, t: &Tokens) -> Visuals {
 mod tests {
     use super::*;
 
-    /// WCAG 2.1 contrast ratio of two opaque colours, 1 to 21.
+    /// WCAG 2.2 contrast ratio of two opaque colours, 1 to 21.
     fn contrast(a: Color32, b: Color32) -> f32 {
         let luminance = |c: Color32| {
             let [r, g, b] = [c.r(), c.g(), c.b()].map(|v| {
@@ -390,34 +390,67 @@ mod tests {
         x.max(y) / x.min(y)
     }
 
-    #[test]
-    fn text_can_be_read_on_every_surface() {
-        for t in [DARK, LIGHT] {
-            for surface in [t.bg, t.panel, t.raised, t.accent_soft] {
-                for text in [t.text_strong, t.text, t.text_weak, t.accent] {
-                    assert!(
-                        contrast(text, surface) >= 4.5,
-                        "{text:?} on {surface:?}: {}",
-                        contrast(text, surface)
-                    );
-                }
+    fn every_pair_has(ratio: f32, what: &str, inks: &[Color32], surfaces: &[Color32]) {
+        for &surface in surfaces {
+            for &ink in inks {
+                let found = contrast(ink, surface);
+                assert!(found >= ratio, "{what}: {ink:?} on {surface:?} {found:.2}");
             }
-            assert!(contrast(t.accent_text, t.accent_fill) >= 4.5);
         }
     }
 
     #[test]
+    fn contrast_is_that_of_wcag() {
+        let cases = [
+            (0x00_0000, 0xFF_FFFF, 21.0),
+            (0x77_7777, 0xFF_FFFF, 4.48),
+            (0xFF_0000, 0xFF_FFFF, 4.0),
+        ];
+        for (a, b, expected) in cases {
+            assert!((contrast(rgb(a), rgb(b)) - expected).abs() < 0.01);
+        }
+    }
+
+    /// 1.4.3, without its exception for large text. Disabled text is excepted, and carries no information.
+    #[test]
+    fn text_can_be_read_on_every_surface() {
+        for t in [DARK, LIGHT] {
+            let text = |what, inks: &[_], surfaces: &[_]| every_pair_has(4.5, what, inks, surfaces);
+            let rooms = [t.bg, t.panel, t.raised, t.field, t.hover, t.accent_soft];
+            let inks = [t.text_strong, t.text, t.text_weak, t.accent];
+            text("text", &inks, &rooms);
+            let places = [t.canvas, t.active];
+            text("text", &[t.text_strong, t.text, t.danger], &places);
+            text("remark", &[t.success, t.warning, t.danger], &rooms[..4]);
+            text("model", &[t.before, t.control, t.care], &rooms[..3]);
+            let fills = [t.accent_fill, t.accent_fill_hover];
+            text("primary button", &[t.accent_text], &fills);
+            // The darkest grey of the confusion's cells, under the pointer.
+            let cells = rooms[..3]
+                .iter()
+                .map(|room| room.blend(t.text.gamma_multiply(0.43)));
+            text("count", &[t.text_strong], &cells.collect::<Vec<_>>());
+        }
+        let label = Color32::WHITE.blend(OVERLAY_LABEL);
+        every_pair_has(4.5, "label on an image", &[OVERLAY_TEXT], &[label]);
+    }
+
+    /// 1.4.11. The edge of a button or a field is excepted: its word says what it is, and so are the lines between panels.
+    #[test]
     fn dots_and_edges_can_be_seen() {
         for t in [DARK, LIGHT] {
-            for surface in [t.bg, t.panel] {
-                for mark in t.classes.into_iter().chain([t.stroke_strong]) {
-                    assert!(
-                        contrast(mark, surface) >= 3.0,
-                        "{mark:?} on {surface:?}: {}",
-                        contrast(mark, surface)
-                    );
-                }
-            }
+            let seen = |what, inks: &[_], surfaces: &[_]| every_pair_has(3.0, what, inks, surfaces);
+            let rooms = [t.bg, t.panel, t.raised, t.field];
+            seen("edge of a checkbox", &[t.stroke_strong], &rooms);
+            seen("class", &t.classes, &rooms);
+            seen("class", &t.classes, &[t.accent_soft]);
+            seen("primary button", &[t.accent_fill], &rooms[..2]);
+            seen("slider, progress", &[t.accent], &[t.active, t.panel]);
+            seen("warning sign", &[t.warning], &[t.canvas]);
+            let more = [t.canvas, t.hover, t.accent_soft];
+            seen("focus", &[t.focus], &[&rooms[..], &more].concat());
         }
+        let edge = Color32::WHITE.blend(OVERLAY_EDGE);
+        every_pair_has(3.0, "box on an image", &[OVERLAY_LINE], &[edge]);
     }
 }

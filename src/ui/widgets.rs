@@ -418,6 +418,17 @@ pub fn slider_row(
     changed
 }
 
+/// A box to tick, with its edge to be seen: there is no word in it.
+pub fn checkbox(ui: &mut Ui, value: &mut bool, text: &str) -> Response {
+    ui.scope(|ui| {
+        let t = Tokens::of(ui);
+        ui.visuals_mut().widgets.inactive.bg_stroke.color = t.stroke_strong;
+        ui.visuals_mut().widgets.inactive.bg_fill = t.field;
+        ui.checkbox(value, text)
+    })
+    .inner
+}
+
 /// A class's dot; a ring where its colour is used a second time.
 pub fn class_dot(painter: &Painter, t: &Tokens, center: Pos2, color: u32) {
     if tokens::is_ring(color) {

@@ -144,7 +144,7 @@ fn compare(
     (dir, window)
 }
 
-fn finished(num_rare: usize) -> (TempDir, Harness<'static, App>) {
+pub fn finished(num_rare: usize) -> (TempDir, Harness<'static, App>) {
     compare(|project| {
         let (id, _) = project.begin_run().unwrap();
         project

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::common::{settle, window};
 
 /// Six images of 16 bits in each of two classes, one of them rare; Annotate shows the first.
-fn annotate() -> (TempDir, Harness<'static, App>) {
+pub fn annotate() -> (TempDir, Harness<'static, App>) {
     let root = tempfile::tempdir().unwrap();
     for class in ["clear", "opaque"] {
         let folder = root.path().join("greys").join(class);

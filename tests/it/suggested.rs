@@ -22,7 +22,7 @@ use crate::common::{settle, wait_for, window};
 const LESION: [f64; 4] = [30.0, 20.0, 62.0, 44.0];
 
 /// Ten pictures of each of two classes, each with a dark lesion at [`LESION`]; that of "scarce" is red.
-fn project() -> (TempDir, PathBuf) {
+pub fn project() -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     for (class, red) in [("common", 30), ("scarce", 140)] {
         let dir = root.path().join("pictures").join(class);
@@ -62,7 +62,7 @@ fn key(window: &mut Harness<'_, App>, key: Key) {
     settle(window);
 }
 
-fn suggest(window: &mut Harness<'_, App>) -> Found {
+pub fn suggest(window: &mut Harness<'_, App>) -> Found {
     key(window, Key::B);
     wait_for(window, "a suggestion", |app| {
         let suggestion = app.state.suggestion.as_ref();

@@ -25,7 +25,7 @@ fn first_free_box(project: &Project, part: Part) -> Option<Edit> {
 }
 
 /// The tiny project with a box on every rare image but one of the training part.
-fn project_with_boxes() -> (TempDir, PathBuf) {
+pub fn project_with_boxes() -> (TempDir, PathBuf) {
     let (root, dir) = tiny_project(true);
     let mut project = Project::open(&dir).unwrap();
     for part in [Part::Validation, Part::Test, Part::Train] {
@@ -38,7 +38,7 @@ fn project_with_boxes() -> (TempDir, PathBuf) {
 }
 
 /// The next run is a small one of so many epochs in each stage.
-fn set_epochs(window: &mut Harness<'_, App>, stage1_epochs: u32, stage2_epochs: u32) {
+pub fn set_epochs(window: &mut Harness<'_, App>, stage1_epochs: u32, stage2_epochs: u32) {
     let config = RunConfig {
         input_size: 56,
         stage1_epochs,
@@ -60,7 +60,7 @@ fn run<'a>(window: &'a Harness<'_, App>) -> &'a TrainingRun {
     window.state().state.run.as_ref().expect("there is a run")
 }
 
-fn has_film(app: &App, role: ModelRole) -> bool {
+pub fn has_film(app: &App, role: ModelRole) -> bool {
     let run = app.state.run.as_ref();
     run.is_some_and(|run| run.film.iter().any(|frame| frame.role == role))
 }

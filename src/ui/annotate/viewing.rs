@@ -2,7 +2,7 @@
 
 use care_data::grey::Voi;
 use care_data::{Edit, ImageId, Look, Project, Window, Windowing};
-use egui::{Checkbox, ComboBox, DragValue, Label, RichText, Ui, Vec2};
+use egui::{ComboBox, DragValue, Label, RichText, Ui, Vec2};
 
 use super::{row_ui, title_row};
 use crate::command::Action;
@@ -10,7 +10,7 @@ use crate::format;
 use crate::textures::Grey;
 use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens};
-use crate::ui::widgets::{WordButton, combo_caret};
+use crate::ui::widgets::{WordButton, checkbox, combo_caret};
 
 /// Points of a drag that double the width, and that move the center by a width.
 const POINTS_PER_WIDTH: f64 = 300.0;
@@ -91,21 +91,21 @@ impl Viewing {
             let speed = (window.width / 200.0).max(0.1);
             let number = |value| DragValue::new(value).speed(speed).max_decimals(1);
             row_ui(ui, "Center", |ui| {
-                ui.add(number(&mut window.center));
+                ui.name_inputs("Center", |ui| ui.add(number(&mut window.center)));
                 ui.label(RichText::new("width").color(Tokens::of(ui).text_weak));
-                ui.add(number(&mut window.width).range(1.0..=1e6));
+                let width = number(&mut window.width).range(1.0..=1e6);
+                ui.name_inputs("Width", |ui| ui.add(width));
             });
             if window != before {
                 look.windowing = Windowing::Fixed(window);
             }
         }
         row_ui(ui, "Invert", |ui| {
-            let check = Checkbox::new(&mut look.invert, "black and white exchanged");
-            ui.add(check)
+            checkbox(ui, &mut look.invert, "black and white exchanged")
                 .on_hover_text(Action::Invert.tooltip(ui.ctx()));
         });
         row_ui(ui, "Keep", |ui| {
-            ui.checkbox(&mut self.keep, "from image to image");
+            checkbox(ui, &mut self.keep, "from image to image");
         });
         if look != self.look(project) {
             self.look = Some(look);

@@ -180,7 +180,7 @@ pub(super) fn not_shown(ui: &mut Ui, area: Rect, path: &str, why: &str) {
                     .color(t.text_strong),
             );
             ui.label(egui::RichText::new(path).color(t.text));
-            ui.label(egui::RichText::new(why).color(t.text_weak));
+            ui.label(egui::RichText::new(why).color(t.text));
         });
     });
 }

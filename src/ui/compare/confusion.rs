@@ -243,7 +243,7 @@ impl Matrix<'_> {
         let (font, ink) = match (cell.label == cell.predicted, n) {
             (true, 1..) => (tokens::semibold(13.0), t.text_strong),
             (_, 0) => (FontId::proportional(13.0), t.text_weak),
-            (false, _) => (FontId::proportional(13.0), t.text),
+            (false, _) => (FontId::proportional(13.0), t.text_strong),
         };
         let font = if self.pitch < 32.0 {
             FontId::new(11.0, font.family)
