@@ -8,6 +8,7 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::keymap::Keymap;
 use crate::queue::QueueView;
+use crate::suggestion::Source;
 
 /// The four rooms, in the order of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +50,9 @@ pub enum Command {
     /// From now on the boxes of this reader are drawn and seen in Annotate; `None` for the project's own.
     Read(Option<ReaderId>),
     SetQueue(QueueView),
-    /// Suggests a box for the image in hand; where one was suggested already, from the other source.
-    Suggest,
+    /// Suggests a box for the image in hand, from this source where it is there; where one was suggested already, from
+    /// the other source.
+    Suggest(Source),
     /// Takes the suggested box away.
     DropSuggestion,
     Select(ImageId),

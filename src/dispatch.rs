@@ -50,7 +50,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
                 state.queue = view;
             }
         }
-        Command::Suggest => suggest(state, ctx),
+        Command::Suggest(first) => suggest(first, state, ctx),
         Command::DropSuggestion => state.suggestion = None,
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
@@ -416,7 +416,7 @@ fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
 }
 
 /// Looks for a box in the image in hand; where one was suggested already, from the other source.
-fn suggest(state: &mut State, ctx: &egui::Context) {
+fn suggest(first: Source, state: &mut State, ctx: &egui::Context) {
     let Some(project) = &state.project else {
         return;
     };
@@ -427,8 +427,10 @@ fn suggest(state: &mut State, ctx: &egui::Context) {
     let before = state.suggestion.take();
     let before = before.filter(|it| it.is_of(project, state.reader, image.id));
     let source = match before.map(|it| it.source) {
-        Some(Source::Saliency) if state.attention.model().is_some() => Source::Attention,
-        _ => Source::Saliency,
+        _ if state.attention.model().is_none() => Source::Saliency,
+        Some(Source::Saliency) => Source::Attention,
+        Some(Source::Attention) => Source::Saliency,
+        None => first,
     };
     let suggestion = Suggestion::new(project, state.reader, image, source, ctx);
     state.suggestion = Some(suggestion);
