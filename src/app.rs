@@ -166,6 +166,8 @@ impl App {
                         project,
                         counts,
                         selected: state.selected,
+                        reader: state.reader,
+                        queue: &state.queue,
                         run: state.run.as_ref(),
                         is_training: state.is_training(),
                         draft: &state.draft,
@@ -175,7 +177,7 @@ impl App {
                         commands,
                     };
                     if state.room != Room::Annotate {
-                        rooms.annotate.leave();
+                        rooms.annotate.leave(&mut cx);
                     }
                     match state.room {
                         Room::Images => rooms.images.ui(ui, &mut cx),

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use care_data::{Edit, ImageId, RunId};
+use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::keymap::Keymap;
+use crate::queue::QueueView;
 
 /// The four rooms, in the order of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +46,9 @@ pub enum Command {
     /// A typed or dropped path: a project is opened, anything else is read.
     OpenPath(PathBuf),
     Edit(Edit),
+    /// From now on the boxes of this reader are drawn and seen in Annotate; `None` for the project's own.
+    Read(Option<ReaderId>),
+    SetQueue(QueueView),
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
@@ -82,6 +86,8 @@ pub enum Action {
     PreviousImage,
     NextImage,
     DoneAndNext,
+    SecondLook,
+    Readers,
     DeleteBox,
     CancelDraft,
     ToolBox,
@@ -119,7 +125,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -134,6 +140,8 @@ impl Action {
         Self::PreviousImage,
         Self::NextImage,
         Self::DoneAndNext,
+        Self::SecondLook,
+        Self::Readers,
         Self::DeleteBox,
         Self::CancelDraft,
         Self::ToolBox,
@@ -226,13 +234,23 @@ impl Action {
                 "Mark as done and go to the next image to do",
                 key(Key::Enter),
             ),
+            Self::SecondLook => of(
+                "Second look, next",
+                "Not sure: mark for a second look and go to the next image to do",
+                key(Key::R),
+            ),
+            Self::Readers => of(
+                "Readers",
+                "Readers who read apart, how far they agree, and what becomes of it",
+                command(Key::R),
+            ),
             Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
             Self::CancelDraft => of(
                 "Cancel",
                 "Take back the box under the hand",
                 key(Key::Escape),
             ),
-            Self::ToolBox => of("Box", "Draw a box", key(Key::B)),
+            Self::ToolBox => of("Box", "Draw a box", key(Key::D)),
             Self::ToolSelect => of("Select", "Select, move and resize boxes", key(Key::V)),
             Self::ToolPan => of(
                 "Pan",
@@ -316,6 +334,8 @@ impl Action {
             Self::PreviousImage
             | Self::NextImage
             | Self::DoneAndNext
+            | Self::SecondLook
+            | Self::Readers
             | Self::DeleteBox
             | Self::CancelDraft
             | Self::ToolBox

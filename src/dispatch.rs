@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use care_data::Metric;
 use care_data::import::Import;
 use care_data::project::{ProjectError, TakenIn};
-use care_data::{Edit, ImageId, Project, RunId, RunState};
+use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
-use care_learn::task::{pick_watch_list, preflight};
+use care_learn::task::{boxes_to_train_on, pick_watch_list, preflight};
 use care_learn::worker::Worker;
 use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
@@ -42,6 +42,13 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Offered(accepted) => answer_offer(accepted, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
+        Command::Read(reader) => state.reader = reader,
+        Command::SetQueue(view) => {
+            if let Some(project) = &state.project {
+                state.settings.set_queue(project.dir(), view.clone());
+                state.queue = view;
+            }
+        }
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
             state.selected = Some(image);
@@ -416,12 +423,15 @@ fn apply(edit: Edit, state: &mut State) {
     let Some(project) = &mut state.project else {
         return;
     };
-    let before = boxes_of(project, &edit);
+    // A box that goes or comes is in the project only before or only after.
+    let before = page_of(project, &edit);
     let result = project.apply(edit.clone());
-    let image = before.or_else(|| boxes_of(project, &edit));
+    let page = before.or_else(|| page_of(project, &edit));
     if result.is_ok() {
         state.last_event = edit.describe().into();
-        tell_boxes(image, state);
+        if changes_boxes(&edit) {
+            tell_boxes(page, state);
+        }
     }
     note_saved(result, state);
 }
@@ -448,16 +458,20 @@ fn step_back(
     } else {
         project.redoable()
     };
-    // A box that goes or comes is in the project only before or only after.
-    let before = next.and_then(|edit| image_of(project, edit));
+    let before = next.and_then(|edit| page_of(project, edit));
     let stepped = step(project);
     if let Ok(Some(edit)) = &stepped {
         state.last_event = format!("{word}: {}", edit.describe().to_lowercase());
-        let image = before.or_else(|| image_of(project, edit));
-        // Show the image that changed: an undo that cannot be seen is a surprise.
-        state.selected = image.or(state.selected);
+        let page = before.or_else(|| page_of(project, edit));
+        // Show what changed: an undo that cannot be seen is a surprise.
+        if let Some((image, reader)) = page {
+            state.selected = Some(image);
+            state.reader = reader.unwrap_or(state.reader);
+        }
+        let is_there = |id| project.reader(id).is_some();
+        state.reader = state.reader.filter(|id| is_there(*id));
         if changes_boxes(edit) {
-            tell_boxes(image, state);
+            tell_boxes(page, state);
         }
     }
     note_saved(stepped.map(|_| ()), state);
@@ -466,38 +480,53 @@ fn step_back(
 const UNDONE: &str = "Undone";
 const REDONE: &str = "Redone";
 
+/// Whether what is learned from may be other boxes afterwards.
 fn changes_boxes(edit: &Edit) -> bool {
-    matches!(
-        edit,
-        Edit::AddBox { .. } | Edit::RemoveBox { .. } | Edit::SetBox { .. }
-    )
-}
-
-/// The image whose boxes an edit changes.
-fn boxes_of(project: &Project, edit: &Edit) -> Option<ImageId> {
-    image_of(project, edit).filter(|_| changes_boxes(edit))
-}
-
-/// The image that an edit is about.
-fn image_of(project: &Project, edit: &Edit) -> Option<ImageId> {
     match edit {
-        Edit::AddBox { annotation } => Some(annotation.image),
+        // A box may count only where the image is done.
+        Edit::AddBox { .. }
+        | Edit::RemoveBox { .. }
+        | Edit::SetBox { .. }
+        | Edit::SetReview { .. } => true,
+        Edit::Several { edits } => edits.iter().any(changes_boxes),
+        _ => false,
+    }
+}
+
+/// An image, and whose boxes on it where it is about somebody's.
+type Page = (ImageId, Option<Option<ReaderId>>);
+
+/// What an edit is about.
+fn page_of(project: &Project, edit: &Edit) -> Option<Page> {
+    match edit {
+        Edit::AddBox { annotation } => Some((annotation.image, Some(annotation.reader))),
         Edit::RemoveBox { id } | Edit::SetBox { id, .. } => {
-            project.annotation(*id).map(|annotation| annotation.image)
+            let annotation = project.annotation(*id)?;
+            Some((annotation.image, Some(annotation.reader)))
         }
-        Edit::SetDone { image, .. } | Edit::SetClass { image, .. } => Some(*image),
-        Edit::SetRare { .. } | Edit::SetLook { .. } => None,
+        Edit::SetReview { image, reader, .. } | Edit::SetNote { image, reader, .. } => {
+            Some((*image, Some(*reader)))
+        }
+        Edit::SetClass { image, .. } => Some((*image, None)),
+        Edit::SetRare { .. }
+        | Edit::SetLook { .. }
+        | Edit::AddReader { .. }
+        | Edit::RemoveReader { .. } => None,
+        Edit::Several { edits } => edits.iter().find_map(|edit| page_of(project, edit)),
     }
 }
 
 /// A box drawn while a model trains is learned from within the epoch.
-fn tell_boxes(image: Option<ImageId>, state: &State) {
-    if let (Some(worker), Some(project), Some(image)) = (&state.worker, &state.project, image) {
-        let boxes = project
-            .boxes(image)
-            .iter()
-            .map(|annotation| annotation.rect)
-            .collect();
+fn tell_boxes(page: Option<Page>, state: &State) {
+    if let (Some(worker), Some(run)) = (&state.worker, &state.run)
+        && let (Some(project), Some((image, _))) = (&state.project, page)
+    {
+        let boxes = match project.image(image) {
+            Some(of) if of.part == Part::Train => {
+                boxes_to_train_on(project, image, run.config.boxes)
+            }
+            _ => project.boxes(image).iter().map(|a| a.rect).collect(),
+        };
         worker.send(TrainerCommand::Boxes { image, boxes });
     }
 }

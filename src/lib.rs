@@ -11,6 +11,7 @@ pub mod download;
 pub mod format;
 pub mod jobs;
 pub mod keymap;
+pub mod queue;
 pub mod settings;
 pub mod state;
 pub mod textures;

@@ -7,6 +7,7 @@ use care_data::Project;
 use serde::{Deserialize, Serialize};
 
 use crate::keymap::Keymap;
+use crate::queue::QueueView;
 
 const MAX_RECENT: usize = 6;
 
@@ -33,6 +34,9 @@ pub struct RecentProject {
     pub opened_at: i64,
     /// Up to three images, for the thumbnails.
     pub pictures: Vec<PathBuf>,
+    /// What its queue showed.
+    #[serde(default)]
+    pub queue: QueueView,
 }
 
 impl Settings {
@@ -60,6 +64,7 @@ impl Settings {
     /// Puts the project first in the list.
     pub fn remember(&mut self, project: &Project, now: i64) {
         let counts = crate::state::BoxCounts::of(project);
+        let queue = self.queue(project.dir());
         self.forget(project.dir());
         self.recent.insert(
             0,
@@ -75,10 +80,26 @@ impl Settings {
                     .take(3)
                     .map(|image| project.path_of(image))
                     .collect(),
+                queue,
             },
         );
         self.recent.truncate(MAX_RECENT);
         self.save();
+    }
+
+    /// What the queue of a project showed last.
+    #[must_use]
+    pub fn queue(&self, dir: &Path) -> QueueView {
+        let row = self.recent.iter().find(|recent| recent.dir == dir);
+        row.map(|row| row.queue.clone()).unwrap_or_default()
+    }
+
+    /// Keeps what the queue of a project shows.
+    pub fn set_queue(&mut self, dir: &Path, queue: QueueView) {
+        if let Some(row) = self.recent.iter_mut().find(|recent| recent.dir == dir) {
+            row.queue = queue;
+            self.save();
+        }
     }
 
     pub fn forget(&mut self, dir: &Path) {

@@ -2,13 +2,14 @@
 
 use std::thread::JoinHandle;
 
-use care_data::{Image, ImageId, Part, Project};
+use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState};
 use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
 use crate::jobs::{Job, Offer};
+use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::training::{TrainingRun, first_config};
 
@@ -38,6 +39,9 @@ pub struct State {
     pub room: Room,
     /// None until an image is chosen; each room then begins with one of its own.
     pub selected: Option<ImageId>,
+    /// Who reads apart from the others just now; `None` works on the project's own boxes.
+    pub reader: Option<ReaderId>,
+    pub queue: QueueView,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The thread that trains, while it does.
@@ -72,6 +76,8 @@ impl State {
             project: None,
             room: Room::Images,
             selected: None,
+            reader: None,
+            queue: QueueView::default(),
             run: None,
             worker: None,
             draft: RunConfig::default(),
@@ -114,6 +120,9 @@ impl State {
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
         self.selected = None;
+        self.reader = None;
+        let dir = project.as_ref().map(Project::dir);
+        self.queue = dir.map(|dir| self.settings.queue(dir)).unwrap_or_default();
         self.project = project;
     }
 
@@ -139,8 +148,16 @@ pub fn wants_box(project: &Project, image: &Image) -> bool {
 
 /// Whether such an image still needs one.
 #[must_use]
-pub fn is_to_do(project: &Project, image: &Image) -> bool {
-    wants_box(project, image) && !image.done && project.boxes(image.id).is_empty()
+pub fn needs_box(project: &Project, image: &Image) -> bool {
+    wants_box(project, image) && is_to_do(project, None, image.id)
+}
+
+/// Whether nothing was done for an image yet, by a reader or for the project: no box, and nobody said that it needs none or
+/// a second look.
+#[must_use]
+pub fn is_to_do(project: &Project, reader: Option<ReaderId>, image: ImageId) -> bool {
+    project.review(reader, image).state == ReviewState::ToDo
+        && project.boxes_of(reader, image).is_empty()
 }
 
 /// How far annotation has come.
@@ -152,6 +169,8 @@ pub struct BoxCounts {
     pub boxed: usize,
     /// Those that still need one: no box, and not marked as done without one.
     pub to_do: usize,
+    /// Those that a person was not sure of.
+    pub second_look: usize,
 }
 
 impl BoxCounts {
@@ -165,7 +184,9 @@ impl BoxCounts {
         {
             counts.rare += 1;
             counts.boxed += usize::from(!project.boxes(image.id).is_empty());
-            counts.to_do += usize::from(is_to_do(project, image));
+            counts.to_do += usize::from(is_to_do(project, None, image.id));
+            let state = project.review(None, image.id).state;
+            counts.second_look += usize::from(state == ReviewState::SecondLook);
         }
         counts
     }

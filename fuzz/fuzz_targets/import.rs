@@ -1,5 +1,5 @@
 //! Whatever a file of annotations holds, it costs lines in the report and no more; a box that comes in lies in its image.
-//! The first byte says what the file is called; an image called `a.png` lies beside it.
+//! The first byte says what the file is called; an image called `a.png` lies beside it, and where it is a mask, in a class folder.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use care_data::import::{self, Options};
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "instances.json",
     "a.json",
     "a.xml",
@@ -18,6 +18,7 @@ const NAMES: [&str; 9] = [
     "metadata.csv",
     "stage_2_train_labels.csv",
     "BBox_List_2017.csv",
+    "class/a_mask.png",
 ];
 
 /// Grey, 8 x 8.
@@ -27,11 +28,12 @@ fuzz_target!(|input: (u8, &[u8])| {
     let (name, bytes) = input;
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("a.png"), IMAGE).expect("writes");
-    let name = NAMES[usize::from(name) % NAMES.len()];
-    std::fs::write(at(name), bytes).expect("writes");
+    let file = at(NAMES[usize::from(name) % NAMES.len()]);
+    std::fs::create_dir_all(file.parent().expect("in the folder")).expect("a folder");
+    std::fs::write(file.with_file_name("a.png"), IMAGE).expect("writes");
+    std::fs::write(&file, bytes).expect("writes");
     let stop = AtomicBool::new(false);
-    for from in [folder.path().to_owned(), at(name)] {
+    for from in [folder.path().to_owned(), file] {
         let Ok(plan) = import::plan(&from, &Options::default(), &stop) else {
             continue;
         };

@@ -16,7 +16,7 @@ pub fn named(images: Vec<PathBuf>) -> Result<Named> {
             .file_name()
             .with_context(|| format!("{} is no file", image.display()))?
             .to_string_lossy();
-        let name = care_data::import::stem(&file).to_owned();
+        let name = care_data::model::stem(&file).to_owned();
         // Some file systems do not tell large letters from small ones.
         let same = |other: &str| other.to_lowercase() == name.to_lowercase();
         if let Some((other, _)) = named.iter().find(|(_, other)| same(other)) {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use care_data::{Annotation, Edit, Image, ImageId, Project};
+use care_data::{Edit, Image, ImageId, Project};
 use care_data::{export, import};
 use serde::Serialize;
 
@@ -95,6 +95,8 @@ struct Previewed {
     format: &'static str,
     source: String,
     images: usize,
+    /// Of these, in the project, by their paths.
+    already_there: usize,
     boxes: usize,
     masks: usize,
     classes: Vec<PreviewedClass>,
@@ -117,7 +119,14 @@ struct PreviewedFile {
 
 /// What an import would bring; nothing is written.
 pub fn preview(request: &Import) -> Result<()> {
-    let preview = import::preview(&request.path, &request.options, &AtomicBool::new(false))?;
+    let stop = AtomicBool::new(false);
+    let plan = import::plan(&request.path, &request.options, &stop)?;
+    let preview = plan.preview(&stop)?;
+    let already_there = if request.project.exists() {
+        plan.already_in(&Project::open_read_only(&request.project)?)
+    } else {
+        0
+    };
     if request.json {
         let class = |it: import::ClassCount| PreviewedClass {
             name: it.name,
@@ -133,6 +142,7 @@ pub fn preview(request: &Import) -> Result<()> {
             format: preview.format.name(),
             source: preview.source.display().to_string(),
             images: preview.images,
+            already_there,
             boxes: preview.boxes,
             masks: preview.masks,
             classes: preview.classes.into_iter().map(class).collect(),
@@ -158,8 +168,12 @@ pub fn preview(request: &Import) -> Result<()> {
         0 => String::new(),
         n => format!(", and those of {}", format::plural(n, "mask", "masks")),
     };
+    let already_there = match already_there {
+        0 => String::new(),
+        n => format!(", {n} of them already there"),
+    };
     line(&format!(
-        "{} as {}: {} with {}{masks} would come in, {} not read",
+        "{} as {}: {} with {}{masks} would come in{already_there}, {} not read",
         preview.source.display(),
         preview.format.described(),
         format::plural(preview.images, "image", "images"),
@@ -207,7 +221,9 @@ struct ListedImage<'a> {
     group: &'a str,
     width: u32,
     height: u32,
-    done: bool,
+    /// "to do", "done" or "second look".
+    review: &'static str,
+    note: &'a str,
     /// Its file is not where it was.
     missing: bool,
     boxes: Vec<ListedBox>,
@@ -217,16 +233,19 @@ struct ListedImage<'a> {
 struct ListedBox {
     id: i64,
     xyxy: [f64; 4],
+    origin: &'static str,
 }
 
 fn listed<'a>(project: &'a Project, image: &'a Image, missing: &[ImageId]) -> ListedImage<'a> {
     let class = project.class(image.class);
+    let review = project.review(None, image.id);
     let boxes = project
         .boxes(image.id)
         .iter()
         .map(|b| ListedBox {
             id: b.id.0,
             xyxy: b.rect.xyxy(),
+            origin: b.origin.name(),
         })
         .collect();
     ListedImage {
@@ -239,7 +258,8 @@ fn listed<'a>(project: &'a Project, image: &'a Image, missing: &[ImageId]) -> Li
         group: &image.group,
         width: image.size.width,
         height: image.size.height,
-        done: image.done,
+        review: review.state.name(),
+        note: &review.note,
         missing: missing.binary_search(&image.id).is_ok(),
         boxes,
     }
@@ -328,11 +348,7 @@ pub fn boxes(request: &Boxes) -> Result<()> {
         project.apply(Edit::RemoveBox { id: *id })?;
     }
     for rect in added {
-        let annotation = Annotation {
-            id: project.next_box_id(),
-            image: image.id,
-            rect,
-        };
+        let annotation = project.new_box(image.id, rect);
         project.apply(Edit::AddBox { annotation })?;
     }
     for annotation in project.boxes(image.id) {

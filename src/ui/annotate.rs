@@ -1,18 +1,22 @@
 //! Room 2: the queue of images that need a box, the canvas to draw on, and what is known of the image in hand.
 
 mod boxes;
+mod readers;
+mod review;
 mod viewing;
 
-use care_data::{Annotation, Edit, Image, ImageId, Project};
+use care_data::{Annotation, BoxId, Edit, Image, ImageId, Project, ReviewState};
 use egui::{
-    Align, CentralPanel, Checkbox, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin,
-    Modifiers, Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+    Align, CentralPanel, Color32, CornerRadius, FontId, Frame, Key, Layout, Margin, Modifiers,
+    Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder,
+    Vec2, WidgetInfo, pos2, vec2,
 };
 
+use self::readers::{ReadersSheet, reader_ui};
+use self::review::ReviewSection;
 use self::viewing::Viewing;
 use super::canvas::{Canvas, Tool};
-use super::queue::Queue;
+use super::queue::QueuePanel;
 use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{
     IconButton, WordButton, class_dot, combo_caret, divider, elided, focus_ring, problem_ui,
@@ -21,6 +25,7 @@ use super::widgets::{
 use super::{Context, icons};
 use crate::command::{Action, Command, DIGITS, Room};
 use crate::format;
+use crate::queue::{Classes, Queue};
 
 /// Pixels of an image that is decoded before it is looked at.
 const MAX_AHEAD: u64 = 16_000_000;
@@ -28,20 +33,25 @@ const MAX_AHEAD: u64 = 16_000_000;
 #[derive(Default)]
 pub struct AnnotateRoom {
     queue: Queue,
+    panel: QueuePanel,
     canvas: Canvas,
     viewing: Viewing,
+    review: ReviewSection,
+    readers: ReadersSheet,
 }
 
 impl AnnotateRoom {
     /// Another room is shown: a box that was under the hand must not grow on when this one is shown again.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, cx: &mut Context<'_>) {
         self.canvas.put_down();
+        self.review.keep(cx);
     }
 
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
         let project = cx.project;
+        let now = ui.input(|i| i.time);
         self.queue
-            .update(project, cx.selected, ui.input(|i| i.time));
+            .update(project, cx.reader, cx.queue, cx.selected, now);
         let image = cx.selected.and_then(|id| project.image(id));
         if image.is_none() {
             let first = || project.images().first().map(|image| image.id);
@@ -49,8 +59,9 @@ impl AnnotateRoom {
                 cx.commands.send(Command::Select(id));
             }
         }
+        self.readers.ui(ui, cx);
         let bare = self.take_keys(ui, cx, image);
-        self.queue.ui(ui, cx);
+        self.panel.ui(ui, cx, &mut self.queue);
         let Some(image) = image else {
             if project.images().is_empty() {
                 no_images(ui, cx);
@@ -104,6 +115,9 @@ impl AnnotateRoom {
         let Some(image) = image.filter(|_| !blocked) else {
             return false;
         };
+        if Action::Readers.pressed(&ctx) {
+            self.readers.open();
+        }
         for (action, tool) in [
             (Action::ToolBox, Tool::Box),
             (Action::ToolSelect, Tool::Select),
@@ -142,7 +156,9 @@ impl AnnotateRoom {
         }
         let backspace = || ctx.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Backspace));
         if Action::DeleteBox.pressed(&ctx) || backspace() {
-            self.delete_selected(cx);
+            if let Some(id) = self.canvas.selected(cx.project) {
+                delete(cx, image, id);
+            }
         }
         for (key, class) in DIGITS.into_iter().zip(cx.project.classes()) {
             if ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key)) && class.id != image.class {
@@ -167,6 +183,9 @@ impl AnnotateRoom {
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);
         }
+        if Action::SecondLook.pressed(&ctx) {
+            self.second_look_and_next(cx, image);
+        }
         Action::HideBoxes.held(&ctx)
     }
 
@@ -189,20 +208,13 @@ impl AnnotateRoom {
     }
 
     fn done_and_next(&self, cx: &mut Context<'_>, image: &Image) {
-        // A box says it all; the mark would outlive it.
-        if !image.done && cx.project.boxes(image.id).is_empty() {
-            cx.commands.edit(Edit::SetDone {
-                image: image.id,
-                done: true,
-            });
-        }
+        set_review(cx, image, ReviewState::Done);
         go(self.queue.next_to_do(), cx);
     }
 
-    fn delete_selected(&self, cx: &mut Context<'_>) {
-        if let Some(id) = self.canvas.selected(cx.project) {
-            cx.commands.edit(Edit::RemoveBox { id });
-        }
+    fn second_look_and_next(&self, cx: &mut Context<'_>, image: &Image) {
+        set_review(cx, image, ReviewState::SecondLook);
+        go(self.queue.next_to_do(), cx);
     }
 
     fn toolbar_ui(&mut self, ui: &mut Ui, image: &Image, cx: &mut Context<'_>) {
@@ -256,6 +268,8 @@ impl AnnotateRoom {
                             .color(t.text_weak),
                     )
                     .on_hover_text(Action::ActualSize.tooltip(&ctx));
+                    ui.add_space(4.0);
+                    reader_ui(ui, cx, &mut self.readers);
                     let left = ui.cursor().left();
                     let right = ui
                         .with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -335,6 +349,8 @@ impl AnnotateRoom {
                         section.show(ui, |ui| self.viewing.ui(ui, cx, &grey));
                     }
                     divider(ui);
+                    section.show(ui, |ui| self.review.ui(ui, cx, image));
+                    divider(ui);
                     section.show(ui, |ui| image_ui(ui, cx, image));
                 });
             });
@@ -345,11 +361,11 @@ impl AnnotateRoom {
         let pixels = format!("{} × {} px", image.size.width, image.size.height);
         title_row(ui, "Boxes", &pixels);
         ui.add_space(8.0);
-        for (n, annotation) in (1..).zip(cx.project.boxes(image.id)) {
+        for (n, annotation) in (1..).zip(cx.boxes(image.id)) {
             self.box_row(ui, cx, image, n, annotation);
         }
         let scale = cx.draft.box_scale;
-        if scale != 1.0 && !cx.project.boxes(image.id).is_empty() {
+        if scale != 1.0 && !cx.boxes(image.id).is_empty() {
             let text = format!("Dashed: as training scales them, \u{d7} {scale:.2}");
             let text = RichText::new(text).text_style(tokens::caption());
             ui.label(text.color(t.text_weak));
@@ -467,7 +483,7 @@ impl AnnotateRoom {
             .tooltip(&tooltip)
             .ui(&mut ui);
         if button.clicked() {
-            cx.commands.edit(Edit::RemoveBox { id: annotation.id });
+            delete(cx, image, annotation.id);
         }
         if response.clicked() {
             self.canvas.select(Some(annotation.id));
@@ -479,10 +495,14 @@ impl AnnotateRoom {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
         let to_do = self.queue.num_to_do();
+        let what = match cx.queue.classes {
+            Classes::Rare => "rare image",
+            Classes::All | Classes::One(_) => "image",
+        };
         let reason = match to_do {
-            0 => "Every rare image is done.".to_owned(),
-            1 => "1 rare image still needs a box.".to_owned(),
-            n => format!("{} rare images still need a box.", format::count(n)),
+            0 => format!("Every {what} here is done."),
+            1 => format!("1 {what} still needs a box."),
+            n => format!("{} {what}s still need a box.", format::count(n)),
         };
         ui.add(
             egui::Label::new(
@@ -517,6 +537,34 @@ impl AnnotateRoom {
             }
         }
     }
+}
+
+/// Says how far the work on an image has come, where that is new.
+fn set_review(cx: &mut Context<'_>, image: &Image, state: ReviewState) {
+    if cx.review(image.id).state != state {
+        cx.commands.edit(Edit::SetReview {
+            image: image.id,
+            reader: cx.reader,
+            state,
+        });
+    }
+}
+
+/// Takes a box away. An image that was done with it is to do without it.
+fn delete(cx: &mut Context<'_>, image: &Image, id: BoxId) {
+    let mut edits = vec![Edit::RemoveBox { id }];
+    let is_last = cx
+        .boxes(image.id)
+        .iter()
+        .all(|annotation| annotation.id == id);
+    if is_last && cx.review(image.id).state == ReviewState::Done {
+        edits.push(Edit::SetReview {
+            image: image.id,
+            reader: cx.reader,
+            state: ReviewState::ToDo,
+        });
+    }
+    cx.commands.extend(Edit::several(edits).map(Command::Edit));
 }
 
 fn place_of(project: &Project, image: &Image) -> Option<usize> {
@@ -622,18 +670,6 @@ fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         value(ui, name, &path.to_string_lossy());
-    });
-    row_ui(ui, "Done", |ui| {
-        let boxed = !cx.project.boxes(image.id).is_empty();
-        let mut done = image.done || boxed;
-        let text = if boxed { "has a box" } else { "needs no box" };
-        let check = ui.add_enabled(!boxed, Checkbox::new(&mut done, text));
-        if check.changed() {
-            cx.commands.edit(Edit::SetDone {
-                image: image.id,
-                done,
-            });
-        }
     });
 }
 

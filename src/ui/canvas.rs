@@ -2,7 +2,7 @@
 
 mod paint;
 
-use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project};
+use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project, ReaderId};
 use egui::{
     Color32, CursorIcon, Event, EventFilter, Id, MouseWheelUnit, Painter, PointerButton, Pos2,
     Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
@@ -52,7 +52,7 @@ struct Draft {
 
 impl Draft {
     /// The box as it would be were the button released now, on whole pixels.
-    fn rect(&self, project: &Project, image: &Image) -> Option<BoundingBox> {
+    fn rect(&self, boxes: &[Annotation], image: &Image) -> Option<BoundingBox> {
         let whole = |at: [f64; 2]| at.map(f64::round);
         let by = whole([self.to[0] - self.from[0], self.to[1] - self.from[1]]);
         match self.target {
@@ -60,10 +60,10 @@ impl Draft {
                 BoundingBox::from_corners(whole(self.from), whole(self.to), image.size).ok()
             }
             Target::Resize(id, handle) => {
-                let rect = find(project, image.id, id)?.rect;
+                let rect = find(boxes, id)?.rect;
                 Some(handle.drag(rect, by, image.size).unwrap_or(rect))
             }
-            Target::Move(id) => Some(find(project, image.id, id)?.rect.moved(by, image.size)),
+            Target::Move(id) => Some(find(boxes, id)?.rect.moved(by, image.size)),
             Target::Nothing => None,
         }
     }
@@ -77,14 +77,13 @@ impl Draft {
     }
 }
 
-fn find(project: &Project, image: ImageId, id: BoxId) -> Option<&Annotation> {
-    project.boxes(image).iter().find(|a| a.id == id)
+fn find(boxes: &[Annotation], id: BoxId) -> Option<&Annotation> {
+    boxes.iter().find(|a| a.id == id)
 }
 
 /// The boxes under a place of the screen, the smallest first.
-fn under(at: Pos2, project: &Project, image: &Image, view: View) -> Vec<BoxId> {
-    let mut under: Vec<&Annotation> = project
-        .boxes(image.id)
+fn under(at: Pos2, boxes: &[Annotation], view: View) -> Vec<BoxId> {
+    let mut under: Vec<&Annotation> = boxes
         .iter()
         .filter(|a| Part::under(at, view.box_to_screen(a.rect)).is_some())
         .collect();
@@ -144,7 +143,8 @@ pub struct Canvas {
     before: Option<BoxId>,
     /// The edge that the wheel moves, while the pointer stays where it is.
     wheeled: Option<(Pos2, BoxId, Handle)>,
-    image: Option<ImageId>,
+    /// The image in hand and whose boxes on it.
+    page: Option<(ImageId, Option<ReaderId>)>,
     /// As last drawn.
     scale: f64,
 }
@@ -178,7 +178,7 @@ impl Canvas {
     /// The selected box of the image in hand.
     #[must_use]
     pub fn selected(&self, project: &Project) -> Option<BoxId> {
-        find(project, self.image?, self.selected?).map(|a| a.id)
+        self.on_image(project, self.selected?).map(|a| a.id)
     }
 
     /// As a click on it does: the arrow keys then move it.
@@ -190,11 +190,12 @@ impl Canvas {
     /// The box that the arrow keys move.
     #[must_use]
     pub fn in_hand<'a>(&self, project: &'a Project) -> Option<&'a Annotation> {
-        find(
-            project,
-            self.image?,
-            self.selected.filter(|_| self.in_hand)?,
-        )
+        self.on_image(project, self.selected.filter(|_| self.in_hand)?)
+    }
+
+    fn on_image<'a>(&self, project: &'a Project, id: BoxId) -> Option<&'a Annotation> {
+        let annotation = project.annotation(id);
+        annotation.filter(|a| Some((a.image, a.reader)) == self.page)
     }
 
     /// Whether it has the keyboard's focus.
@@ -231,20 +232,26 @@ impl Canvas {
         look: Look,
         bare: bool,
     ) -> Vec2 {
-        let project = cx.project;
+        let boxes = cx.boxes(image.id);
         let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
         let response = ui.interact(area, id(), Sense::click_and_drag());
         let painter = ui.painter_at(area);
         painter.rect_filled(area, 0.0, Tokens::of(ui).canvas);
 
-        if self.image != Some(image.id) {
-            let zoom = if self.keep_zoom { self.zoom } else { Zoom::Fit };
+        let page = Some((image.id, cx.reader));
+        if self.page != page {
+            let same_image = self.page.map(|(id, _)| id) == Some(image.id);
+            let zoom = if self.keep_zoom || same_image {
+                self.zoom
+            } else {
+                Zoom::Fit
+            };
             *self = Self {
                 tool: self.tool,
                 squares: self.squares,
                 keep_zoom: self.keep_zoom,
                 zoom,
-                image: Some(image.id),
+                page,
                 ..Self::default()
             };
         }
@@ -256,14 +263,14 @@ impl Canvas {
         });
         if let Picture::Failed(why) = &picture {
             self.draft = None;
-            not_shown(ui, area, &project.path_of(image).to_string_lossy(), why);
+            not_shown(ui, area, &cx.project.path_of(image).to_string_lossy(), why);
             return Vec2::ZERO;
         }
-        if let Some((id, rect)) = self.wheel_on_edge(ui, &response, project, image) {
+        if let Some((id, rect)) = self.wheel_on_edge(ui, &response, boxes, image) {
             cx.commands.edit(Edit::SetBox { id, rect });
         }
         let view = self.navigate(ui, &response, image, bare);
-        self.drag(ui, &response, project, image, view, bare);
+        self.drag(ui, &response, boxes, view, bare);
 
         let rect = view.image_rect(image.size);
         let shown = match picture {
@@ -283,16 +290,16 @@ impl Canvas {
         if !bare {
             let box_scale = cx.draft.box_scale;
             if box_scale != 1.0 {
-                for annotation in project.boxes(image.id) {
+                for annotation in boxes {
                     if let Ok(rect) = annotation.rect.scaled(box_scale, image.size) {
                         scaled_box_ui(&painter, view.box_to_screen(rect));
                     }
                 }
             }
-            self.boxes_ui(ui, &painter, project, image, view);
+            self.boxes_ui(ui, &painter, cx, image, view);
             let pointer = ui.input(|i| i.pointer.hover_pos());
             if let Some(at) = pointer.filter(|_| self.draft.is_none() && response.hovered())
-                && self.target(at, project, image, view) == Target::NewBox
+                && self.target(at, boxes, view) == Target::NewBox
             {
                 crosshair_ui(&painter, rect, at);
             }
@@ -336,7 +343,7 @@ impl Canvas {
         &mut self,
         ui: &Ui,
         response: &Response,
-        project: &Project,
+        boxes: &[Annotation],
         image: &Image,
     ) -> Option<(BoxId, BoundingBox)> {
         let at = ui.input(|i| i.pointer.hover_pos());
@@ -353,13 +360,13 @@ impl Canvas {
         let (id, handle) = match self.wheeled {
             Some((_, id, handle)) => (id, handle),
             None => {
-                let selected = find(project, image.id, self.selected?)?;
+                let selected = find(boxes, self.selected?)?;
                 let handle = Handle::of_edge(at, view.box_to_screen(selected.rect))?;
                 self.wheeled = Some((at, selected.id, handle));
                 (selected.id, handle)
             }
         };
-        let rect = find(project, image.id, id)?.rect;
+        let rect = find(boxes, id)?.rect;
         let by = notches * if by_ten { 10.0 } else { 1.0 };
         let larger = handle.drag(rect, handle.outwards(by), image.size).ok()?;
         // An edge does not go past the one across.
@@ -416,18 +423,19 @@ impl Canvas {
         view
     }
 
-    fn target(&self, at: Pos2, project: &Project, image: &Image, view: View) -> Target {
-        let selected = self.selected.and_then(|id| find(project, image.id, id));
+    fn target(&self, at: Pos2, boxes: &[Annotation], view: View) -> Target {
+        let selected = self.selected.and_then(|id| find(boxes, id));
         let part = selected.and_then(|a| Part::under(at, view.box_to_screen(a.rect)));
         match (self.tool, selected, part) {
             (Tool::Pan, ..) => Target::Nothing,
             (_, Some(a), Some(Part::Handle(handle))) => Target::Resize(a.id, handle),
-            (_, Some(a), Some(Part::Edge)) => Target::Move(a.id),
+            // One that was only just drawn leaves room for another within it.
+            (Tool::Box, Some(a), Some(Part::Inside)) if self.in_hand => Target::Move(a.id),
             (Tool::Box, ..) => Target::NewBox,
             // The one that was chosen of several stays in the hand.
             (Tool::Select, Some(a), Some(Part::Inside)) => Target::Move(a.id),
             (Tool::Select, ..) => {
-                let under = under(at, project, image, view);
+                let under = under(at, boxes, view);
                 under
                     .first()
                     .map_or(Target::Nothing, |id| Target::Move(*id))
@@ -436,15 +444,7 @@ impl Canvas {
     }
 
     /// The pointer on the image: what it would do, what it begins, how far it has come.
-    fn drag(
-        &mut self,
-        ui: &Ui,
-        response: &Response,
-        project: &Project,
-        image: &Image,
-        view: View,
-        bare: bool,
-    ) {
+    fn drag(&mut self, ui: &Ui, response: &Response, boxes: &[Annotation], view: View, bare: bool) {
         let (pressed, origin, at, panning) = ui.input(|i| {
             let p = &i.pointer;
             (
@@ -456,7 +456,7 @@ impl Canvas {
         });
         // An undo may have taken the box from under the hand.
         if let Some(id) = self.draft.and_then(|draft| draft.id())
-            && find(project, image.id, id).is_none()
+            && find(boxes, id).is_none()
         {
             self.draft = None;
         }
@@ -465,7 +465,7 @@ impl Canvas {
             && response.is_pointer_button_down_on()
             && let Some(at) = origin
         {
-            let target = self.target(at, project, image, view);
+            let target = self.target(at, boxes, view);
             self.before = self.selected;
             if let Target::Move(id) | Target::Resize(id, _) = target {
                 self.select(Some(id));
@@ -485,7 +485,7 @@ impl Canvas {
         if response.hovered() || self.draft.is_some() {
             let target = match (self.draft, at) {
                 (Some(draft), _) => draft.target,
-                (None, Some(at)) if !bare => self.target(at, project, image, view),
+                (None, Some(at)) if !bare => self.target(at, boxes, view),
                 (None, _) => Target::Nothing,
             };
             let pans = bare || self.tool == Tool::Pan;
@@ -505,65 +505,58 @@ impl Canvas {
         if response.ctx.input(|i| i.pointer.primary_down()) {
             return;
         }
-        let project = cx.project;
+        let boxes = cx.boxes(image.id);
         let Some(draft) = self.draft.take() else {
             // A click so short that it fell into one frame.
             if let Some(at) = response.interact_pointer_pos()
                 && self.tool != Tool::Pan
                 && response.clicked_by(PointerButton::Primary)
             {
-                self.select(next_of(&under(at, project, image, view), self.selected));
+                self.select(next_of(&under(at, boxes, view), self.selected));
             }
             return;
         };
         let [from, to] = [draft.from, draft.to].map(|at| view.to_screen(at));
         // A hand is never quite still.
         let is_click = from.distance(to) < MIN_SIDE;
-        let rect = draft.rect(project, image).filter(|rect| {
+        let rect = draft.rect(boxes, image).filter(|rect| {
             let is_new = draft.target == Target::NewBox;
             let is_seen = view.box_to_screen(*rect).size().min_elem() >= MIN_SIDE;
             !is_click && (is_seen || !is_new)
         });
         match (draft.id(), rect) {
             (None, Some(rect)) => {
-                let id = project.next_box_id();
-                self.selected = Some(id);
+                let annotation = cx.new_box(image.id, rect);
+                self.selected = Some(annotation.id);
                 self.in_hand = false;
-                cx.commands.edit(Edit::AddBox {
-                    annotation: Annotation {
-                        id,
-                        image: image.id,
-                        rect,
-                    },
-                });
+                cx.commands.edit(Edit::AddBox { annotation });
             }
             (None, None) => {
                 let at = view.to_screen(draft.to);
-                self.select(next_of(&under(at, project, image, view), self.selected));
+                self.select(next_of(&under(at, boxes, view), self.selected));
             }
-            (Some(id), Some(rect))
-                if find(project, image.id, id).is_some_and(|a| a.rect != rect) =>
-            {
+            (Some(id), Some(rect)) if find(boxes, id).is_some_and(|a| a.rect != rect) => {
                 cx.commands.edit(Edit::SetBox { id, rect });
             }
             // A click: of several boxes the next one.
             (Some(id), _) if self.before == Some(id) && is_click => {
                 let at = view.to_screen(draft.to);
-                self.select(next_of(&under(at, project, image, view), Some(id)));
+                self.select(next_of(&under(at, boxes, view), Some(id)));
             }
             (Some(_), _) => {}
         }
     }
 
-    fn boxes_ui(&self, ui: &Ui, painter: &Painter, project: &Project, image: &Image, view: View) {
+    fn boxes_ui(&self, ui: &Ui, painter: &Painter, cx: &Context<'_>, image: &Image, view: View) {
         let area = painter.clip_rect();
-        let class = project.class(image.class);
+        let boxes = cx.boxes(image.id);
+        let class = cx.project.class(image.class);
         let in_hand = self.draft.and_then(|draft| {
-            let rect = draft.rect(project, image)?;
+            let rect = draft.rect(boxes, image)?;
             Some((draft.id(), rect))
         });
         let mut selected = None;
-        for (n, annotation) in (1..).zip(project.boxes(image.id)) {
+        for (n, annotation) in (1..).zip(boxes) {
             let (rect, in_hand) = match in_hand {
                 Some((Some(id), rect)) if id == annotation.id => (rect, true),
                 _ => (annotation.rect, false),

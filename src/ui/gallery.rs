@@ -11,7 +11,7 @@ use super::tokens::{self, Tokens, radius};
 use super::widgets::{box_on_screen, box_outline, class_dot, elided, picture_ui};
 use super::{Context, icons};
 use crate::command::Command;
-use crate::state::{is_to_do, wants_box};
+use crate::state::{needs_box, wants_box};
 use crate::textures::Picture;
 
 const PADDING: f32 = 16.0;
@@ -223,7 +223,7 @@ fn cell_ui(ui: &mut Ui, cx: &mut Context<'_>, rect: Rect, image: &Image, gallery
     let response = ui.interact(rect, gallery.with(image.id), Sense::CLICK);
     let selected = cx.selected == Some(image.id);
     let class = cx.project.class(image.class);
-    let (wants, to_do) = (wants_box(cx.project, image), is_to_do(cx.project, image));
+    let (wants, to_do) = (wants_box(cx.project, image), needs_box(cx.project, image));
     response.widget_info(|| {
         let class = class.map_or("", |class| class.name.as_str());
         let state = match (wants, to_do) {

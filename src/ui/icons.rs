@@ -67,6 +67,7 @@ pub const STOP: &str = "\u{e46c}";
 pub const SUN: &str = "\u{e472}";
 pub const TABLE: &str = "\u{e476}";
 pub const TRASH: &str = "\u{e4a6}";
+pub const USERS: &str = "\u{e4d6}";
 pub const WARNING: &str = "\u{e4e0}";
 pub const WARNING_CIRCLE: &str = "\u{e4e2}";
 pub const X: &str = "\u{e4f6}";

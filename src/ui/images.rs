@@ -23,7 +23,7 @@ use super::widgets::{WordButton, combo_caret, divider, name_field, problem_ui, s
 use super::{Context, icons, panel_frame};
 use crate::command::{Action, Command, Room};
 use crate::format;
-use crate::state::is_to_do;
+use crate::state::needs_box;
 
 const SIDE: f32 = 320.0;
 
@@ -254,7 +254,7 @@ impl ImagesRoom {
     fn annotate(&self, cx: &Context<'_>, tally: &Tally) -> Command {
         let selected = cx.selected.and_then(|id| cx.project.image(id));
         match tally.first_to_do {
-            Some(first) if !selected.is_some_and(|image| is_to_do(cx.project, image)) => {
+            Some(first) if !selected.is_some_and(|image| needs_box(cx.project, image)) => {
                 Command::Annotate(first)
             }
             _ => Command::Go(Room::Annotate),

@@ -8,12 +8,16 @@ use crate::command::{Action, Command, Commands, DIGITS};
 use crate::keymap::Keymap;
 
 /// What a room's own parts listen to.
-const IN_PLACE: [(&str, &str); 6] = [
+const IN_PLACE: [(&str, &str); 7] = [
     ("1 to 9", "Set the class of the image in hand"),
     ("Backspace", "As Delete"),
     (
         "Arrows",
         "Move a box that was clicked by a pixel, with Shift by ten",
+    ),
+    (
+        "Ctrl and arrows",
+        "Resize a box that was clicked by a pixel, with Shift by ten",
     ),
     (
         "Wheel on an edge",

@@ -23,11 +23,12 @@ pub mod train;
 pub mod view;
 pub mod widgets;
 
-use care_data::{ImageId, Look, Project};
+use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Review};
 use care_learn::RunConfig;
 use egui::{Frame, Margin};
 
 use crate::command::Commands;
+use crate::queue::QueueView;
 use crate::state::{BoxCounts, Problem};
 use crate::textures::Textures;
 use crate::training::TrainingRun;
@@ -37,6 +38,10 @@ pub struct Context<'a> {
     pub project: &'a Project,
     pub counts: BoxCounts,
     pub selected: Option<ImageId>,
+    /// Who reads apart from the others just now.
+    pub reader: Option<ReaderId>,
+    /// What the queue shows.
+    pub queue: &'a QueueView,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,
@@ -49,7 +54,28 @@ pub struct Context<'a> {
     pub commands: &'a mut Commands,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The boxes that are worked on: the project's own, or those of who reads apart.
+    #[must_use]
+    pub fn boxes(&self, image: ImageId) -> &'a [Annotation] {
+        self.project.boxes_of(self.reader, image)
+    }
+
+    /// What is said about an image, by whoever's boxes [`boxes`](Self::boxes) gives.
+    #[must_use]
+    pub fn review(&self, image: ImageId) -> &'a Review {
+        self.project.review(self.reader, image)
+    }
+
+    /// A box for [`boxes`](Self::boxes), drawn just now.
+    #[must_use]
+    pub fn new_box(&self, image: ImageId, rect: BoundingBox) -> Annotation {
+        Annotation {
+            reader: self.reader,
+            ..self.project.new_box(image, rect)
+        }
+    }
+
     /// The thumbnail of an image of the project.
     pub fn thumbnail(&mut self, image: &care_data::Image) -> crate::textures::Picture {
         let project = self.project;

@@ -208,18 +208,19 @@ impl Handle {
     pub fn of_edge(at: Pos2, rect: Rect) -> Option<Self> {
         match Part::under(at, rect)? {
             Part::Inside => None,
-            Part::Handle(handle) if handle.x == 0 || handle.y == 0 => Some(handle),
-            Part::Handle(_) | Part::Edge => {
-                let far = |handle: &Self| match (handle.x, handle.y) {
-                    (x, 0) => (at.x - rect.center().x - f32::from(x) * rect.width() / 2.0).abs(),
-                    (_, y) => (at.y - rect.center().y - f32::from(y) * rect.height() / 2.0).abs(),
-                };
-                Self::ALL
-                    .into_iter()
-                    .filter(|handle| handle.x == 0 || handle.y == 0)
-                    .min_by(|a, b| far(a).total_cmp(&far(b)))
-            }
+            Part::Handle(_) => Self::nearest_edge(at, rect),
         }
+    }
+
+    fn nearest_edge(at: Pos2, rect: Rect) -> Option<Self> {
+        let far = |handle: &Self| match (handle.x, handle.y) {
+            (x, 0) => (at.x - rect.center().x - f32::from(x) * rect.width() / 2.0).abs(),
+            (_, y) => (at.y - rect.center().y - f32::from(y) * rect.height() / 2.0).abs(),
+        };
+        Self::ALL
+            .into_iter()
+            .filter(|handle| handle.x == 0 || handle.y == 0)
+            .min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 
     /// The drag that makes a box larger by so many pixels.
@@ -242,8 +243,8 @@ impl Handle {
 /// A part of a box that the pointer can take hold of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// A handle, or the edge that a handle moves.
     Handle(Handle),
-    Edge,
     Inside,
 }
 
@@ -275,10 +276,10 @@ impl Part {
             Some(Self::Handle(handle))
         } else if !rect.expand(EDGE).contains(at) {
             None
-        } else if rect.shrink(EDGE).contains(at) {
+        } else if rect.shrink2(inwards.min(Vec2::splat(EDGE))).contains(at) {
             Some(Self::Inside)
         } else {
-            Some(Self::Edge)
+            Handle::nearest_edge(at, rect).map(Self::Handle)
         }
     }
 }
@@ -390,8 +391,9 @@ mod tests {
             ((100.0, 100.0), Some(Part::Handle(corner))),
             ((93.0, 107.0), Some(Part::Handle(corner))),
             ((300.0, 150.0), Some(Part::Handle(Handle { x: 1, y: 0 }))),
-            ((150.0, 102.0), Some(Part::Edge)),
-            ((150.0, 97.0), Some(Part::Edge)),
+            ((150.0, 102.0), Some(Part::Handle(Handle { x: 0, y: -1 }))),
+            ((150.0, 97.0), Some(Part::Handle(Handle { x: 0, y: -1 }))),
+            ((102.0, 125.0), Some(Part::Handle(Handle { x: -1, y: 0 }))),
             ((150.0, 150.0), Some(Part::Inside)),
             ((150.0, 90.0), None),
         ] {

@@ -1,7 +1,7 @@
 //! Room 2, used as a person uses it: boxes drawn, moved, resized and deleted with the pointer, the queue by key.
 
 use crate::common::{settle, tiny_project, window};
-use care_data::{Image, ImageSize, Project};
+use care_data::{Image, ImageSize, Project, ReviewState};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
 use care_studio::ui::view::View;
@@ -118,20 +118,21 @@ fn a_box_is_cut_to_the_image() {
 
 #[test]
 fn a_box_is_moved_and_resized() {
-    // With each tool: first an edge or the inside, then a corner, then the middle of a side.
-    for (tool, inside) in [(Key::B, [20.0, 8.0]), (Key::V, [20.0, 16.0])] {
+    for tool in [Key::D, Key::V] {
         let (_root, mut window) = annotate();
         drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
         key(&mut window, tool);
-        let inside = if tool == Key::B { [15.0, 8.0] } else { inside };
-        drag(&mut window, inside, [inside[0] + 6.0, inside[1] + 4.0]);
+        // Taken into the hand.
+        click(&mut window, [20.0, 16.0]);
+        drag(&mut window, [20.0, 16.0], [26.0, 20.0]);
         assert_eq!(boxes(&window), [[16.0, 12.0, 36.0, 28.0]], "moved");
-        drag(&mut window, inside.map(|v| v + 4.0), [90.0, 90.0]);
-        let moved = boxes(&window);
+        drag(&mut window, [26.0, 20.0], [90.0, 90.0]);
+        assert_eq!(
+            boxes(&window),
+            [[28.0, 16.0, 48.0, 32.0]],
+            "stopped at the edge"
+        );
         press(&mut window, Modifiers::COMMAND, Key::Z);
-        if tool == Key::V {
-            assert_eq!(moved, [[28.0, 16.0, 48.0, 32.0]], "stopped at the edge");
-        }
         drag(&mut window, [36.0, 28.0], [40.0, 20.0]);
         assert_eq!(boxes(&window), [[16.0, 12.0, 40.0, 20.0]], "by its corner");
         drag(&mut window, [16.0, 16.0], [4.0, 30.0]);
@@ -141,6 +142,12 @@ fn a_box_is_moved_and_resized() {
             boxes(&window),
             [[16.0, 12.0, 40.0, 20.0]],
             "one edit a drag"
+        );
+        drag(&mut window, [20.0, 12.0], [23.0, 6.0]);
+        assert_eq!(
+            boxes(&window),
+            [[16.0, 6.0, 40.0, 20.0]],
+            "by an edge, wherever it is taken"
         );
     }
 }
@@ -182,7 +189,7 @@ fn delete_removes_the_selected_box_and_the_smallest_is_selected() {
     drag(&mut window, [2.0, 2.0], [44.0, 30.0]);
     drag(&mut window, [10.0, 8.0], [30.0, 24.0]);
     // A click selects the smaller of the two under it, in either tool.
-    for tool in [Key::B, Key::V] {
+    for tool in [Key::D, Key::V] {
         key(&mut window, tool);
         click(&mut window, [40.0, 5.0]);
         click(&mut window, [20.0, 16.0]);
@@ -222,7 +229,7 @@ fn a_click_within_one_frame_selects() {
 /// Three boxes, one in the other.
 #[test]
 fn a_click_goes_through_the_boxes_under_it() {
-    for tool in [Key::B, Key::V] {
+    for tool in [Key::D, Key::V] {
         let (_root, mut window) = annotate();
         for by in [0.0, 5.0, 10.0] {
             drag(&mut window, [2.0 + by, 2.0 + by], [44.0 - by, 30.0 - by]);
@@ -266,7 +273,15 @@ fn arrows_move_a_box_that_was_clicked() {
     assert_eq!(boxes(&window), [[11.0, 16.0, 31.0, 32.0]], "to the edge");
     press(&mut window, Modifiers::SHIFT, Key::ArrowLeft);
     assert_eq!(boxes(&window), [[1.0, 16.0, 21.0, 32.0]]);
-    press(&mut window, Modifiers::COMMAND, Key::Z);
+    let resize = Modifiers::COMMAND;
+    press(&mut window, resize, Key::ArrowUp);
+    press(&mut window, resize | Modifiers::SHIFT, Key::ArrowLeft);
+    assert_eq!(boxes(&window), [[1.0, 16.0, 11.0, 31.0]], "resized");
+    press(&mut window, resize | Modifiers::SHIFT, Key::ArrowLeft);
+    assert_eq!(boxes(&window), [[1.0, 16.0, 11.0, 31.0]], "not to nothing");
+    for _ in 0..3 {
+        press(&mut window, Modifiers::COMMAND, Key::Z);
+    }
     assert_eq!(boxes(&window), [[11.0, 16.0, 31.0, 32.0]]);
     key(&mut window, Key::Escape);
     key(&mut window, Key::ArrowUp);
@@ -440,8 +455,8 @@ fn keys_can_be_given_to_other_commands() {
     };
     key(&mut window, Key::F1);
     give(&mut window, "Undo", Modifiers::COMMAND, Key::U);
-    give(&mut window, "Fit", Modifiers::NONE, Key::B);
-    window.get_by_label("B is the key of Box.");
+    give(&mut window, "Fit", Modifiers::NONE, Key::D);
+    window.get_by_label("D is the key of Box.");
     give(&mut window, "Fit", Modifiers::NONE, Key::Num1);
     window.get_by_label("The digits set the class.");
     give(&mut window, "Box", Modifiers::NONE, Key::Escape);
@@ -529,8 +544,8 @@ fn keys_lead_through_the_queue() {
     key(&mut window, Key::Enter);
     let second = image(&window).id;
     assert_ne!(second, first);
-    // A box is enough; a mark beside it would outlive it.
-    assert!(!project(&window).image(first).unwrap().done);
+    let state = |window: &Harness<'_, App>, image| project(window).review(None, image).state;
+    assert_eq!(state(&window, first), ReviewState::Done);
     window.get_by_label("To do 3");
     window.get_by_label("Done 1");
 
@@ -550,7 +565,7 @@ fn keys_lead_through_the_queue() {
     window.get_by_label("To do 0");
     window.get_by_label("1 of 4");
     window.get_by_label("Go to Train");
-    assert!(project(&window).image(second).unwrap().done);
+    assert_eq!(state(&window, second), ReviewState::Done);
     assert!(project(&window).boxes(second).is_empty());
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use care_data::{Annotation, BoundingBox, Edit, Project, RunState};
+use care_data::{BoundingBox, Edit, Project, RunState};
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -119,7 +119,20 @@ fn a_dry_run_says_what_would_come_in_and_takes_in_nothing() {
         report["not_read"][0]["why"],
         "Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM."
     );
+    assert_eq!(report["already_there"], 0);
     assert!(!folder.path().join("p.care").exists());
+
+    let bright = folder.path().join("images/bright");
+    done(&care(folder.path(), &["import", "p.care", "images"]));
+    std::fs::rename(bright.join("bright 3.png"), bright.join("new.png")).expect("renames");
+    let output = care(folder.path(), &["import", "p.care", "images", "--dry-run"]);
+    let told = done(&output);
+    assert!(
+        told.contains("24 images with 0 boxes would come in, 23 of them already there, 1 not read"),
+        "{told}"
+    );
+    let report: Value = serde_json::from_str(&done(&care(folder.path(), &line))).expect("JSON");
+    assert_eq!(report["already_there"], 23);
 }
 
 #[test]
@@ -325,11 +338,10 @@ pub fn draw_boxes(folder: &Path) {
     let mut project = Project::open(&folder.join("p.care")).expect("opens");
     let images: Vec<_> = project.images().iter().map(|image| image.id).collect();
     for image in images {
-        let annotation = Annotation {
-            id: project.next_box_id(),
+        let annotation = project.new_box(
             image,
-            rect: BoundingBox::new(5.0, 5.0, 20.0, 20.0).expect("a box"),
-        };
+            BoundingBox::new(5.0, 5.0, 20.0, 20.0).expect("a box"),
+        );
         project.apply(Edit::AddBox { annotation }).expect("drawn");
     }
 }

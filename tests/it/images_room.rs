@@ -113,7 +113,7 @@ fn annotate_begins_with_an_image_that_needs_a_box() {
     assert_eq!(state.room, Room::Annotate);
     let project = state.project.as_ref().unwrap();
     let image = project.image(state.selected.unwrap()).unwrap();
-    assert!(care_studio::state::is_to_do(project, image));
+    assert!(care_studio::state::needs_box(project, image));
 }
 
 fn until(window: &mut Harness<'_, App>, is_so: impl Fn(&Harness<'_, App>) -> bool) {

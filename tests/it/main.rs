@@ -11,5 +11,6 @@ mod greys;
 mod images_room;
 mod kill;
 mod measures;
+mod review;
 mod train;
 mod weights;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::common::{settle, tiny_project, window};
-use care_data::{Annotation, BoundingBox, Edit, Part, Project, RunState};
+use care_data::{BoundingBox, Edit, Part, Project, RunState};
 use care_learn::event::Change;
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
@@ -21,11 +21,7 @@ fn first_free_box(project: &Project, part: Part) -> Option<Edit> {
         image.class == rare && image.part == part && project.boxes(image.id).is_empty()
     })?;
     Some(Edit::AddBox {
-        annotation: Annotation {
-            id: project.next_box_id(),
-            image: image.id,
-            rect: BoundingBox::new(8.0, 8.0, 24.0, 24.0).unwrap(),
-        },
+        annotation: project.new_box(image.id, BoundingBox::new(8.0, 8.0, 24.0, 24.0).unwrap()),
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use care_data::{Annotation, BoundingBox, Edit, Project};
+use care_data::{BoundingBox, Edit, Project};
 use care_learn::backbone::Network;
 use care_learn::config::BackboneKind;
 use serde_json::Value;
@@ -74,11 +74,7 @@ fn weights_come_in_are_listed_and_trained_from() {
     let mut project = Project::open(&dir).unwrap();
     let images: Vec<_> = project.images().iter().map(|image| image.id).collect();
     for image in images {
-        let annotation = Annotation {
-            id: project.next_box_id(),
-            image,
-            rect: BoundingBox::new(5.0, 5.0, 20.0, 20.0).unwrap(),
-        };
+        let annotation = project.new_box(image, BoundingBox::new(5.0, 5.0, 20.0, 20.0).unwrap());
         project.apply(Edit::AddBox { annotation }).unwrap();
     }
     drop(project);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize};
 use crate::grey::Look;
-use crate::model::{Annotation, BoxId, ClassId, ImageId};
+use crate::model::{Annotation, BoxId, ClassId, ImageId, Origin, Reader, ReaderId, ReviewState};
 
 /// One change. Applied by [`Project::apply`](crate::Project::apply), which stores it together with its inverse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,9 +22,16 @@ pub enum Edit {
         id: BoxId,
         rect: BoundingBox,
     },
-    SetDone {
+    /// By a reader, or for the project as a whole.
+    SetReview {
         image: ImageId,
-        done: bool,
+        reader: Option<ReaderId>,
+        state: ReviewState,
+    },
+    SetNote {
+        image: ImageId,
+        reader: Option<ReaderId>,
+        note: String,
     },
     SetClass {
         image: ImageId,
@@ -38,6 +45,18 @@ pub enum Edit {
     SetLook {
         look: Look,
     },
+    /// Lets somebody read apart from the others, under an id from [`Project::next_reader_id`](crate::Project::next_reader_id).
+    AddReader {
+        reader: Reader,
+    },
+    /// Only where nothing is left of what the reader did.
+    RemoveReader {
+        id: ReaderId,
+    },
+    /// Several changes as one, in this order: all of them or none.
+    Several {
+        edits: Vec<Edit>,
+    },
 }
 
 /// Why an edit does not fit the project. Nothing was changed.
@@ -49,6 +68,12 @@ pub enum EditError {
     NoSuchClass(ClassId),
     #[error("There is no box {0} in this project.")]
     NoSuchBox(BoxId),
+    #[error("There is no reader {0} in this project.")]
+    NoSuchReader(ReaderId),
+    #[error("There is a reader of the name {0} already, or the name is empty.")]
+    ReaderNameTaken(String),
+    #[error("Reader {0} has boxes or reviews; remove these first.")]
+    ReaderHasWork(ReaderId),
     #[error("Box {0} was there before; a new box needs a new number.")]
     BoxIdTaken(BoxId),
     #[error("The box {rect:?} reaches beyond its image of {} × {} pixels.", size.width, size.height)]
@@ -60,15 +85,45 @@ impl Edit {
     #[must_use]
     pub fn describe(&self) -> &'static str {
         match self {
-            Self::AddBox { .. } => "Box drawn",
+            Self::AddBox { annotation } => match annotation.origin {
+                Origin::Drawn => "Box drawn",
+                Origin::Imported => "Box imported",
+                Origin::Attention | Origin::Saliency => "Suggestion accepted",
+                Origin::Readers => "Reader's box taken over",
+            },
             Self::RemoveBox { .. } => "Box removed",
             Self::SetBox { .. } => "Box changed",
-            Self::SetDone { done: true, .. } => "Marked as done",
-            Self::SetDone { done: false, .. } => "Marked as to do",
+            Self::SetReview { state, .. } => match state {
+                ReviewState::ToDo => "Marked as to do",
+                ReviewState::Done => "Marked as done",
+                ReviewState::SecondLook => "Marked for a second look",
+            },
+            Self::SetNote { .. } => "Note changed",
             Self::SetClass { .. } => "Class changed",
             Self::SetRare { rare: true, .. } => "Class marked as rare",
             Self::SetRare { rare: false, .. } => "Rare mark removed",
             Self::SetLook { .. } => "Window changed",
+            Self::AddReader { .. } => "Reader added",
+            Self::RemoveReader { .. } => "Reader removed",
+            Self::Several { edits } => edits.first().map_or("Nothing", Self::describe),
+        }
+    }
+
+    /// Several changes as one edit; `None` for none.
+    #[must_use]
+    pub fn several(mut edits: Vec<Self>) -> Option<Self> {
+        match edits.len() {
+            0 | 1 => edits.pop(),
+            _ => Some(Self::Several { edits }),
+        }
+    }
+
+    /// The boxes that it adds, in order.
+    pub(crate) fn added_boxes(&self) -> Vec<BoxId> {
+        match self {
+            Self::AddBox { annotation } => vec![annotation.id],
+            Self::Several { edits } => edits.iter().flat_map(Self::added_boxes).collect(),
+            _ => Vec::new(),
         }
     }
 }

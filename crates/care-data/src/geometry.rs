@@ -87,6 +87,15 @@ impl BoundingBox {
         self.width() * self.height()
     }
 
+    /// Intersection over union: 0 where they do not overlap, 1 where they are the same.
+    #[must_use]
+    pub fn iou(self, other: Self) -> f64 {
+        let width = self.x1.min(other.x1) - self.x0.max(other.x0);
+        let height = self.y1.min(other.y1) - self.y0.max(other.y0);
+        let shared = width.max(0.0) * height.max(0.0);
+        shared / (self.area() + other.area() - shared)
+    }
+
     #[must_use]
     pub fn contains(self, [x, y]: [f64; 2]) -> bool {
         self.x0 <= x && x <= self.x1 && self.y0 <= y && y <= self.y1

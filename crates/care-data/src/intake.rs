@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::geometry::BoundingBox;
 use crate::import::{Import, NewImage};
-use crate::model::{Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead};
+use crate::model::{
+    Annotation, BoxId, Class, ClassId, ContentHash, Image, ImageId, NotRead, Origin, ReviewState,
+};
 use crate::project::{TakenIn, path_of};
 use crate::split::{Item, SplitSpec};
 use crate::state::State;
+use crate::store::{now, who};
 
 /// What an import adds to a project, complete.
 #[derive(Debug)]
@@ -73,6 +76,7 @@ impl Arrivals {
                 .filter_map(|rect| rect.clamped(image.size).ok());
             rects.map(|rect| (image.id, rect))
         });
+        let (by, at) = (who(), now());
         let boxes: Vec<_> = late
             .into_iter()
             .chain(rects)
@@ -80,7 +84,11 @@ impl Arrivals {
             .map(|((image, rect), id)| Annotation {
                 id: BoxId(id),
                 image,
+                reader: None,
                 rect,
+                origin: Origin::Imported,
+                by: by.clone(),
+                at,
             })
             .collect();
         let taken_in = TakenIn {
@@ -109,7 +117,9 @@ fn late_boxes(
 ) -> Vec<(ImageId, BoundingBox)> {
     let by_hash = by_hash(state);
     let is_open = |image: &Image| {
-        !image.done && state.boxes(image.id).is_empty() && !worked_on.contains(&image.id)
+        state.review(image.id, None).state == ReviewState::ToDo
+            && state.boxes(image.id, None).is_empty()
+            && !worked_on.contains(&image.id)
     };
     let mut given: HashSet<ImageId> = HashSet::new();
     let mut late = Vec::new();
@@ -354,7 +364,6 @@ fn new_images(
                 class: *ids.get(image.class.as_str())?,
                 group: group.clone(),
                 part,
-                done: false,
             })
         })
         .collect()

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
-use crate::import;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -23,6 +22,34 @@ macro_rules! id {
     };
 }
 
+macro_rules! named {
+    ($(#[$doc:meta])* $kind:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $kind {
+            $($(#[$variant_doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl $kind {
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// As files have it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The one of a [`name`](Self::name).
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|one| one.name() == name)
+            }
+        }
+    };
+}
+
 id!(
     /// An image of a project. Given once, never reused.
     ImageId
@@ -34,6 +61,10 @@ id!(
 id!(
     /// A box. Given once, never reused, so that undo and redo bring back the same box.
     BoxId
+);
+id!(
+    /// Somebody who reads the images apart from the others.
+    ReaderId
 );
 id!(
     /// One press of Train. Numbered from 1 in each project.
@@ -63,33 +94,14 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// The part of the split that an image stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    Train,
-    Validation,
-    Test,
-}
-
-impl Part {
-    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
+named!(
+    /// The part of the split that an image stands in.
+    Part {
+        Train = "train",
+        Validation = "validation",
+        Test = "test",
     }
-
-    /// The part of a [`name`](Self::name).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|part| part.name() == name)
-    }
-}
+);
 
 /// An image of a project: a file that stays where it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,15 +118,28 @@ pub struct Image {
     /// The patient or lesion; images of one group always stand in the same part. Unique where nothing is known.
     pub group: String,
     pub part: Part,
-    /// A person said that this image needs nothing more.
-    pub done: bool,
 }
 
 impl Image {
     /// The file's name without its folder and ending, as shown under a thumbnail.
     #[must_use]
     pub fn name(&self) -> &str {
-        import::stem(&self.path)
+        stem(&self.path)
+    }
+}
+
+/// Anything else after a dot is part of a name, as in the UIDs that DICOM files are often called.
+const ENDINGS: [&str; 10] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "dcm", "dicom", "dic",
+];
+
+/// A file's name without its folder and an image's ending.
+#[must_use]
+pub fn stem(path: &str) -> &str {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    match file.rsplit_once('.') {
+        Some((stem, ending)) if ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e)) => stem,
+        _ => file,
     }
 }
 
@@ -134,8 +159,62 @@ pub struct Class {
 pub struct Annotation {
     pub id: BoxId,
     pub image: ImageId,
+    /// Whose it is where readers read apart; `None` for the project's own boxes, which train and are exported.
+    pub reader: Option<ReaderId>,
     /// In pixels of the image as shown.
     pub rect: BoundingBox,
+    pub origin: Origin,
+    /// The person at the keyboard; empty where nobody knows.
+    pub by: String,
+    /// Unix time in milliseconds; 0 where nobody knows.
+    pub at: i64,
+}
+
+named!(
+    /// Where a box comes from. One that a person moved afterwards keeps its origin.
+    Origin {
+        Drawn = "drawn",
+        Imported = "imported",
+        /// Suggested by a model's attention and accepted by a person.
+        Attention = "attention",
+        /// Suggested by the picture's saliency and accepted by a person.
+        Saliency = "saliency",
+        /// Taken over from one reader, or the mean of two that agree.
+        Readers = "readers",
+    }
+);
+
+named!(
+    /// How far the work on an image has come.
+    ReviewState {
+        ToDo = "to do",
+        /// A person said that this image needs nothing more.
+        Done = "done",
+        /// A person was not sure.
+        SecondLook = "second look",
+    }
+);
+
+/// What a person, or a reader, says about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    pub state: ReviewState,
+    pub note: String,
+}
+
+impl Review {
+    /// Of an image that nobody has said anything about.
+    pub const NONE: Self = Self {
+        state: ReviewState::ToDo,
+        note: String::new(),
+    };
+}
+
+/// Somebody who reads the images apart from the others: does not see their boxes, and is compared with them afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    pub id: ReaderId,
+    pub name: String,
 }
 
 /// A file that could not be taken in, why, and what to do about it.
@@ -148,36 +227,16 @@ pub struct NotRead {
     pub advice: String,
 }
 
-/// How a run stands, as recorded in the project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunState {
-    /// Being trained, or cut off with the process that trained it.
-    Running,
-    Finished,
-    Stopped,
-    Failed,
-}
-
-impl RunState {
-    pub const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Stopped, Self::Failed];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
+named!(
+    /// How a run stands, as recorded in the project.
+    RunState {
+        /// Being trained, or cut off with the process that trained it.
+        Running = "running",
+        Finished = "finished",
+        Stopped = "stopped",
+        Failed = "failed",
     }
-
-    /// The state of a [`name`](Self::name).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
+);
 
 /// One measured number of a run.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,14 +7,16 @@ use std::path::{Component, Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::edit::{Edit, EditError};
+use crate::geometry::BoundingBox;
 use crate::grey::Look;
 use crate::import::Import;
 use crate::intake::Arrivals;
 use crate::model::{
-    Annotation, BoxId, Class, ClassId, Image, ImageId, Metric, NotRead, Run, RunId, RunState,
+    Annotation, BoxId, Class, ClassId, Image, ImageId, Metric, NotRead, Origin, Reader, ReaderId,
+    Review, Run, RunId, RunState,
 };
 use crate::state::State;
-use crate::store::{Entry, LOCK, Loaded, Store, now};
+use crate::store::{Entry, LOCK, Loaded, Store, now, who};
 
 /// A project, held in memory; every change is on disk when the call that makes it returns.
 #[derive(Debug)]
@@ -207,8 +209,8 @@ impl Project {
     }
 
     /// Key of the hashes that stand for patients.
-    #[must_use]
-    pub fn salt(&self) -> [u8; 32] {
+    #[cfg(test)]
+    pub(crate) fn salt(&self) -> [u8; 32] {
         self.salt
     }
 
@@ -228,10 +230,39 @@ impl Project {
         self.state.annotation(id)
     }
 
-    /// The boxes of an image, ascending by id.
+    /// The project's own boxes of an image, ascending by id: those that train and are exported.
     #[must_use]
     pub fn boxes(&self, image: ImageId) -> &[Annotation] {
-        self.state.boxes(image)
+        self.state.boxes(image, None)
+    }
+
+    /// The boxes that a reader drew on an image, ascending by id; with `None` as [`boxes`](Self::boxes).
+    #[must_use]
+    pub fn boxes_of(&self, reader: Option<ReaderId>, image: ImageId) -> &[Annotation] {
+        self.state.boxes(image, reader)
+    }
+
+    /// What a reader says about an image; with `None` what is said for the project as a whole.
+    #[must_use]
+    pub fn review(&self, reader: Option<ReaderId>, image: ImageId) -> &Review {
+        self.state.review(image, reader)
+    }
+
+    /// Who reads apart from the others, ascending by id.
+    #[must_use]
+    pub fn readers(&self) -> &[Reader] {
+        &self.state.readers
+    }
+
+    #[must_use]
+    pub fn reader(&self, id: ReaderId) -> Option<&Reader> {
+        self.readers().iter().find(|reader| reader.id == id)
+    }
+
+    /// The id for the next [`Edit::AddReader`].
+    #[must_use]
+    pub fn next_reader_id(&self) -> ReaderId {
+        ReaderId(self.readers().last().map_or(1, |reader| reader.id.0 + 1))
     }
 
     /// Where an image's file lies.
@@ -256,22 +287,34 @@ impl Project {
         self.next_box
     }
 
+    /// A box for an [`Edit::AddBox`], drawn just now by whoever sits here, among the project's own.
+    #[must_use]
+    pub fn new_box(&self, image: ImageId, rect: BoundingBox) -> Annotation {
+        Annotation {
+            id: self.next_box,
+            image,
+            reader: None,
+            rect,
+            origin: Origin::Drawn,
+            by: who(),
+            at: now(),
+        }
+    }
+
     /// Makes one change, in one transaction. What had been undone can no longer be redone.
     ///
     /// # Errors
     /// Where the edit does not fit the project or cannot be written; then nothing changed.
     pub fn apply(&mut self, edit: Edit) -> Result<(), ProjectError> {
-        let new_box = match &edit {
-            Edit::AddBox { annotation } if annotation.id < self.next_box => {
-                return Err(EditError::BoxIdTaken(annotation.id).into());
-            }
-            Edit::AddBox { annotation } => Some(annotation.id),
-            _ => None,
-        };
+        let new_boxes = edit.added_boxes();
+        if let Some(taken) = new_boxes.iter().find(|id| **id < self.next_box) {
+            return Err(EditError::BoxIdTaken(*taken).into());
+        }
         let inverse = self.state.apply(&edit)?;
         match self.store.record(edit, inverse.clone()) {
             Ok(entry) => {
-                self.next_box = new_box.map_or(self.next_box, |id| BoxId(id.0 + 1));
+                let last = new_boxes.into_iter().max();
+                self.next_box = last.map_or(self.next_box, |id| BoxId(id.0 + 1));
                 self.undoable = Some(entry);
                 self.redoable = None;
                 self.revision += 1;

@@ -5,16 +5,23 @@ use std::collections::HashMap;
 use crate::edit::{Edit, EditError};
 use crate::geometry::BoundingBox;
 use crate::grey::Look;
-use crate::model::{Annotation, BoxId, Class, ClassId, Image, ImageId};
+use crate::model::{Annotation, BoxId, Class, ClassId, Image, ImageId, Reader, ReaderId, Review};
+
+/// An image as one reader, or the project as a whole, has worked on it.
+type Page = (ImageId, Option<ReaderId>);
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct State {
     /// Ascending by id, as all three are.
     pub classes: Vec<Class>,
     pub images: Vec<Image>,
-    boxes: HashMap<ImageId, Vec<Annotation>>,
-    /// The image of each box.
-    owner: HashMap<BoxId, ImageId>,
+    /// Ascending by id.
+    pub readers: Vec<Reader>,
+    boxes: HashMap<Page, Vec<Annotation>>,
+    /// Where each box lies.
+    owner: HashMap<BoxId, Page>,
+    /// Without those that say nothing.
+    reviews: HashMap<Page, Review>,
     pub look: Look,
 }
 
@@ -36,13 +43,19 @@ impl State {
     }
 
     pub fn annotation(&self, id: BoxId) -> Option<&Annotation> {
-        self.boxes(*self.owner.get(&id)?)
+        let &(image, reader) = self.owner.get(&id)?;
+        self.boxes(image, reader)
             .iter()
             .find(|annotation| annotation.id == id)
     }
 
-    pub fn boxes(&self, image: ImageId) -> &[Annotation] {
-        self.boxes.get(&image).map_or(&[], Vec::as_slice)
+    pub fn boxes(&self, image: ImageId, reader: Option<ReaderId>) -> &[Annotation] {
+        self.boxes.get(&(image, reader)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn review(&self, image: ImageId, reader: Option<ReaderId>) -> &Review {
+        const NONE: &Review = &Review::NONE;
+        self.reviews.get(&(image, reader)).unwrap_or(NONE)
     }
 
     /// Makes one change and returns the edit that takes it back.
@@ -60,9 +73,9 @@ impl State {
                 Ok(Edit::AddBox { annotation })
             }
             Edit::SetBox { id, rect } => {
-                let image = *self.owner.get(&id).ok_or(EditError::NoSuchBox(id))?;
-                self.check_fit(image, rect)?;
-                let boxes = self.boxes.get_mut(&image).ok_or(EditError::NoSuchBox(id))?;
+                let page = *self.owner.get(&id).ok_or(EditError::NoSuchBox(id))?;
+                self.check_fit(page.0, rect)?;
+                let boxes = self.boxes.get_mut(&page).ok_or(EditError::NoSuchBox(id))?;
                 let annotation = boxes
                     .iter_mut()
                     .find(|b| b.id == id)
@@ -72,11 +85,30 @@ impl State {
                     rect: std::mem::replace(&mut annotation.rect, rect),
                 })
             }
-            Edit::SetDone { image, done } => {
-                let found = self.image_mut(image)?;
-                Ok(Edit::SetDone {
+            Edit::SetReview {
+                image,
+                reader,
+                state,
+            } => {
+                let set = |review: &mut Review| std::mem::replace(&mut review.state, state);
+                let state = self.change_review(image, reader, set)?;
+                Ok(Edit::SetReview {
                     image,
-                    done: std::mem::replace(&mut found.done, done),
+                    reader,
+                    state,
+                })
+            }
+            Edit::SetNote {
+                image,
+                reader,
+                ref note,
+            } => {
+                let set = |review: &mut Review| std::mem::replace(&mut review.note, note.clone());
+                let note = self.change_review(image, reader, set)?;
+                Ok(Edit::SetNote {
+                    image,
+                    reader,
+                    note,
                 })
             }
             Edit::SetClass { image, class } => {
@@ -99,7 +131,66 @@ impl State {
             Edit::SetLook { look } => Ok(Edit::SetLook {
                 look: std::mem::replace(&mut self.look, look),
             }),
+            Edit::AddReader { ref reader } => {
+                self.add_reader(reader.clone())?;
+                Ok(Edit::RemoveReader { id: reader.id })
+            }
+            Edit::RemoveReader { id } => {
+                let at = self.readers.iter().position(|reader| reader.id == id);
+                let at = at.ok_or(EditError::NoSuchReader(id))?;
+                let mut pages = self.boxes.keys().chain(self.reviews.keys());
+                if pages.any(|&(_, reader)| reader == Some(id)) {
+                    return Err(EditError::ReaderHasWork(id));
+                }
+                let reader = self.readers.remove(at);
+                Ok(Edit::AddReader { reader })
+            }
+            Edit::Several { ref edits } => self.apply_all(edits),
         }
+    }
+
+    fn apply_all(&mut self, edits: &[Edit]) -> Result<Edit, EditError> {
+        let mut inverses = Vec::with_capacity(edits.len());
+        for edit in edits {
+            match self.apply(edit) {
+                Ok(inverse) => inverses.push(inverse),
+                Err(error) => {
+                    for inverse in inverses.iter().rev() {
+                        self.apply(inverse)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        inverses.reverse();
+        Ok(Edit::Several { edits: inverses })
+    }
+
+    pub fn add_reader(&mut self, reader: Reader) -> Result<(), EditError> {
+        let is_taken = |other: &Reader| other.id == reader.id || other.name == reader.name;
+        if reader.name.trim().is_empty() || self.readers.iter().any(is_taken) {
+            return Err(EditError::ReaderNameTaken(reader.name));
+        }
+        let at = self.readers.partition_point(|other| other.id < reader.id);
+        self.readers.insert(at, reader);
+        Ok(())
+    }
+
+    /// Changes what is said about an image and returns what `change` does.
+    pub fn change_review<T>(
+        &mut self,
+        image: ImageId,
+        reader: Option<ReaderId>,
+        change: impl FnOnce(&mut Review) -> T,
+    ) -> Result<T, EditError> {
+        self.image(image).ok_or(EditError::NoSuchImage(image))?;
+        self.check_reader(reader)?;
+        let review = self.reviews.entry((image, reader)).or_insert(Review::NONE);
+        let was = change(review);
+        if *review == Review::NONE {
+            self.reviews.remove(&(image, reader));
+        }
+        Ok(was)
     }
 
     /// Adds what an import brought.
@@ -129,20 +220,22 @@ impl State {
             return Err(EditError::BoxIdTaken(annotation.id));
         }
         self.check_fit(annotation.image, annotation.rect)?;
-        self.owner.insert(annotation.id, annotation.image);
-        let boxes = self.boxes.entry(annotation.image).or_default();
+        self.check_reader(annotation.reader)?;
+        let page = (annotation.image, annotation.reader);
+        self.owner.insert(annotation.id, page);
+        let boxes = self.boxes.entry(page).or_default();
         let at = boxes.partition_point(|other| other.id < annotation.id);
         boxes.insert(at, annotation);
         Ok(())
     }
 
     fn remove(&mut self, id: BoxId) -> Option<Annotation> {
-        let image = self.owner.get(&id)?;
-        let boxes = self.boxes.get_mut(image)?;
+        let page = *self.owner.get(&id)?;
+        let boxes = self.boxes.get_mut(&page)?;
         let at = boxes.iter().position(|annotation| annotation.id == id)?;
         let annotation = boxes.remove(at);
         if boxes.is_empty() {
-            self.boxes.remove(image);
+            self.boxes.remove(&page);
         }
         self.owner.remove(&id);
         Some(annotation)
@@ -153,6 +246,15 @@ impl State {
         at.ok()
             .and_then(|at| self.images.get_mut(at))
             .ok_or(EditError::NoSuchImage(id))
+    }
+
+    fn check_reader(&self, reader: Option<ReaderId>) -> Result<(), EditError> {
+        match reader {
+            Some(id) if self.readers.iter().all(|reader| reader.id != id) => {
+                Err(EditError::NoSuchReader(id))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_fit(&self, image: ImageId, rect: BoundingBox) -> Result<(), EditError> {

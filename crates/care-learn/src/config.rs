@@ -162,6 +162,17 @@ impl Default for Augmentation {
     }
 }
 
+/// Whose boxes a run learns from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reviewed {
+    /// Of every training image.
+    #[default]
+    All,
+    /// Of the training images that are marked as done; those that need a second look are left out wholly.
+    Done,
+}
+
 /// Every setting of a run. `Default` is the paper's, at the size of the demo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -205,6 +216,7 @@ pub struct RunConfig {
     pub normalisation: Normalisation,
     pub cam_weights: CamWeights,
     pub outside: Outside,
+    pub boxes: Reviewed,
     /// Boxes are learned from with their sides times this, about their centres (Table 3: 0.7 to 1.3).
     pub box_scale: f64,
     #[serde(flatten)]
@@ -243,6 +255,7 @@ impl Default for RunConfig {
             normalisation: Normalisation::default(),
             cam_weights: CamWeights::default(),
             outside: Outside::default(),
+            boxes: Reviewed::default(),
             box_scale: 1.0,
             augmentation: Augmentation::default(),
             weights: None,

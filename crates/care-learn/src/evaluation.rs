@@ -13,10 +13,11 @@ use crate::backbone::Network;
 use crate::config::{BackboneKind, Outside, RunConfig};
 use crate::dataset::{Dataset, normalised, rgb};
 use crate::device::{DeviceError, pick_device};
-use crate::event::{AttentionMap, ImageAttention};
+use crate::event::{AttentionMap, ImageAttention, ModelRole};
 use crate::grad_cam::{GradCam, label_tensor};
 use crate::metrics::{argmax, attention_score};
 use crate::panics::{Panic, caught};
+use crate::run_folder::{RunData, RunFolder, RunFolderError};
 use crate::task::Sample;
 use crate::weights::{WeightFile, WeightsError};
 
@@ -32,6 +33,8 @@ pub enum EvaluationError {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    RunFolder(#[from] RunFolderError),
     #[error("{} has no classifier layer of {network}, so it gives no classes", path.display())]
     NoClassifier {
         path: PathBuf,
@@ -198,6 +201,24 @@ pub struct Explanation {
 }
 
 impl Explainer {
+    /// One of a run's models, with the run's settings, and what it learned from.
+    ///
+    /// # Errors
+    /// Where the run's folder has no such model or cannot be read; otherwise as [`Self::open`].
+    pub fn of_run(folder: &RunFolder, role: ModelRole) -> Result<(Self, RunData), EvaluationError> {
+        let data = folder.data()?;
+        let path = folder.weights(role);
+        let explainer = Self::open(&folder.config()?, &path)?;
+        if explainer.num_classes != data.classes.len() {
+            return Err(EvaluationError::OtherClasses {
+                path,
+                there: explainer.num_classes,
+                wanted: data.classes.len(),
+            });
+        }
+        Ok((explainer, data))
+    }
+
     /// # Errors
     /// Where the weights are not for the settings' network or without its classifier, or libtorch fails.
     pub fn open(config: &RunConfig, weights: &Path) -> Result<Self, EvaluationError> {
@@ -216,6 +237,12 @@ impl Explainer {
     #[must_use]
     pub fn num_classes(&self) -> usize {
         self.num_classes
+    }
+
+    /// The size of what [`Self::explain`] wants.
+    #[must_use]
+    pub fn input(&self) -> ImageSize {
+        self.viewer.input
     }
 
     /// Grad-CAM for `class`, or for the predicted one where that is none. `pixels` are RGB, row by row, at the network's input

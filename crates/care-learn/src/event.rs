@@ -1,6 +1,6 @@
 //! What the trainer tells whoever listens, and what it can be told: plain numbers, no tensors.
 
-use care_data::{BoundingBox, ImageId, NotRead, RunState};
+use care_data::{BoundingBox, HeatMap, ImageId, NotRead, RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LiveParams;
@@ -30,14 +30,8 @@ impl ModelRole {
     }
 }
 
-/// A normalised class activation map: its own `height` x `width` grid, row by row, each value in 0..=1.
-/// Enlarged by whoever draws it (bilinear, align_corners = false), never in here.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AttentionMap {
-    pub height: usize,
-    pub width: usize,
-    pub values: Vec<f32>,
-}
+/// A normalised class activation map, each value in 0..=1.
+pub type AttentionMap = HeatMap;
 
 /// The attention of one model on one image for the image's own label, and how it scores.
 #[derive(Debug, Clone, PartialEq)]

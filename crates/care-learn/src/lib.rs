@@ -3,6 +3,7 @@
 //! Knows no window. No tensor leaves this crate: what is reported is plain numbers ([`event`]).
 
 pub mod attention_loss;
+pub mod attention_on_demand;
 pub mod augment;
 pub mod backbone;
 pub mod benchmark;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project};
+use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project, ReviewState};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{KeyMetric, Precision, RunConfig};
+use crate::config::{KeyMetric, Precision, Reviewed, RunConfig};
 use crate::device::{available_memory, processor_has_bf16};
 
 /// One image to train or test on.
@@ -62,10 +62,19 @@ impl Task {
                 rare: class.rare,
             })
             .collect();
+        let mut samples = samples_of(project, &classes);
+        let training = samples.iter_mut().filter(|s| s.part == Part::Train);
+        for sample in training {
+            sample.boxes = boxes_to_train_on(project, sample.image, config.boxes);
+        }
+        if config.boxes == Reviewed::Done {
+            let state = |s: &Sample| project.review(None, s.image).state;
+            samples.retain(|s| s.part != Part::Train || state(s) != ReviewState::SecondLook);
+        }
         Self {
             config,
             look: project.look(),
-            samples: samples_of(project, &classes),
+            samples,
             classes,
             watch,
             folder,
@@ -77,6 +86,19 @@ impl Task {
     pub fn rare(&self) -> Vec<bool> {
         self.classes.iter().map(|class| class.rare).collect()
     }
+}
+
+/// What a run learns from of a training image's boxes.
+#[must_use]
+pub fn boxes_to_train_on(
+    project: &Project,
+    image: ImageId,
+    reviewed: Reviewed,
+) -> Vec<BoundingBox> {
+    if reviewed == Reviewed::Done && project.review(None, image).state != ReviewState::Done {
+        return Vec::new();
+    }
+    project.boxes(image).iter().map(|a| a.rect).collect()
 }
 
 /// The project's images of these classes, labelled by their order.
@@ -158,6 +180,10 @@ pub enum Problem {
     )]
     NoBoxes,
     #[error(
+        "Only boxes of images that are done count, and no such training image has one. Press Enter on them in Annotate, or train on every image's boxes."
+    )]
+    NoDoneBoxes,
+    #[error(
         "Class \"{class}\" is marked as rare, but none of its {images} training images has a box. Draw some in Annotate."
     )]
     RareWithoutBoxes { class: String, images: usize },
@@ -230,6 +256,7 @@ impl Problem {
                 | Self::OneClass
                 | Self::NoRareClass
                 | Self::NoBoxes
+                | Self::NoDoneBoxes
                 | Self::Config(_)
         )
     }
@@ -277,7 +304,10 @@ pub fn check(task: &Task) -> Vec<Problem> {
         .iter()
         .any(|s| s.part == Part::Train && !s.boxes.is_empty());
     if !any_box {
-        problems.push(Problem::NoBoxes);
+        problems.push(match task.config.boxes {
+            Reviewed::All => Problem::NoBoxes,
+            Reviewed::Done => Problem::NoDoneBoxes,
+        });
     }
     for (label, (class, &images)) in task.classes.iter().zip(&counts).enumerate() {
         let name = || class.name.clone();

@@ -1,9 +1,9 @@
 //! What the keyboard does with boxes: moved pixel by pixel, doubled, copied and pasted.
 
-use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, Project};
+use care_data::{Annotation, BoundingBox, BoxId, Edit, Image};
 use egui::{Event, Key, Modifiers};
 
-use crate::command::Action;
+use crate::command::{Action, Command};
 use crate::ui::Context;
 use crate::ui::canvas::Canvas;
 
@@ -20,18 +20,26 @@ pub(super) fn take_keys(
 ) {
     let project = cx.project;
     if let Some(Annotation { id, rect, .. }) = canvas.in_hand(project)
-        && let Some(by) = arrows(ctx)
+        && let Some(arrow) = arrow(ctx)
     {
-        let moved = rect.moved(by, image.size);
-        if moved != *rect {
+        let changed = match arrow {
+            Arrow::Move(by) => rect.moved(by, image.size),
+            Arrow::Resize([dx, dy]) => {
+                let [x0, y0, x1, y1] = rect.xyxy();
+                BoundingBox::new(x0, y0, x1 + dx, y1 + dy)
+                    .and_then(|larger| larger.clamped(image.size))
+                    .unwrap_or(*rect)
+            }
+        };
+        if changed != *rect {
             cx.commands.edit(Edit::SetBox {
                 id: *id,
-                rect: moved,
+                rect: changed,
             });
         }
     }
     let selected = canvas.selected(project);
-    let of_image = project.boxes(image.id).iter();
+    let of_image = cx.boxes(image.id).iter();
     // Nothing selected is everything.
     let chosen: Vec<BoundingBox> = of_image
         .filter(|a| selected.is_none_or(|id| id == a.id))
@@ -60,7 +68,10 @@ pub(super) fn take_keys(
     for event in events {
         match event {
             Event::Copy if !chosen.is_empty() => ctx.copy_text(written(&chosen)),
-            Event::Paste(text) => add(canvas, cx, image, pasted(&text, project, image)),
+            Event::Paste(text) => {
+                let there = cx.boxes(image.id);
+                add(canvas, cx, image, pasted(&text, there, image));
+            }
             _ => {}
         }
     }
@@ -69,31 +80,50 @@ pub(super) fn take_keys(
 /// Selected is the last of them.
 fn add(canvas: &mut Canvas, cx: &mut Context<'_>, image: &Image, rects: Vec<BoundingBox>) {
     let BoxId(first) = cx.project.next_box_id();
+    let mut edits = Vec::new();
     for (id, rect) in (first..).map(BoxId).zip(rects) {
         let annotation = Annotation {
             id,
-            image: image.id,
-            rect,
+            ..cx.new_box(image.id, rect)
         };
-        cx.commands.edit(Edit::AddBox { annotation });
+        edits.push(Edit::AddBox { annotation });
         canvas.select(Some(id));
     }
+    cx.commands.extend(Edit::several(edits).map(Command::Edit));
 }
 
-/// An arrow key that was pressed, in pixels: one, or ten with Shift.
-fn arrows(ctx: &egui::Context) -> Option<[f64; 2]> {
+/// What an arrow key does to the box in hand, in pixels.
+enum Arrow {
+    Move([f64; 2]),
+    /// Of the right edge and the lower one.
+    Resize([f64; 2]),
+}
+
+/// An arrow key that was pressed: one pixel, or ten with Shift; with Ctrl it resizes.
+fn arrow(ctx: &egui::Context) -> Option<Arrow> {
     const KEYS: [(Key, [f64; 2]); 4] = [
         (Key::ArrowLeft, [-1.0, 0.0]),
         (Key::ArrowRight, [1.0, 0.0]),
         (Key::ArrowUp, [0.0, -1.0]),
         (Key::ArrowDown, [0.0, 1.0]),
     ];
+    // The most keys first: a shortcut also answers where Shift is held beside it.
+    let ways = [
+        (Modifiers::COMMAND | Modifiers::SHIFT, true, 10.0),
+        (Modifiers::COMMAND, true, 1.0),
+        (Modifiers::SHIFT, false, 10.0),
+        (Modifiers::NONE, false, 1.0),
+    ];
     KEYS.into_iter().find_map(|(key, by)| {
-        // Shift first: a key without it also answers where it is held.
-        [(Modifiers::SHIFT, 10.0), (Modifiers::NONE, 1.0)]
+        let (_, resizes, far) = ways
             .into_iter()
-            .find(|(modifiers, _)| ctx.input_mut(|i| i.consume_key(*modifiers, key)))
-            .map(|(_, far)| by.map(|v| v * far))
+            .find(|(modifiers, ..)| ctx.input_mut(|i| i.consume_key(*modifiers, key)))?;
+        let by = by.map(|v| v * far);
+        Some(if resizes {
+            Arrow::Resize(by)
+        } else {
+            Arrow::Move(by)
+        })
     })
 }
 
@@ -106,8 +136,7 @@ fn written(rects: &[BoundingBox]) -> String {
 }
 
 /// The boxes of a text that fit into the image, cut to it; those that it has already are left out.
-fn pasted(text: &str, project: &Project, image: &Image) -> Vec<BoundingBox> {
-    let there: Vec<BoundingBox> = project.boxes(image.id).iter().map(|a| a.rect).collect();
+fn pasted(text: &str, there: &[Annotation], image: &Image) -> Vec<BoundingBox> {
     text.lines()
         .filter_map(|line| {
             let numbers: Vec<f64> = line
@@ -120,6 +149,6 @@ fn pasted(text: &str, project: &Project, image: &Image) -> Vec<BoundingBox> {
                 .clamped(image.size)
                 .ok()
         })
-        .filter(|rect| !there.contains(rect))
+        .filter(|rect| there.iter().all(|annotation| annotation.rect != *rect))
         .collect()
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use care_data::{ClassId, Image, ImageId, Part, Project};
 
 use crate::format;
-use crate::state::is_to_do;
+use crate::state::needs_box;
 
 /// Images by class and part.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,7 +45,7 @@ impl Tally {
                 .and_then(|&at| tally.classes.get_mut(at));
             let Some(class) = class else { continue };
             class.parts[part] += 1;
-            if is_to_do(project, image) {
+            if needs_box(project, image) {
                 class.to_do += 1;
                 tally.first_to_do.get_or_insert(image.id);
             }

@@ -113,7 +113,9 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
 /// Where a problem is mended.
 fn room_for(problem: &Problem) -> Option<Room> {
     match problem {
-        Problem::NoBoxes | Problem::RareWithoutBoxes { .. } => Some(Room::Annotate),
+        Problem::NoBoxes | Problem::NoDoneBoxes | Problem::RareWithoutBoxes { .. } => {
+            Some(Room::Annotate)
+        }
         Problem::Config(_) | Problem::Memory { .. } => None,
         _ => Some(Room::Images),
     }

@@ -2,7 +2,8 @@
 
 use care_learn::RunConfig;
 use care_learn::config::{
-    CamWeights, KeyMetric, Normalisation, OptimizerKind, Outside, Precision, Sampling, Schedule,
+    CamWeights, KeyMetric, Normalisation, OptimizerKind, Outside, Precision, Reviewed, Sampling,
+    Schedule,
 };
 use egui::collapsing_header::CollapsingState;
 use egui::{Align, DragValue, Label, RichText, Sense, Ui, vec2};
@@ -197,6 +198,15 @@ fn fields(ui: &mut Ui, draft: &mut RunConfig) {
             });
         });
     }
+    choice(
+        ui,
+        "boxes",
+        &mut draft.boxes,
+        &[
+            (Reviewed::All, "of every image"),
+            (Reviewed::Done, "of done ones only"),
+        ],
+    );
     setting(ui, "box scale", |ui, width| {
         let drag = DragValue::new(&mut draft.box_scale)
             .range(0.7..=1.3)

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -14,9 +13,9 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::geometry::BoundingBox;
-use crate::import::table::stem;
 use crate::intake::relative;
-use crate::model::{Annotation, Class, Image, Part};
+use crate::model::{Annotation, Class, Image, Part, stem};
+use crate::names::{NoSuchFormat, by_name};
 use crate::project::Project;
 
 mod coco;
@@ -66,23 +65,11 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that no format has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("nothing is exported as \"{0}\"; there are {all}", all = Format::ALL.map(Format::name).join(", "))]
-pub struct NoSuchFormat(String);
-
 impl FromStr for Format {
     type Err = NoSuchFormat;
 
     fn from_str(name: &str) -> Result<Self, NoSuchFormat> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == name);
-        found.ok_or_else(|| NoSuchFormat(name.to_owned()))
+        by_name(name, &Self::ALL, Self::name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{NewImage, masks};
+use super::{NewImage, masks, name_of, not_read};
 use crate::geometry::{BoundingBox, ImageSize};
 use crate::model::NotRead;
 
@@ -50,13 +50,8 @@ impl Claims {
             size,
             boxes,
         } = self;
-        let name = image.path.file_name().unwrap_or_default();
-        let name = super::table::stem(&name.to_string_lossy()).to_owned();
-        let refused = |why, advice: &str| NotRead {
-            path: source.to_path_buf(),
-            why,
-            advice: advice.to_owned(),
-        };
+        let name = name_of(&image.path);
+        let refused = |why: String, advice| not_read(&source, why, advice);
         if let Some(size) = size
             && size != image.size
         {
@@ -85,17 +80,10 @@ impl Claims {
                         masks::SPECK
                     );
                     let advice = "They became no boxes; draw one by hand where it is missing.";
-                    let specks = (specks > 0).then(|| NotRead {
-                        path,
-                        why,
-                        advice: advice.to_owned(),
-                    });
+                    let specks = (specks > 0).then(|| not_read(&path, why, advice));
                     return specks.into_iter().collect();
                 }
-                Err((why, advice)) => {
-                    let advice = advice.to_owned();
-                    return vec![NotRead { path, why, advice }];
-                }
+                Err((why, advice)) => return vec![not_read(&path, why, advice)],
             },
         };
         let mut wrong = Vec::new();

@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny};
 
-use super::format::{has_ending, of_json};
+use super::format::{has_ending, of_json, skip_mark};
 use super::named::{self, Entry, Marked};
-use super::table::not_read;
-use super::{Format, Found, ImportError, Listing, go_on};
+use super::{Format, Found, ImportError, Listing, go_on, not_read};
 use crate::geometry::ImageSize;
 
 /// By which such a file is known.
@@ -229,18 +228,12 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
             }
             Err(error) => {
                 let why = format!("It cannot be read as COCO JSON: {error}.");
-                refused.push(not_read(
-                    &path,
-                    why,
-                    "Export it anew from the program that made it.",
-                ));
+                let advice = "Export it anew from the program that made it.";
+                refused.push(not_read(&path, why, advice));
             }
         }
     }
-    let mut listing = named::list(found, entries);
-    refused.append(&mut listing.not_read);
-    listing.not_read = refused;
-    Ok(listing)
+    Ok(named::list(found, entries, refused))
 }
 
 /// Of several files those called `instances_...`, where there are such: keypoints and captions speak of the same images.
@@ -272,16 +265,6 @@ fn read(path: &Path, stop: &AtomicBool) -> Result<Coco, serde_json::Error> {
     serde_json::from_reader(file)
 }
 
-/// JSON allows no byte order mark, but some programs write it.
-fn skip_mark(text: &mut impl std::io::BufRead) {
-    if text
-        .fill_buf()
-        .is_ok_and(|start| start.starts_with(b"\xef\xbb\xbf"))
-    {
-        text.consume(3);
-    }
-}
-
 /// What the file says of each image, and how many boxes are crowds.
 fn entries_of(path: &Path, coco: Coco) -> (Vec<Entry>, usize) {
     let source: Arc<Path> = path.into();
@@ -297,19 +280,17 @@ fn entries_of(path: &Path, coco: Coco) -> (Vec<Entry>, usize) {
         let size = side(&image.width).zip(side(&image.height));
         places.entry(image.id).or_insert(entries.len());
         entries.push(Entry {
-            source: Arc::clone(&source),
-            noun: "Annotation",
-            image: image.file_name.text().unwrap_or_default(),
-            else_images: Vec::new(),
             size: size
                 .filter(|(width, height)| *width > 0 && *height > 0)
                 .map(|(width, height)| ImageSize::new(width, height)),
             class: classes
                 .get(&image.category_id)
                 .map(|class| class.to_string()),
-            group: None,
-            boxes: Vec::new(),
-            in_shares: false,
+            ..Entry::new(
+                Arc::clone(&source),
+                "Annotation",
+                image.file_name.text().unwrap_or_default(),
+            )
         });
     }
     let mut crowds = 0;

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, Listing};
-use crate::model::NotRead;
+use super::{Candidate, Listing, not_read};
 
 /// Lists the files under `root`; the first folder on the way down to a file names its class, and a folder `without_file`
 /// names none.
@@ -24,10 +23,10 @@ pub(super) fn list(root: &Path, files: Vec<PathBuf>, without_file: &[PathBuf]) -
             boxes: Vec::new(),
         }
     });
-    let empty = without_file.iter().map(|folder| NotRead {
-        path: folder.clone(),
-        why: "There is no file in it, so it is no class.".to_owned(),
-        advice: "Put the images of the class into it, or delete it.".to_owned(),
+    let empty = without_file.iter().map(|folder| {
+        let why = "There is no file in it, so it is no class.";
+        let advice = "Put the images of the class into it, or delete it.";
+        not_read(folder, why, advice)
     });
     Listing {
         candidates: candidates.collect(),

@@ -3,12 +3,14 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 
-use super::{ImportError, Walked, coco, go_on, labelme, masks, table, walk, yolo};
+use super::lines::Table;
+use super::{ImportError, Walked, coco, go_on, labelme, masks, spreadsheet, table, walk, yolo};
+use crate::names::{NoSuchFormat, by_name};
 
 /// How images come with their classes and boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,23 +91,11 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that no format has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format \"{0}\"; there are {all}", all = Format::ALL.map(Format::name).join(", "))]
-pub struct NoSuchFormat(String);
-
 impl FromStr for Format {
     type Err = NoSuchFormat;
 
     fn from_str(name: &str) -> Result<Self, NoSuchFormat> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == name);
-        found.ok_or_else(|| NoSuchFormat(name.to_owned()))
+        by_name(name, &Self::ALL, Self::name)
     }
 }
 
@@ -227,7 +217,7 @@ fn of_file(path: &Path) -> Result<Option<Format>, ImportError> {
         Some(b'{') => of_json(path),
         Some(b'<') => is_voc(path).then_some(Format::Voc),
         _ if yolo::is_settings(path) => Some(Format::Yolo),
-        _ => table::kind(path),
+        _ => of_table(path),
     })
 }
 
@@ -238,14 +228,41 @@ fn is_voc(path: &Path) -> bool {
 
 pub(super) fn of_json(path: &Path) -> Option<Format> {
     let mut file = BufReader::new(File::open(path).ok()?.take(LOOKED_THROUGH));
-    // JSON allows none, but some programs write it.
-    if file.fill_buf().ok()?.starts_with(b"\xef\xbb\xbf") {
-        file.consume(3);
-    }
+    skip_mark(&mut file);
     match first_known_key(file, &[coco::KEYS, labelme::KEYS].concat())? {
         key if coco::KEYS.contains(&key) => Some(Format::Coco),
         _ => Some(Format::Labelme),
     }
+}
+
+/// JSON allows no byte order mark, but some programs write it.
+pub(super) fn skip_mark(text: &mut impl BufRead) {
+    let start = text.fill_buf();
+    if start.is_ok_and(|start| start.starts_with(b"\xef\xbb\xbf")) {
+        text.consume(3);
+    }
+}
+
+/// What kind of table a file is, by the names in its first line; `None` where it is no table of images.
+pub(super) fn of_table(path: &Path) -> Option<Format> {
+    let table = Table::open(path).ok()?;
+    let has = |names: &[&str]| table.column(names).is_some();
+    if has(&["patientId"]) && has(&["Target"]) {
+        Some(Format::Rsna)
+    } else if has(&["Image Index"]) && has(&["Finding Label"]) {
+        Some(Format::Nih)
+    } else if has(table::IMAGE) && has(table::CLASS) && !spreadsheet::has_boxes(&table) {
+        Some(Format::Table)
+    } else if has(spreadsheet::IMAGE) && has(spreadsheet::CLASS) {
+        Some(Format::Csv)
+    } else {
+        None
+    }
+}
+
+/// Whether a table that lies in a folder speaks for it: a list of names and classes may be anything, with boxes it is a data set.
+fn speaks_for_its_folder(path: &Path, kind: Format) -> bool {
+    kind != Format::Csv || Table::open(path).is_ok_and(|table| spreadsheet::has_boxes(&table))
 }
 
 /// The first of an object's own keys that is one of `keys`; reads no further.
@@ -303,9 +320,8 @@ fn in_folder(
         // A table of boxes alone, beside whatever names the classes.
         if directly_in(path)
             && path.file_name().is_none_or(|name| name != "boxes.csv")
-            && let Some(kind) = table::kind(path)
-            && (wanted == Some(kind)
-                || wanted.is_none() && table::speaks_for_its_folder(path, kind))
+            && let Some(kind) = of_table(path)
+            && (wanted == Some(kind) || wanted.is_none() && speaks_for_its_folder(path, kind))
         {
             tables.push((kind, path.clone()));
         }

@@ -1,15 +1,11 @@
 //! labelme: a JSON file for each image, its shapes' points in pixels.
 
-use std::path::Path;
-use std::sync::atomic::Ordering;
-
-use rayon::prelude::*;
+use std::path::{Path, PathBuf};
 
 use super::format::{has_ending, of_json};
 use super::named::{self, Entry, Marked};
-use super::table::not_read;
 use super::voc::text_of;
-use super::{Format, Found, ImportError, Listing, go_on};
+use super::{Format, Found, ImportError, Listing, not_read, read_each};
 use crate::geometry::ImageSize;
 use crate::model::NotRead;
 
@@ -47,40 +43,25 @@ struct Counts {
 }
 
 pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
-    let is_source = |path: &&std::path::PathBuf| {
+    let is_source = |path: &&PathBuf| {
         *path == found.at || has_ending(path, "json") && of_json(path) == Some(Format::Labelme)
     };
     let files: Vec<_> = found.files.iter().filter(is_source).collect();
-    let read: Vec<Option<Result<(Entry, Counts), NotRead>>> = files
-        .into_par_iter()
-        .map(|path| (!found.stop.load(Ordering::Relaxed)).then(|| read(path)))
-        .collect();
-    go_on(found.stop)?;
-    let (mut entries, mut refused, mut counts) = (Vec::new(), Vec::new(), Counts::default());
-    for result in read.into_iter().flatten() {
-        match result {
-            Ok((entry, Counts { outlined, left_out })) => {
-                entries.push(entry);
-                counts.outlined += outlined;
-                counts.left_out += left_out;
-            }
-            Err(line) => refused.push(line),
-        }
-    }
-    if counts.outlined > 0 {
-        let why = format!("{} of its shapes are no rectangles.", counts.outlined);
+    let (read, mut refused) = read_each(&files, read, found.stop)?;
+    let outlined: usize = read.iter().map(|(_, counts)| counts.outlined).sum();
+    let left_out: usize = read.iter().map(|(_, counts)| counts.left_out).sum();
+    if outlined > 0 {
+        let why = format!("{outlined} of its shapes are no rectangles.");
         let advice = "The boxes round them came in: look at them, and correct them where they are too large.";
         refused.push(not_read(found.at, why, advice));
     }
-    if counts.left_out > 0 {
-        let why = format!("{} of its shapes are points or lines.", counts.left_out);
+    if left_out > 0 {
+        let why = format!("{left_out} of its shapes are points or lines.");
         let advice = "They were left out: draw boxes in their place.";
         refused.push(not_read(found.at, why, advice));
     }
-    let mut listing = named::list(found, entries);
-    refused.append(&mut listing.not_read);
-    listing.not_read = refused;
-    Ok(listing)
+    let entries = read.into_iter().map(|(entry, _)| entry);
+    Ok(named::list(found, entries, refused))
 }
 
 fn read(path: &Path) -> Result<(Entry, Counts), NotRead> {
@@ -127,18 +108,14 @@ fn read(path: &Path) -> Result<(Entry, Counts), NotRead> {
         .unwrap_or_default();
     let set = flags.into_iter().find(|(_, value)| *value == true);
     let entry = Entry {
-        source: path.into(),
-        noun: "Shape",
-        image: labelme.image_path.unwrap_or_default(),
         else_images: super::voc::own_name(path),
         size: labelme
             .width
             .zip(labelme.height)
             .map(|(width, height)| ImageSize::new(width, height)),
         class: set.map(|(name, _)| name),
-        group: None,
         boxes,
-        in_shares: false,
+        ..Entry::new(path, "Shape", labelme.image_path.unwrap_or_default())
     };
     Ok((entry, counts))
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::claims::{Boxes, Claims};
-use super::format::has_ending;
+use super::format::{has_ending, of_table};
 use super::named::shared_name;
-use super::table::{not_read, stem};
-use super::{Candidate, Format, ImportError, Listing, by_stem, folder, table, walk};
+use super::{
+    Candidate, Format, ImportError, Listing, by_name, folder, name_of, not_read, table, walk,
+};
 use crate::decode::{self, Picture};
 use crate::geometry::{BoundingBox, ImageSize};
 use crate::model::NotRead;
@@ -29,9 +30,8 @@ fn is_mask(root: &Path, path: &Path) -> bool {
     let folders = below.parent().into_iter().flat_map(Path::iter);
     let is_masks =
         |part: &std::ffi::OsStr| FOLDERS[1..].iter().any(|f| part.eq_ignore_ascii_case(f));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    has_ending(path, "png")
-        && (folders.into_iter().any(is_masks) || without_suffix(stem(&name)) != stem(&name))
+    let name = name_of(path);
+    has_ending(path, "png") && (folders.into_iter().any(is_masks) || without_suffix(&name) != name)
 }
 
 fn without_suffix(name: &str) -> &str {
@@ -45,10 +45,7 @@ pub(super) fn are_there(root: &Path, files: &[PathBuf]) -> bool {
     if masks.is_empty() {
         return false;
     }
-    let name = |path: &&PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        without_suffix(stem(&name)).to_owned()
-    };
+    let name = |path: &&PathBuf| without_suffix(&name_of(path)).to_owned();
     let images: std::collections::HashSet<_> = images.iter().map(name).collect();
     let paired = masks.iter().filter(|mask| images.contains(&name(mask)));
     2 * paired.count() > masks.len()
@@ -64,7 +61,7 @@ pub(super) fn list(
     let is_table = |path: &&PathBuf| {
         path.parent() == Some(root)
             && has_ending(path, "csv")
-            && table::kind(path) == Some(Format::Table)
+            && of_table(path) == Some(Format::Table)
     };
     let table = files.iter().find(is_table).cloned();
     let mut listing = if let Some(table) = table {
@@ -121,11 +118,10 @@ fn pair(
             None => left.push(mask),
         }
     }
-    let mut by_name = by_stem(candidates);
+    let mut by_name = by_name(candidates);
     let mut alone = Vec::new();
     for mask in left {
-        let name = mask.file_name().unwrap_or_default().to_string_lossy();
-        let name = without_suffix(stem(&name)).to_owned();
+        let name = without_suffix(&name_of(&mask)).to_owned();
         match by_name.get_mut(&name).map(Vec::as_mut_slice) {
             Some([candidate]) => candidate.boxes.push(of_mask(mask)),
             _ => alone.push(name),

@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 
 use crate::decode::{self, DecodeError, Header};
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
-use crate::model::{ContentHash, NotRead, Part};
+use crate::model::{ContentHash, NotRead, Part, stem};
 use crate::split::{SplitSpec, shuffle_by};
 
 mod claims;
@@ -23,6 +23,7 @@ mod coco;
 mod folder;
 mod format;
 mod labelme;
+mod lines;
 mod masks;
 mod named;
 mod nih;
@@ -30,7 +31,7 @@ mod patient;
 mod preview;
 mod rsna;
 mod spreadsheet;
-pub(crate) mod table;
+mod table;
 mod voc;
 mod yolo;
 
@@ -40,8 +41,6 @@ pub use format::{Format, recognise};
 use patient::Group;
 pub use patient::PatientId;
 pub use preview::{ClassCount, Preview};
-
-pub use table::stem;
 
 /// What an importer found. [`Project::take_in`](crate::Project::take_in) makes it part of a project.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,11 +218,12 @@ pub fn plan(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Plan, I
         }
     }
     if let Some(from) = &boxes_from {
-        not_read.extend(if from.is_dir() {
-            masks::give(from, &mut candidates, stop)?
+        if from.is_dir() {
+            not_read.extend(masks::give(from, &mut candidates, stop)?);
         } else {
-            give_boxes(from, table::boxes(from, stop)?, &mut candidates)
-        });
+            let boxes = table::boxes(from, &mut not_read, stop)?;
+            not_read.extend(give_boxes(from, boxes, &mut candidates));
+        }
     }
     Ok(Plan {
         format,
@@ -337,9 +337,15 @@ pub fn read_listed(
         mut not_read,
     } = table::listed(table, stop)?;
     if let Some(from) = boxes_table {
-        let boxes = table::boxes(&from, stop)?;
+        let mut refused = Vec::new();
+        let boxes = table::boxes(&from, &mut refused, stop)?;
+        // Of its own lines it was told already.
+        if from != *table {
+            not_read.extend(refused);
+        }
         not_read.extend(give_boxes(&from, boxes, &mut candidates));
     }
+    let mut not_read = claims::shortened(not_read);
     let images = read_all(candidates, &mut not_read, progress, stop)?;
     Ok(Import {
         images,
@@ -381,6 +387,22 @@ fn read_all(
     let images = images.collect();
     not_read.extend(claims::shortened(refused));
     Ok(images)
+}
+
+/// What `read` makes of each file, in their order, and why it made nothing of the others.
+fn read_each<T: Send>(
+    files: &[&PathBuf],
+    read: impl Fn(&Path) -> Result<T, NotRead> + Sync,
+    stop: &AtomicBool,
+) -> Result<(Vec<T>, Vec<NotRead>), ImportError> {
+    let read = files
+        .par_iter()
+        .filter(|_| !stop.load(Ordering::Relaxed))
+        .partition_map(|path| match read(path) {
+            Ok(it) => Either::Left(it),
+            Err(line) => Either::Right(line),
+        });
+    go_on(stop).map(|()| read)
 }
 
 fn go_on(stop: &AtomicBool) -> Result<(), ImportError> {
@@ -425,11 +447,11 @@ fn walk(folder: &Path, stop: &AtomicBool) -> Result<Walked, ImportError> {
                 subfolders.insert(entry.into_path());
             }
             Ok(_) => {}
-            Err(error) => unreachable.push(NotRead {
-                path: error.path().unwrap_or(folder).to_owned(),
-                why: format!("It cannot be entered: {error}."),
-                advice: "Check that you may read it.".to_owned(),
-            }),
+            Err(error) => {
+                let path = error.path().unwrap_or(folder);
+                let why = format!("It cannot be entered: {error}.");
+                unreachable.push(not_read(path, why, "Check that you may read it."));
+            }
         }
     }
     files.sort();
@@ -482,21 +504,13 @@ fn read_one(candidate: Candidate) -> Result<NewImage, NotRead> {
     let Candidate {
         path, class, group, ..
     } = candidate;
-    let refused = |path: &Path, why: &str, advice: &str| NotRead {
-        path: path.to_owned(),
-        why: why.to_owned(),
-        advice: advice.to_owned(),
-    };
-    let not_decoded = |error: DecodeError| refused(&path, &error.to_string(), error.advice());
+    let not_decoded = |error: DecodeError| not_read(&path, error.to_string(), error.advice());
     let bytes = decode::read_file(&path).map_err(not_decoded)?;
     let header = decode::header(&bytes).map_err(not_decoded)?;
-    let class = class.map_err(|(why, advice)| refused(&path, why, advice))?;
+    let class = class.map_err(|(why, advice)| not_read(&path, why, advice))?;
     if path.to_str().is_none() {
-        return Err(refused(
-            &path,
-            "Its name is not Unicode.",
-            "Rename the file and its folders.",
-        ));
+        let advice = "Rename the file and its folders.";
+        return Err(not_read(&path, "Its name is not Unicode.", advice));
     }
     let hash = ContentHash::of(&bytes);
     let (group, patient) = match group {
@@ -532,8 +546,8 @@ fn give_boxes(
     candidates: &mut [Candidate],
 ) -> Vec<NotRead> {
     let source: Arc<Path> = table.into();
-    let mut not_read = Vec::new();
-    for (name, mut images) in by_stem(candidates) {
+    let mut refused = Vec::new();
+    for (name, mut images) in by_name(candidates) {
         let Some(rows) = boxes.remove(&name) else {
             continue;
         };
@@ -544,27 +558,41 @@ fn give_boxes(
                 size: None,
                 boxes: Boxes::Pixels(rows),
             }),
-            images => not_read.push(NotRead {
-                path: table.to_owned(),
-                why: format!(
-                    "It has boxes for {name}, and {} images are called so.",
-                    images.len()
-                ),
-                advice: "Give the files names of their own.".to_owned(),
-            }),
+            images => {
+                let n = images.len();
+                let why = format!("It has boxes for {name}, and {n} images are called so.");
+                refused.push(not_read(table, why, "Give the files names of their own."));
+            }
         }
     }
-    not_read.sort_by(|a, b| a.why.cmp(&b.why));
-    not_read
+    refused
 }
 
-/// Those that have a class, by their files' names without folder and ending.
-fn by_stem(candidates: &mut [Candidate]) -> HashMap<String, Vec<&mut Candidate>> {
-    let mut named: HashMap<String, Vec<&mut Candidate>> = HashMap::new();
+/// Those that have a class, by their [`name_of`].
+fn by_name(candidates: &mut [Candidate]) -> BTreeMap<String, Vec<&mut Candidate>> {
+    let mut named: BTreeMap<String, Vec<&mut Candidate>> = BTreeMap::new();
     for candidate in candidates.iter_mut().filter(|it| it.class.is_ok()) {
-        let name = candidate.path.file_name().unwrap_or_default();
-        let name = table::stem(&name.to_string_lossy()).to_owned();
+        let name = name_of(&candidate.path);
         named.entry(name).or_default().push(candidate);
     }
     named
+}
+
+/// A file's name as tables write it: without folder and an image's ending.
+fn name_of(path: &Path) -> String {
+    stem(&path.file_name().unwrap_or_default().to_string_lossy()).to_owned()
+}
+
+/// By its ending.
+fn is_image(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    stem(&name) != name
+}
+
+fn not_read(path: &Path, why: impl Into<String>, advice: &str) -> NotRead {
+    NotRead {
+        path: path.to_owned(),
+        why: why.into(),
+        advice: advice.to_owned(),
+    }
 }

@@ -1,16 +1,17 @@
 //! From what a file of annotations says of images, by name, to the files that are meant.
 
-use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry as Slot;
+
 use super::claims::{Boxes, Claims};
 use super::patient::Group;
-use super::table::{not_read, stem};
-use super::{Candidate, Found, Listing};
+use super::{Candidate, Found, Listing, is_image, name_of, not_read};
 use crate::geometry::ImageSize;
-use crate::model::NotRead;
+use crate::model::{NotRead, stem};
 
 /// What a file of annotations says about one image.
 pub(super) struct Entry {
@@ -31,6 +32,23 @@ pub(super) struct Entry {
     pub in_shares: bool,
 }
 
+impl Entry {
+    /// Of an image of which nothing else is known.
+    pub fn new(source: impl Into<Arc<Path>>, noun: &'static str, image: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            noun,
+            image: image.into(),
+            else_images: Vec::new(),
+            size: None,
+            class: None,
+            group: None,
+            boxes: Vec::new(),
+            in_shares: false,
+        }
+    }
+}
+
 /// A box with its class.
 pub(super) struct Marked {
     /// Its number in the source.
@@ -41,13 +59,20 @@ pub(super) struct Marked {
 }
 
 /// Images without a class of their own get the class that most of their boxes have; of several that as many have, the one
-/// that comes first. Boxes of other classes show something else than their image's class, and are left out.
-pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
+/// that comes first. Boxes of other classes show something else than their image's class, and are left out. What the source was
+/// `refused` for comes first in the report.
+pub(super) fn list(
+    found: &Found,
+    entries: impl IntoIterator<Item = Entry>,
+    refused: Vec<NotRead>,
+) -> Listing {
     let files = Files::new(&found.files);
-    let mut listing = Listing::default();
+    let mut listing = Listing {
+        candidates: Vec::new(),
+        not_read: refused,
+    };
     let mut summary = Summary::default();
-    let mut places: HashMap<PathBuf, usize> = HashMap::new();
-    let mut merged: Vec<(PathBuf, Entry)> = Vec::new();
+    let mut merged: IndexMap<PathBuf, Entry> = IndexMap::new();
     for entry in entries {
         let base = entry.source.parent().unwrap_or(found.root);
         let other = || {
@@ -71,15 +96,12 @@ pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
                 }
             },
         };
-        match places.entry(file) {
+        match merged.entry(file) {
             Slot::Vacant(slot) => {
-                merged.push((slot.key().clone(), entry));
-                slot.insert(merged.len() - 1);
+                slot.insert(entry);
             }
-            Slot::Occupied(slot) => {
-                let Some((_, first)) = merged.get_mut(*slot.get()) else {
-                    continue;
-                };
+            Slot::Occupied(mut slot) => {
+                let first = slot.get_mut();
                 if first.source == entry.source {
                     if let (Some(a), Some(b)) = (&first.class, &entry.class)
                         && a != b
@@ -96,6 +118,8 @@ pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
             }
         }
     }
+    let is_unnamed = |path: &&PathBuf| is_image(path) && !merged.contains_key(*path);
+    let unnamed: Vec<_> = found.files.iter().filter(is_unnamed).collect();
     for (path, entry) in merged {
         let Some(class) = entry.class.clone().or_else(|| most_frequent(&entry.boxes)) else {
             summary.count(&entry, Kind::NoClass);
@@ -128,11 +152,6 @@ pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
             boxes: vec![claims],
         });
     }
-    let unnamed = found.files.iter().filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        stem(&name) != name && !places.contains_key(*path)
-    });
-    let unnamed: Vec<_> = unnamed.collect();
     listing.not_read.extend(summary.told(found.at));
     if let Some(first) = unnamed.first() {
         let name = first.file_name().unwrap_or_default().to_string_lossy();
@@ -148,14 +167,9 @@ pub(super) fn list(found: &Found, entries: Vec<Entry>) -> Listing {
 }
 
 fn most_frequent(boxes: &[Marked]) -> Option<String> {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut counts: IndexMap<&str, usize> = IndexMap::new();
     for class in boxes.iter().filter_map(|it| it.class.as_deref()) {
-        let place = *places.entry(class).or_insert(counts.len());
-        match counts.get_mut(place) {
-            Some((_, n)) => *n += 1,
-            None => counts.push((class, 1)),
-        }
+        *counts.entry(class).or_default() += 1;
     }
     // Of several, max_by_key takes the last.
     let most = counts.into_iter().rev().max_by_key(|(_, n)| *n);
@@ -230,11 +244,7 @@ impl<'a> Files<'a> {
     pub fn new(files: &'a [PathBuf]) -> Self {
         let mut by_stem: HashMap<String, Vec<&Path>> = HashMap::new();
         for path in files {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            by_stem
-                .entry(stem(&name).to_owned())
-                .or_default()
-                .push(path);
+            by_stem.entry(name_of(path)).or_default().push(path);
         }
         Self {
             paths: files.iter().map(PathBuf::as_path).collect(),

@@ -59,8 +59,8 @@ pub(super) enum Group {
     Other(String),
 }
 
-/// A column of groups, and what stands in it.
-pub(super) type GroupColumn = (&'static str, fn(&str) -> Group);
+/// A column of groups, by its name or its place, and what stands in it.
+pub(super) type GroupColumn<C = &'static str> = (C, fn(&str) -> Group);
 
 impl Group {
     pub fn patient(id: &str) -> Self {

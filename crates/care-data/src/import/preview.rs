@@ -1,15 +1,17 @@
 //! What an import would bring, to be shown before it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::claims::{Boxes, Claims};
-use super::{Format, ImportError, Plan, go_on};
+use super::{Candidate, Format, ImportError, Plan, go_on, not_read};
 use crate::decode;
+use crate::intake::relative;
 use crate::model::NotRead;
+use crate::project::Project;
 
 /// What an import would bring, as far as can be told without reading the images. Whether a box lies in its image shows
 /// only when it is read.
@@ -37,6 +39,18 @@ pub struct ClassCount {
 }
 
 impl Plan {
+    /// How many of the images that it would bring a project has already, by their paths. Those that it knows by their content
+    /// from elsewhere show only when they are read.
+    #[must_use]
+    pub fn already_in(&self, project: &Project) -> usize {
+        let (dir, images) = (project.dir(), project.images().iter());
+        let known: HashSet<&str> = images.map(|image| image.path.as_str()).collect();
+        let is_known = |candidate: &&Candidate| {
+            candidate.class.is_ok() && known.contains(relative(dir, &candidate.path).as_str())
+        };
+        self.candidates.par_iter().filter(is_known).count()
+    }
+
     /// What [`read`](Self::read) would bring. Of each image only the first bytes are looked at.
     ///
     /// # Errors
@@ -63,24 +77,17 @@ impl Plan {
             not_read: self.not_read.clone(),
         };
         let mut counts: HashMap<&String, (usize, usize)> = HashMap::new();
-        let mut refuse = |path: &PathBuf, why: &str, advice: &str| {
-            preview.not_read.push(NotRead {
-                path: path.clone(),
-                why: why.to_owned(),
-                advice: advice.to_owned(),
-            });
-        };
         for (candidate, look) in self.candidates.iter().zip(looks) {
-            let name = match (look, &candidate.class) {
-                (Err(error), _) => {
-                    refuse(&candidate.path, &error.to_string(), error.advice());
+            let path = &candidate.path;
+            let look = look.map_err(|error| not_read(path, error.to_string(), error.advice()));
+            let class = candidate.class.as_ref();
+            let class = class.map_err(|(why, advice)| not_read(path, *why, advice));
+            let name = match look.and(class) {
+                Ok(name) => name,
+                Err(line) => {
+                    preview.not_read.push(line);
                     continue;
                 }
-                (Ok(()), Err((why, advice))) => {
-                    refuse(&candidate.path, why, advice);
-                    continue;
-                }
-                (Ok(()), Ok(name)) => name,
             };
             let boxes: usize = candidate.boxes.iter().map(Claims::count).sum();
             let is_mask = |claims: &&Claims| matches!(claims.boxes, Boxes::Mask(_));

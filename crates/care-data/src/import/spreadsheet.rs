@@ -2,14 +2,15 @@
 //!
 //! Boxes are x, y, width, height or the two corners, in pixels, edges between pixels.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
+use super::lines::{Line, Table};
 use super::named::{self, Entry, Marked};
 use super::patient::{Group, GroupColumn};
-use super::table::{Table, incomplete, not_read, unusable};
-use super::{Found, ImportError, Listing, go_on};
+use super::{Found, ImportError, Listing};
 use crate::geometry::ImageSize;
 
 pub(super) const IMAGE: &[&str] = &[
@@ -76,62 +77,32 @@ fn size_columns(table: &Table, sides: bool) -> Option<[usize; 2]> {
 pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
     let mut table = Table::open(found.at)?;
     let (image, class) = (table.needed(IMAGE)?, table.needed(CLASS)?);
-    let groups: Vec<_> = GROUP
-        .iter()
-        .filter_map(|(name, read)| Some((table.column(&[name])?, *read)))
-        .collect();
+    let groups = table.groups(GROUP);
     let boxes = box_columns(&table);
     let size = size_columns(&table, boxes.is_some_and(|(_, sides)| sides));
     let source: Arc<Path> = found.at.into();
     let mut refused = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut entries: Vec<Entry> = Vec::new();
-    for record in table.reader.records() {
-        go_on(found.stop)?;
-        let record = record.map_err(|error| unusable(found.at, &error))?;
-        let field = |column| record.get(column).filter(|field| !field.is_empty());
-        let line = record.position().map_or(0, csv::Position::line);
-        let (Some(image), Some(class)) = (field(image), field(class)) else {
-            let (why, advice) = incomplete(line);
-            refused.push(not_read(found.at, why, advice));
+    let mut entries: IndexMap<String, Entry> = IndexMap::new();
+    while let Some(line) = table.next_line(&mut refused, found.stop)? {
+        let (Some(image), Some(class)) = (line.field(image), line.field(class)) else {
+            refused.push(line.incomplete());
             continue;
         };
-        let number = |column| field(column).and_then(|text| text.parse().ok());
-        let place = *places.entry(image.to_owned()).or_insert(entries.len());
-        if place == entries.len() {
-            let size = size.and_then(|[width, height]| {
-                Some(ImageSize::new(
-                    number_of(field(width))?,
-                    number_of(field(height))?,
-                ))
-            });
-            entries.push(Entry {
-                source: Arc::clone(&source),
-                noun: "Line",
-                image: image.to_owned(),
-                else_images: Vec::new(),
-                size,
-                class: None,
-                group: groups
-                    .iter()
-                    .find_map(|(column, read)| Some(read(field(*column)?))),
-                boxes: Vec::new(),
-                in_shares: false,
-            });
-        }
-        let Some(entry) = entries.get_mut(place) else {
-            continue;
+        let begun = || Entry {
+            size: size.and_then(|columns| size_in(&line, columns)),
+            group: line.group(&groups),
+            ..Entry::new(Arc::clone(&source), "Line", image)
         };
+        let entry = entries.entry(image.to_owned()).or_insert_with(begun);
         match boxes {
-            Some((columns, sides)) if columns.iter().any(|&column| field(column).is_some()) => {
-                let [a, b, c, d] = columns.map(|column| number(column).unwrap_or(f64::NAN));
+            Some((columns, sides)) if columns.iter().any(|&it| line.field(it).is_some()) => {
                 entry.boxes.push(Marked {
-                    at: line,
+                    at: line.at,
                     class: Some(class.into()),
                     corners: if sides {
-                        [a, b, a + c, b + d]
+                        line.of_sides(columns)
                     } else {
-                        [a, b, c, d]
+                        line.numbers(columns)
                     },
                 });
             }
@@ -139,21 +110,15 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
             _ => match &entry.class {
                 None => entry.class = Some(class.to_owned()),
                 Some(earlier) if earlier == class => {}
-                Some(earlier) => {
-                    let why =
-                        format!("Line {line} calls {image} {class}, an earlier one {earlier}.");
-                    let advice = "The earlier line holds; delete the wrong one.";
-                    refused.push(not_read(found.at, why, advice));
-                }
+                Some(earlier) => refused.push(line.contradicts(image, class, earlier)),
             },
         }
     }
-    let mut listing = named::list(found, entries);
-    refused.append(&mut listing.not_read);
-    listing.not_read = refused;
-    Ok(listing)
+    Ok(named::list(found, entries.into_values(), refused))
 }
 
-fn number_of(field: Option<&str>) -> Option<u32> {
-    field?.parse().ok().filter(|n| *n > 0)
+fn size_in(line: &Line, columns: [usize; 2]) -> Option<ImageSize> {
+    let side = |column| line.field(column)?.parse().ok().filter(|n: &u32| *n > 0);
+    let [width, height] = columns.map(side);
+    Some(ImageSize::new(width?, height?))
 }

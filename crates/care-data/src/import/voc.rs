@@ -4,14 +4,10 @@
 //! 10. So the left and upper edges lie one before what is written, and the right and lower ones are as written.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
-
-use rayon::prelude::*;
 
 use super::format::has_ending;
 use super::named::{self, Entry, Marked};
-use super::table::not_read;
-use super::{Found, ImportError, Listing, go_on};
+use super::{Found, ImportError, Listing, not_read, read_each};
 use crate::geometry::ImageSize;
 use crate::model::NotRead;
 
@@ -52,22 +48,8 @@ struct Corners {
 pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
     let files = found.files.iter().filter(|path| has_ending(path, "xml"));
     let files: Vec<_> = files.collect();
-    let read: Vec<Option<Result<Entry, NotRead>>> = files
-        .into_par_iter()
-        .map(|path| (!found.stop.load(Ordering::Relaxed)).then(|| read(path)))
-        .collect();
-    go_on(found.stop)?;
-    let (mut entries, mut refused) = (Vec::new(), Vec::new());
-    for result in read.into_iter().flatten() {
-        match result {
-            Ok(entry) => entries.push(entry),
-            Err(line) => refused.push(line),
-        }
-    }
-    let mut listing = named::list(found, entries);
-    refused.append(&mut listing.not_read);
-    listing.not_read = refused;
-    Ok(listing)
+    let (entries, refused) = read_each(&files, read, found.stop)?;
+    Ok(named::list(found, entries, refused))
 }
 
 /// A whole text file within reason; bytes that are no UTF-8 are replaced.
@@ -133,14 +115,10 @@ fn read(path: &Path) -> Result<Entry, NotRead> {
     let image = names.next().unwrap_or_default();
     let else_images = names.chain(own_name(path));
     Ok(Entry {
-        source: path.into(),
-        noun: "Object",
         boxes: boxes.collect(),
-        image,
         else_images: else_images.collect(),
         size,
         class: named(annotation.class),
-        group: None,
-        in_shares: false,
+        ..Entry::new(path, "Object", image)
     })
 }

@@ -10,9 +10,8 @@ use rayon::prelude::*;
 
 use super::format::has_ending;
 use super::named::{self, Entry, Marked, shared_name};
-use super::table::{not_read, stem};
 use super::voc::text_of;
-use super::{Found, ImportError, Listing, go_on};
+use super::{Found, ImportError, Listing, go_on, is_image, not_read};
 use crate::model::NotRead;
 
 /// Between which folders a label and its image are told apart; else they lie side by side.
@@ -59,8 +58,7 @@ fn label_name(root: &Path, label: &Path) -> String {
 fn images<'a>(root: &Path, files: &'a [PathBuf]) -> HashMap<String, Option<&'a PathBuf>> {
     let mut images: HashMap<_, Option<&PathBuf>> = HashMap::new();
     for path in files {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if stem(&name) != name {
+        if is_image(path) {
             images
                 .entry(shared_name(root, path, FOLDERS))
                 .and_modify(|image| *image = None)
@@ -93,15 +91,9 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
             Some(Some(image)) => {
                 let (boxes, refused) = boxes(label, &names);
                 let entry = Entry {
-                    source: label.as_path().into(),
-                    noun: "Line",
-                    image: image.to_string_lossy().into_owned(),
-                    else_images: Vec::new(),
-                    size: None,
-                    class: None,
-                    group: None,
                     boxes,
                     in_shares: true,
+                    ..Entry::new(label.as_path(), "Line", image.to_string_lossy())
                 };
                 (Some(entry), refused)
             }
@@ -113,15 +105,13 @@ pub(super) fn list(found: &Found) -> Result<Listing, ImportError> {
         entries.extend(entry);
         refused.extend(of_label);
     }
-    let mut listing = named::list(found, entries);
+    let mut listing = named::list(found, entries, refused);
     // The folder of images is often a link, in what this program exports too; projects keep where the files are.
     listing.candidates.par_iter_mut().for_each(|candidate| {
         if let Ok(path) = candidate.path.canonicalize() {
             candidate.path = path;
         }
     });
-    refused.append(&mut listing.not_read);
-    listing.not_read = refused;
     Ok(listing)
 }
 

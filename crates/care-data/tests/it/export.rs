@@ -145,7 +145,7 @@ fn check_round_trips(set: &[(String, Vec<BoundingBox>)], whole: bool) -> Result<
                 .map(|(path, (class, boxes))| (path.clone(), class.clone(), boxes.len()))
                 .collect::<Vec<_>>()
         };
-        prop_assert_eq!(names(&back), names(&expected), "{}", format);
+        prop_assert_eq!(names(&back), names(&expected), "{:?}", format);
         for (path, (_, boxes)) in &expected {
             let distance = boxes
                 .iter()
@@ -156,7 +156,7 @@ fn check_round_trips(set: &[(String, Vec<BoundingBox>)], whole: bool) -> Result<
             let allowed = if whole { 0.0 } else { precision(format) };
             prop_assert!(
                 worst <= allowed,
-                "{}: {} in {:?} and {:?}",
+                "{:?}: {} in {:?} and {:?}",
                 format,
                 worst,
                 boxes,
@@ -233,13 +233,13 @@ fn what_is_there_stays_unless_it_is_an_export_that_may_go() {
             rounded: 0,
             without_class: usize::from(format == Format::Yolo),
         };
-        assert_eq!(with(false).unwrap(), expected, "{format}");
+        assert_eq!(with(false).unwrap(), expected, "{format:?}");
         let written = contents(&out);
         assert!(matches!(with(false), Err(ExportError::Exists { .. })));
         assert_eq!(contents(&out), written);
         // Replaced, nothing else is left and the same is written.
         assert_eq!(with(true).unwrap(), expected);
-        assert_eq!(contents(&out), written, "{format}");
+        assert_eq!(contents(&out), written, "{format:?}");
         if path.is_dir() {
             std::fs::write(path.join("thesis.docx"), "years").unwrap();
             let refused = with(true).unwrap_err();
@@ -353,16 +353,16 @@ fn ham10000_goes_out_and_comes_back() {
         let start = Instant::now();
         let back = read_back(&out);
         eprintln!(
-            "{format}: written in {written:.2?}, read back in {:.2?}, {exported:?}",
+            "{format:?}: written in {written:.2?}, read back in {:.2?}, {exported:?}",
             start.elapsed()
         );
-        assert_eq!(back.len(), 10_015, "{format}");
+        assert_eq!(back.len(), 10_015, "{format:?}");
         for (path, (class, boxes)) in &expected {
             let (back_class, back_boxes) = &back[path];
             assert_eq!(
                 (class, boxes.len()),
                 (back_class, back_boxes.len()),
-                "{format}: {}",
+                "{format:?}: {}",
                 path.display()
             );
             let distance = boxes
@@ -373,7 +373,7 @@ fn ham10000_goes_out_and_comes_back() {
             let worst = distance.fold(0.0, f64::max);
             assert!(
                 worst <= precision(format),
-                "{format}: {worst} in {}",
+                "{format:?}: {worst} in {}",
                 path.display()
             );
         }

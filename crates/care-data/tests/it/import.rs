@@ -8,12 +8,7 @@ use care_data::{BoundingBox, NotRead, Part, Project};
 use dicom_dictionary_std::uids;
 
 use crate::dicom::{file, of_patient};
-use crate::{folder_of_classes, import, picture, reasons, save, test_data};
-
-fn write(path: &Path, text: impl AsRef<[u8]>) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
+use crate::{folder_of_classes, import, picture, reasons, save, test_data, write};
 
 #[test]
 fn the_first_folder_names_the_class() {
@@ -479,6 +474,17 @@ fn a_named_table_speaks_of_its_own_lines_only() {
         not_read.iter().any(|file| file.why.contains("boxes for 1")),
         "{not_read:?}"
     );
+    let mut latin_1 = b"image,class,x,y,width,height\n3,df,2,2,1,1\n".to_vec();
+    latin_1.extend(b"\xfc,df,1,1,1,1\n".repeat(150));
+    write(&plain, latin_1);
+    let (images, not_read) = listed(&plain, &BoxesFrom::Found);
+    let of_3 = vec![[2.0, 2.0, 3.0, 3.0]];
+    assert_eq!(images, [("df".into(), "b/deep/3.png".into(), of_3)]);
+    let [first, .., last] = &not_read[..] else {
+        panic!("{not_read:?}")
+    };
+    assert_eq!(first.why, "Line 3 is not UTF-8.");
+    assert_eq!(last.why, "So it is 50 times more.");
     write(&plain, "picture,class\n");
     let error = read_listed(
         &plain,

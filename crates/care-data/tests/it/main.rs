@@ -1,6 +1,8 @@
 //! One binary for all tests of the crate from outside: it links once.
 #![allow(clippy::unwrap_used)]
 
+mod again;
+mod agreement;
 mod decode;
 mod dicom;
 mod export;
@@ -9,6 +11,7 @@ mod geometry;
 mod import;
 mod project;
 mod split;
+mod suggestion;
 mod synthetic;
 mod undo;
 
@@ -65,6 +68,11 @@ fn import(path: &Path, options: &Options) -> Result<Import, ImportError> {
 /// A picture that differs by `shade`.
 fn picture(width: u32, height: u32, shade: u8) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, shade]))
+}
+
+fn write(path: &Path, text: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 fn save(path: &Path, shade: u8) {

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use care_data::import::{Import, NewImage, Options};
 use care_data::{
-    Annotation, BoundingBox, ClassId, ContentHash, Edit, Image, ImageId, ImageSize, Metric,
-    Orientation, Project, ProjectError, RunState, SplitSpec, TakenIn,
+    Annotation, BoundingBox, BoxId, ClassId, ContentHash, Edit, Image, ImageId, ImageSize, Metric,
+    Orientation, Project, ProjectError, Reader, ReaderId, ReviewState, RunState, SplitSpec,
+    TakenIn,
 };
 use rusqlite::Connection;
 
@@ -109,11 +110,7 @@ fn again_after(change: &dyn Fn(&Path)) -> (Project, Vec<String>, TakenIn) {
     let images = root.path().join("images");
     for (image, rect) in project.images().to_vec().iter().zip(1..) {
         let rect = BoundingBox::new(0.0, 0.0, f64::from(rect), 1.0).unwrap();
-        let annotation = Annotation {
-            id: project.next_box_id(),
-            image: image.id,
-            rect,
-        };
+        let annotation = project.new_box(image.id, rect);
         project.apply(Edit::AddBox { annotation }).unwrap();
     }
     let before = project.images().to_vec();
@@ -275,8 +272,19 @@ fn edits_that_do_not_fit_change_nothing() {
     let (_root, mut project) = small_project();
     let (image, id) = (project.images()[0].id, project.next_box_id());
     let rect = |x1| BoundingBox::new(1.0, 1.0, x1, 5.0).unwrap();
+    let blank = project.new_box(image, rect(5.0));
     let add = |id, image, rect| Edit::AddBox {
-        annotation: Annotation { id, image, rect },
+        annotation: Annotation {
+            id,
+            image,
+            rect,
+            ..blank.clone()
+        },
+    };
+    let of_reader = Annotation {
+        id: BoxId(id.0 + 1),
+        reader: Some(ReaderId(1)),
+        ..blank.clone()
     };
     project.apply(add(id, image, rect(5.0))).unwrap();
     let (revision, next) = (project.revision(), project.next_box_id());
@@ -293,9 +301,32 @@ fn edits_that_do_not_fit_change_nothing() {
             rect: rect(6.0),
         },
         Edit::RemoveBox { id: next },
-        Edit::SetDone {
+        Edit::SetReview {
             image: ImageId(0),
-            done: true,
+            reader: None,
+            state: ReviewState::Done,
+        },
+        Edit::AddBox {
+            annotation: of_reader,
+        },
+        Edit::SetNote {
+            image,
+            reader: Some(ReaderId(1)),
+            note: "?".to_owned(),
+        },
+        Edit::RemoveReader { id: ReaderId(1) },
+        Edit::AddReader {
+            reader: Reader {
+                id: ReaderId(1),
+                name: " ".to_owned(),
+            },
+        },
+        // The first of these fits.
+        Edit::Several {
+            edits: vec![
+                add(next, image, rect(6.0)),
+                Edit::RemoveBox { id: BoxId(99) },
+            ],
         },
         Edit::SetClass {
             image,
@@ -324,7 +355,13 @@ fn edits_that_do_not_fit_change_nothing() {
 fn the_journal_says_who_and_when() {
     let (_root, mut project) = small_project();
     let image = project.images()[0].id;
-    project.apply(Edit::SetDone { image, done: true }).unwrap();
+    project
+        .apply(Edit::SetReview {
+            image,
+            reader: None,
+            state: ReviewState::Done,
+        })
+        .unwrap();
     project.undo().unwrap();
     project
         .apply(Edit::SetRare {
@@ -349,7 +386,10 @@ fn the_journal_says_who_and_when() {
         panic!("{rows:?}")
     };
     assert_eq!((first.as_str(), second.as_str()), ("abandoned", "done"));
-    assert_eq!(inverse, r#"{"edit":"set_done","image":1,"done":false}"#);
+    assert_eq!(
+        inverse,
+        r#"{"edit":"set_review","image":1,"reader":null,"state":"to do"}"#
+    );
     assert_eq!(edit, r#"{"edit":"set_rare","class":2,"rare":true}"#);
     assert!(!who.is_empty() && *at > 1_600_000_000_000);
 }

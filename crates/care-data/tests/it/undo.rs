@@ -1,4 +1,6 @@
-use care_data::{Annotation, BoundingBox, Class, Edit, Image, Project};
+use care_data::{
+    Annotation, BoundingBox, Class, Edit, Image, Project, Reader, Review, ReviewState,
+};
 use proptest::prelude::*;
 
 use crate::small_project;
@@ -15,7 +17,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     (
-        0..6_u8,
+        0..9_u8,
         any::<prop::sample::Index>(),
         any::<prop::sample::Index>(),
         any::<bool>(),
@@ -34,13 +36,19 @@ impl Choice {
     fn edit(&self, project: &Project) -> Edit {
         let image = self.pick.get(project.images()).id;
         let class = self.other.get(project.classes()).id;
+        let reader = project.readers().last().map(|reader| reader.id);
+        let reader = reader.filter(|_| self.flag);
         let (x, y) = self.corner;
         let rect = BoundingBox::new(x, y, x + 1.0, y + 1.0).unwrap();
         let boxes: Vec<_> = project
             .images()
             .iter()
-            .flat_map(|image| project.boxes(image.id))
+            .flat_map(|image| project.boxes_of(reader, image.id))
             .collect();
+        let drawn = Annotation {
+            reader,
+            ..project.new_box(image, rect)
+        };
         match self.kind {
             1 if !boxes.is_empty() => Edit::RemoveBox {
                 id: self.other.get(&boxes).id,
@@ -49,35 +57,63 @@ impl Choice {
                 id: self.other.get(&boxes).id,
                 rect,
             },
-            3 => Edit::SetDone {
+            3 => Edit::SetReview {
                 image,
-                done: self.flag,
+                reader,
+                state: *self.other.get(&ReviewState::ALL),
             },
+            6 => Edit::SetNote {
+                image,
+                reader,
+                note: if self.flag { "?" } else { "" }.to_owned(),
+            },
+            7 => {
+                let id = project.next_reader_id();
+                Edit::AddReader {
+                    reader: Reader {
+                        id,
+                        name: format!("Reader {id}"),
+                    },
+                }
+            }
+            8 => {
+                let mut second = drawn.clone();
+                second.id.0 += 1;
+                let edits = [drawn, second].map(|annotation| Edit::AddBox { annotation });
+                Edit::Several {
+                    edits: edits.into(),
+                }
+            }
             4 => Edit::SetClass { image, class },
             5 => Edit::SetRare {
                 class,
                 rare: self.flag,
             },
-            _ => Edit::AddBox {
-                annotation: Annotation {
-                    id: project.next_box_id(),
-                    image,
-                    rect,
-                },
-            },
+            _ => Edit::AddBox { annotation: drawn },
         }
     }
 }
 
-type Contents = (Vec<Image>, Vec<Class>, Vec<Vec<Annotation>>);
+type Pages = Vec<(Vec<Annotation>, Review)>;
+type Contents = (Vec<Image>, Vec<Class>, Vec<Reader>, Pages);
 
 fn contents(project: &Project) -> Contents {
-    let boxes = project
-        .images()
-        .iter()
-        .map(|image| project.boxes(image.id).to_vec())
-        .collect();
-    (project.images().to_vec(), project.classes().to_vec(), boxes)
+    let ids = || project.images().iter().map(|image| image.id);
+    let readers = project.readers().iter().map(|reader| Some(reader.id));
+    let pages = readers.chain([None]).flat_map(|reader| {
+        ids().map(move |image| {
+            (
+                project.boxes_of(reader, image).to_vec(),
+                project.review(reader, image).clone(),
+            )
+        })
+    });
+    (
+        project.images().to_vec(),
+        project.classes().to_vec(),
+        project.readers().to_vec(),
+        pages.collect(),
+    )
 }
 
 fn reopened(project: Project) -> Project {
@@ -134,7 +170,11 @@ fn an_edit_ends_what_could_be_redone() {
     let (_root, mut project) = small_project();
     let image = project.images()[0].id;
     let (first, second) = (
-        Edit::SetDone { image, done: true },
+        Edit::SetReview {
+            image,
+            reader: None,
+            state: ReviewState::Done,
+        },
         Edit::SetRare {
             class: project.classes()[1].id,
             rare: true,
@@ -157,7 +197,7 @@ fn the_number_of_an_undone_box_is_not_given_again() {
     let (image, id) = (project.images()[0].id, project.next_box_id());
     let rect = BoundingBox::new(1.0, 1.0, 5.0, 5.0).unwrap();
     let edit = Edit::AddBox {
-        annotation: Annotation { id, image, rect },
+        annotation: project.new_box(image, rect),
     };
     project.apply(edit.clone()).unwrap();
     project.undo().unwrap();

@@ -1,5 +1,6 @@
 //! The crate from outside, in one executable: libtorch is linked once.
 
+mod attention_on_demand;
 mod project;
 mod reference;
 mod strategies;

@@ -5,8 +5,9 @@ use std::path::Path;
 use care_data::import::{Import, NewImage};
 use care_data::split::SplitSpec;
 use care_data::{
-    Annotation, BoundingBox, ContentHash, Edit, ImageId, ImageSize, Orientation, Part, Project,
+    BoundingBox, ContentHash, Edit, ImageId, ImageSize, Orientation, Part, Project, ReviewState,
 };
+use care_learn::config::Reviewed;
 use care_learn::task::{Problem, pick_watch_list, preflight};
 use care_learn::{RunConfig, Task};
 
@@ -73,11 +74,7 @@ fn image(project: &Project, class: &str, part: Part, i: usize) -> ImageId {
 
 fn draw(project: &mut Project, image: ImageId) -> BoundingBox {
     let rect = BoundingBox::new(1.0, 2.0, 20.0, 21.0).expect("a box");
-    let annotation = Annotation {
-        id: project.next_box_id(),
-        image,
-        rect,
-    };
+    let annotation = project.new_box(image, rect);
     project.apply(Edit::AddBox { annotation }).expect("applies");
     rect
 }
@@ -164,4 +161,57 @@ fn what_stands_in_the_way_of_a_run() {
         preflight(&project, &wrong)[..],
         [Problem::Config(_)]
     ));
+}
+
+#[test]
+fn done_ones_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut project = project(dir.path());
+    mark_rare(&mut project);
+    let [to_do, second] = [0, 1].map(|i| image(&project, "rare", Part::Train, i));
+    let tested = image(&project, "rare", Part::Test, 0);
+    let rect = draw(&mut project, to_do);
+    for image in [second, tested] {
+        draw(&mut project, image);
+    }
+    let say = |project: &mut Project, image, state| {
+        let reader = None;
+        let edit = Edit::SetReview {
+            image,
+            reader,
+            state,
+        };
+        project.apply(edit).expect("applies");
+    };
+    say(&mut project, second, ReviewState::SecondLook);
+    say(&mut project, tested, ReviewState::SecondLook);
+    let config = RunConfig {
+        boxes: Reviewed::Done,
+        ..RunConfig::demo()
+    };
+    let folder = dir.path().join("run");
+    let task = |project: &Project, config: &RunConfig| {
+        Task::from_project(project, config.clone(), folder.clone(), vec![])
+    };
+    let boxes = |task: &Task, image| {
+        let sample = task.samples.iter().find(|s| s.image == image);
+        sample.map(|s| s.boxes.clone())
+    };
+    let all = task(&project, &RunConfig::demo());
+    assert_eq!(boxes(&all, to_do), Some(vec![rect]));
+    assert_eq!(boxes(&all, second), Some(vec![rect]));
+
+    let none = task(&project, &config);
+    assert_eq!(boxes(&none, to_do), Some(vec![]), "trains without its box");
+    assert_eq!(boxes(&none, second), None, "left out");
+    assert_eq!(
+        boxes(&none, tested),
+        Some(vec![rect]),
+        "the test is as it is"
+    );
+    assert_eq!(preflight(&project, &config)[0], Problem::NoDoneBoxes);
+    say(&mut project, to_do, ReviewState::Done);
+    assert_eq!(boxes(&task(&project, &config), to_do), Some(vec![rect]));
+    let still_blocked = preflight(&project, &config).iter().any(Problem::blocks);
+    assert!(!still_blocked);
 }

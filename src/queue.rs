@@ -1,0 +1,457 @@
+//! The queue of room 2: which images it holds, in which order, and which comes next. Knows no window.
+
+use care_data::{ClassId, Image, ImageId, Part, Project, ReaderId, ReviewState};
+use serde::{Deserialize, Serialize};
+
+use crate::state::is_to_do;
+
+/// Which classes' images are in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Classes {
+    #[default]
+    Rare,
+    All,
+    One(ClassId),
+}
+
+/// Which part of the queue is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    ToDo,
+    Done,
+    SecondLook,
+    /// To do first, the others below.
+    #[default]
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// As they came into the project.
+    #[default]
+    Order,
+    Name,
+}
+
+impl Sort {
+    pub const ALL: [Self; 2] = [Self::Order, Self::Name];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "As imported",
+            Self::Name => "Name",
+        }
+    }
+}
+
+/// What the queue shows. Kept for each project from start to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueView {
+    pub classes: Classes,
+    /// `None` for all parts.
+    pub part: Option<Part>,
+    /// Those with boxes, those without, or both.
+    pub boxed: Option<bool>,
+    /// In the file's path, the group or the note.
+    pub text: String,
+    pub filter: Filter,
+    pub sort: Sort,
+}
+
+impl Default for QueueView {
+    /// The images that are asked for boxes: the rare classes' training images.
+    fn default() -> Self {
+        Self {
+            classes: Classes::Rare,
+            part: Some(Part::Train),
+            boxed: None,
+            text: String::new(),
+            filter: Filter::All,
+            sort: Sort::Order,
+        }
+    }
+}
+
+impl QueueView {
+    /// Whether it holds all the images that are asked for boxes, and no others.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        let usual = Self {
+            filter: self.filter,
+            sort: self.sort,
+            ..Self::default()
+        };
+        *self == usual
+    }
+
+    fn holds(&self, project: &Project, reader: Option<ReaderId>, image: &Image) -> bool {
+        let class = match self.classes {
+            Classes::Rare => project.class(image.class).is_some_and(|class| class.rare),
+            Classes::All => true,
+            Classes::One(class) => image.class == class,
+        };
+        let boxed = || !project.boxes_of(reader, image.id).is_empty();
+        let text = || {
+            let text = self.text.trim().to_lowercase();
+            let has = |place: &str| place.to_lowercase().contains(&text);
+            text.is_empty()
+                || has(&image.path)
+                || has(&image.group)
+                || has(&project.review(reader, image.id).note)
+        };
+        class
+            && self.part.is_none_or(|part| image.part == part)
+            && self.boxed.is_none_or(|wanted| boxed() == wanted)
+            && text()
+    }
+}
+
+/// An image of the queue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Member {
+    pub id: ImageId,
+    /// No box yet, and nobody said that it needs none or a second look.
+    pub to_do: bool,
+    pub boxed: bool,
+    pub second_look: bool,
+}
+
+/// What the list below was made of; made anew where any of it has changed.
+#[derive(Debug, Clone, PartialEq)]
+struct Made {
+    revision: u64,
+    reader: Option<ReaderId>,
+    view: QueueView,
+    current: Option<ImageId>,
+}
+
+#[derive(Default)]
+pub struct Queue {
+    made: Option<Made>,
+    /// In the order of the view.
+    members: Vec<Member>,
+    /// What is shown, in order.
+    list: Vec<Member>,
+    /// The image in hand as it was when it was taken up: it keeps its place while it is worked on.
+    held: Option<(ImageId, Option<Member>)>,
+    /// The place in `list` of the image in hand, or where it was last.
+    place: usize,
+    reveal: bool,
+    pace: Pace,
+}
+
+impl Queue {
+    /// Brings the list up to date. Once a frame; costs nothing where nothing has changed.
+    pub fn update(
+        &mut self,
+        project: &Project,
+        reader: Option<ReaderId>,
+        view: &QueueView,
+        current: Option<ImageId>,
+        now: f64,
+    ) {
+        let is_made = self.made.as_ref().is_some_and(|made| {
+            (made.revision, made.reader, made.current) == (project.revision(), reader, current)
+                && made.view == *view
+        });
+        if is_made {
+            return;
+        }
+        let made = Made {
+            revision: project.revision(),
+            reader,
+            view: view.clone(),
+            current,
+        };
+        let before = self.made.replace(made);
+        let same_view = before
+            .as_ref()
+            .is_some_and(|b| b.reader == reader && b.view == *view);
+        if !same_view || before.is_none_or(|b| b.revision != project.revision()) {
+            let to_do = self.num_to_do();
+            self.members = members(project, reader, view);
+            if same_view {
+                self.pace.note(to_do, self.num_to_do(), now);
+            } else {
+                self.pace = Pace::default();
+            }
+        }
+        if self.held.map(|(id, _)| id) != current {
+            self.held = current.map(|id| (id, self.member(id).copied()));
+            self.reveal = true;
+        }
+        self.reveal |= !same_view;
+        self.list = listed(&self.members, view, self.held);
+        self.place = self
+            .list
+            .iter()
+            .position(|m| Some(m.id) == current)
+            .unwrap_or(self.place.min(self.list.len()));
+    }
+
+    fn member(&self, id: ImageId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// In the order of the view, whatever part is shown.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// What is shown, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Member] {
+        &self.list
+    }
+
+    /// The place in [`list`](Self::list) that came into the hand since the last call, to be scrolled to.
+    pub fn take_reveal(&mut self) -> Option<usize> {
+        let reveal = std::mem::take(&mut self.reveal);
+        (reveal && self.place < self.list.len()).then_some(self.place)
+    }
+
+    #[must_use]
+    pub fn num_to_do(&self) -> usize {
+        self.members.iter().filter(|m| m.to_do).count()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The image to begin with.
+    #[must_use]
+    pub fn first(&self) -> Option<ImageId> {
+        let first = self.members.iter().find(|m| m.to_do);
+        first.or(self.members.first()).map(|m| m.id)
+    }
+
+    /// The image before the one in hand.
+    #[must_use]
+    pub fn previous(&self) -> Option<ImageId> {
+        let at = self.place.checked_sub(1)?;
+        self.list.get(at).map(|m| m.id)
+    }
+
+    /// The image after the one in hand. Where that one has left the list, the one that took its place.
+    #[must_use]
+    pub fn next(&self) -> Option<ImageId> {
+        let current = self.held.map(|(id, _)| id);
+        let here = self.list.get(self.place)?;
+        if Some(here.id) == current {
+            self.list.get(self.place + 1).map(|m| m.id)
+        } else {
+            Some(here.id)
+        }
+    }
+
+    /// The next image that is to do, from the one in hand on and round; none where that was the last.
+    #[must_use]
+    pub fn next_to_do(&self) -> Option<ImageId> {
+        let current = self.held.map(|(id, _)| id);
+        let at = self.members.iter().position(|m| Some(m.id) == current);
+        let after = at.map_or(0, |at| at + 1);
+        let (before, after) = self.members.split_at(after.min(self.members.len()));
+        let mut round = after.iter().chain(before);
+        let next = round.find(|m| m.to_do && Some(m.id) != current);
+        next.map(|m| m.id)
+    }
+
+    /// How long what is to do may take, once it can be told.
+    #[must_use]
+    pub fn time_left(&self) -> Option<String> {
+        self.pace.left(self.num_to_do())
+    }
+}
+
+fn members(project: &Project, reader: Option<ReaderId>, view: &QueueView) -> Vec<Member> {
+    let mut images: Vec<&Image> = project
+        .images()
+        .iter()
+        .filter(|image| view.holds(project, reader, image))
+        .collect();
+    match view.sort {
+        Sort::Order => {}
+        Sort::Name => images.sort_by(|a, b| a.name().cmp(b.name())),
+    }
+    images
+        .into_iter()
+        .map(|image| Member {
+            id: image.id,
+            to_do: is_to_do(project, reader, image.id),
+            boxed: !project.boxes_of(reader, image.id).is_empty(),
+            second_look: project.review(reader, image.id).state == ReviewState::SecondLook,
+        })
+        .collect()
+}
+
+/// What of the queue is shown, in order. The image in hand stands where it stood when it was taken up.
+fn listed(
+    members: &[Member],
+    view: &QueueView,
+    held: Option<(ImageId, Option<Member>)>,
+) -> Vec<Member> {
+    let as_held = |m: &Member| match held {
+        Some((id, Some(was))) if id == m.id => was,
+        _ => *m,
+    };
+    let shown = members.iter().filter(|m| {
+        let m = as_held(m);
+        match view.filter {
+            Filter::ToDo => m.to_do,
+            Filter::Done => !m.to_do && !m.second_look,
+            Filter::SecondLook => m.second_look,
+            Filter::All => true,
+        }
+    });
+    let mut shown: Vec<Member> = shown.copied().collect();
+    if view.sort == Sort::Order {
+        shown.sort_by_key(|m| !as_held(m).to_do);
+    }
+    shown
+}
+
+/// How fast the images are done, for the time left.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    last: Option<f64>,
+    seconds: f64,
+    images: u32,
+}
+
+impl Pace {
+    /// A longer time than this between two images was a break.
+    const BREAK: f64 = 120.0;
+    /// Fewer images say nothing.
+    const ENOUGH: u32 = 3;
+
+    /// `after` images are to do where `before` were; `now` in seconds.
+    fn note(&mut self, before: usize, after: usize, now: f64) {
+        if after + 1 != before {
+            return;
+        }
+        if let Some(last) = self.last.replace(now)
+            && now - last < Self::BREAK
+        {
+            self.seconds += now - last;
+            self.images += 1;
+        }
+    }
+
+    fn left(&self, to_do: usize) -> Option<String> {
+        if self.images < Self::ENOUGH || to_do == 0 {
+            return None;
+        }
+        let minutes = self.seconds / f64::from(self.images) * to_do as f64 / 60.0;
+        Some(format!("about {:.0} min left", minutes.ceil()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member((id, to_do): (i64, bool)) -> Member {
+        Member {
+            id: ImageId(id),
+            to_do,
+            boxed: !to_do,
+            second_look: false,
+        }
+    }
+
+    fn queue(members: &[(i64, bool)], filter: Filter, held: Option<(i64, bool)>) -> Queue {
+        let members: Vec<_> = members.iter().copied().map(member).collect();
+        let held = held.map(|was| (ImageId(was.0), Some(member(was))));
+        let view = QueueView {
+            filter,
+            ..QueueView::default()
+        };
+        let list = listed(&members, &view, held);
+        let place = list
+            .iter()
+            .position(|m| held.is_some_and(|(id, _)| id == m.id))
+            .unwrap_or(0);
+        Queue {
+            members,
+            list,
+            held,
+            place,
+            ..Queue::default()
+        }
+    }
+
+    const FIVE: [(i64, bool); 5] = [(1, false), (2, true), (3, false), (4, true), (5, true)];
+
+    #[test]
+    fn what_needs_a_box_comes_first() {
+        for (filter, held, expected) in [
+            (Filter::All, None, vec![2, 4, 5, 1, 3]),
+            (Filter::ToDo, None, vec![2, 4, 5]),
+            (Filter::Done, None, vec![1, 3]),
+            // Image 3 was just given its box and image 4 lost its own: both stay while they are in hand.
+            (Filter::All, Some((3, true)), vec![2, 3, 4, 5, 1]),
+            (Filter::ToDo, Some((3, true)), vec![2, 3, 4, 5]),
+            (Filter::Done, Some((4, false)), vec![1, 3, 4]),
+        ] {
+            let ids: Vec<_> = queue(&FIVE, filter, held)
+                .list
+                .iter()
+                .map(|m| m.id.0)
+                .collect();
+            assert_eq!(ids, expected, "{filter:?} with {held:?} in hand");
+        }
+    }
+
+    #[test]
+    fn neighbours() {
+        for (held, previous, next, next_to_do) in [
+            (Some((2, true)), None, Some(4), Some(4)),
+            (Some((5, true)), Some(4), Some(1), Some(2)),
+            (Some((3, false)), Some(1), None, Some(4)),
+            // An image from elsewhere: the arrows lead into the queue.
+            (Some((9, false)), None, Some(2), Some(2)),
+            (None, None, Some(2), Some(2)),
+        ] {
+            let queue = queue(&FIVE, Filter::All, held);
+            let id = |n: i64| ImageId(n);
+            assert_eq!(queue.previous(), previous.map(id), "before {held:?}");
+            assert_eq!(queue.next(), next.map(id), "after {held:?}");
+            assert_eq!(
+                queue.next_to_do(),
+                next_to_do.map(id),
+                "to do after {held:?}"
+            );
+        }
+        assert_eq!(queue(&[(1, false)], Filter::All, None).next_to_do(), None);
+        let last = queue(&[(1, false), (2, true)], Filter::All, Some((2, true)));
+        assert_eq!(last.next_to_do(), None, "the one in hand was the last");
+    }
+
+    #[test]
+    fn time_left() {
+        let mut pace = Pace::default();
+        for (before, after, now) in [
+            (9, 8, 0.0),
+            (8, 7, 20.0),
+            (7, 6, 30.0),
+            // Two at once came from an import; a long time was a break.
+            (6, 4, 40.0),
+            (4, 3, 1000.0),
+        ] {
+            pace.note(before, after, now);
+        }
+        assert_eq!(pace.left(3), None, "two images say nothing");
+        pace.note(3, 2, 1030.0);
+        assert_eq!(pace.left(2).as_deref(), Some("about 1 min left"));
+        assert_eq!(pace.left(9).as_deref(), Some("about 3 min left"));
+        assert_eq!(pace.left(0), None);
+    }
+}

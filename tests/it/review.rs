@@ -1,0 +1,228 @@
+//! What is said about images, who says it, and what the queue makes of it, through the real window.
+
+use care_data::{Edit, ImageId, Origin, Project, ReaderId, ReviewState};
+use care_studio::app::App;
+use care_studio::command::{Command, Room};
+use care_studio::queue::{Classes, Filter, QueueView, Sort};
+use egui::{Event, Key, Modifiers, PointerButton, Role};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use tempfile::TempDir;
+
+use crate::common::{settle, tiny_project, window};
+
+fn annotate() -> (TempDir, Harness<'static, App>) {
+    let (root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    send(&mut window, Command::Go(Room::Annotate));
+    (root, window)
+}
+
+fn send(window: &mut Harness<'_, App>, command: Command) {
+    window.state_mut().commands().send(command);
+    settle(window);
+}
+
+fn project<'a>(window: &'a Harness<'_, App>) -> &'a Project {
+    window.state().state.project.as_ref().unwrap()
+}
+
+fn in_hand(window: &Harness<'_, App>) -> ImageId {
+    window.state().state.selected.unwrap()
+}
+
+fn key(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
+    window.key_press_modifiers(modifiers, key);
+    settle(window);
+}
+
+/// Draws from one share of the canvas to another.
+fn draw(window: &mut Harness<'_, App>, from: f32, to: f32) {
+    let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas").rect();
+    let at = |share: f32| canvas.min + canvas.size() * share;
+    window.hover_at(at(from));
+    window.step();
+    for (pos, pressed) in [(at(from), true), (at(to), false)] {
+        window.hover_at(pos);
+        window.step();
+        window.event(Event::PointerButton {
+            pos,
+            button: PointerButton::Primary,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+        window.step();
+    }
+    settle(window);
+}
+
+#[test]
+fn an_image_is_to_do_done_or_needs_a_second_look() {
+    let (_root, mut window) = annotate();
+    let first = in_hand(&window);
+    let state = |window: &Harness<'_, App>, image| project(window).review(None, image).state;
+    key(&mut window, Modifiers::NONE, Key::R);
+    assert_eq!(state(&window, first), ReviewState::SecondLook);
+    assert_ne!(in_hand(&window), first, "and on to the next");
+    window.get_by_label("To do 3");
+    window.get_by_label("? 1");
+    window.get_by_label("? 1").click();
+    settle(&mut window);
+    assert_eq!(window.state().state.queue.filter, Filter::SecondLook);
+
+    send(&mut window, Command::Annotate(first));
+    draw(&mut window, 0.4, 0.6);
+    window
+        .get_by_role_and_label(Role::RadioButton, "Done")
+        .click();
+    settle(&mut window);
+    assert_eq!(state(&window, first), ReviewState::Done);
+    // An image that was done with its box is to do without it, and one undo brings both back.
+    key(&mut window, Modifiers::NONE, Key::Delete);
+    assert_eq!(state(&window, first), ReviewState::ToDo);
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(state(&window, first), ReviewState::Done);
+    assert_eq!(project(&window).boxes(first).len(), 1);
+}
+
+#[test]
+fn a_note_is_kept_when_the_hands_rest_and_when_they_leave() {
+    let (_root, mut window) = annotate();
+    let first = in_hand(&window);
+    let note = |window: &Harness<'_, App>| project(window).review(None, first).note.clone();
+    window.get_by_label("Note").focus();
+    window.get_by_label("Note").type_text("ruler, r");
+    settle(&mut window);
+    assert_eq!(note(&window), "");
+    // The window's clock goes on by a quarter of a second a frame.
+    window.run_steps(6);
+    assert_eq!(note(&window), "ruler, r");
+    assert_eq!(in_hand(&window), first, "an r in a note is no key");
+    window.get_by_label("Note").focus();
+    window.get_by_label("Note").type_text("!");
+    window.step();
+    send(&mut window, Command::Go(Room::Images));
+    assert!(note(&window).contains('!'));
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(note(&window), "ruler, r");
+}
+
+#[test]
+fn the_queue_holds_what_is_asked_for() {
+    let (_root, mut window) = annotate();
+    let scarce = project(&window).classes()[1].id;
+    let of = |window: &Harness<'_, App>, view: QueueView| -> Vec<String> {
+        let mut queue = care_studio::queue::Queue::default();
+        let project = project(window);
+        queue.update(project, None, &view, None, 0.0);
+        let list = queue.list().iter();
+        list.map(|m| project.image(m.id).unwrap().name().to_owned())
+            .collect()
+    };
+    let image = in_hand(&window);
+    let note = "Ruler at the edge".to_owned();
+    let said = Edit::SetNote {
+        image,
+        reader: None,
+        note,
+    };
+    send(&mut window, Command::Edit(said));
+    draw(&mut window, 0.4, 0.6);
+    let everything = QueueView {
+        classes: Classes::All,
+        part: None,
+        ..QueueView::default()
+    };
+    assert_eq!(
+        of(&window, QueueView::default()).len(),
+        4,
+        "rare and training"
+    );
+    assert_eq!(of(&window, everything.clone()).len(), 26);
+    let with = |change: fn(&mut QueueView)| {
+        let mut view = everything.clone();
+        change(&mut view);
+        of(&window, view)
+    };
+    let name = project(&window).image(image).unwrap().name().to_owned();
+    assert_eq!(with(|view| view.boxed = Some(true)), [name.clone()]);
+    assert_eq!(with(|view| view.boxed = Some(false)).len(), 25);
+    assert_eq!(with(|view| view.text = " RULER ".to_owned()), [name]);
+    assert_eq!(with(|view| view.text = "scarce_".to_owned()).len(), 6);
+    let only = QueueView {
+        classes: Classes::One(scarce),
+        ..everything.clone()
+    };
+    assert_eq!(of(&window, only).len(), 6);
+    let by_name = with(|view| view.sort = Sort::Name);
+    assert!(by_name.is_sorted());
+    assert_eq!(by_name.len(), 26);
+
+    // By hand, and kept.
+    window.get_by_label("Filter and sort").click();
+    settle(&mut window);
+    window.get_by_role_and_label(Role::ComboBox, "Part").click();
+    settle(&mut window);
+    window.get_by_label("All parts").click();
+    settle(&mut window);
+    window.get_by_label("All 6");
+    window.get_by_label("Back to what needs a box").click();
+    settle(&mut window);
+    window.get_by_label("All 4");
+}
+
+#[test]
+fn two_readers_read_apart_and_are_settled() {
+    let (_root, mut window) = annotate();
+    let first = in_hand(&window);
+    let (ada, bob) = (Some(ReaderId(1)), Some(ReaderId(2)));
+    for name in ["Ada", "Bob"] {
+        key(&mut window, Modifiers::COMMAND, Key::R);
+        window.get_by_label("A reader's name").focus();
+        window.get_by_label("A reader's name").type_text(name);
+        settle(&mut window);
+        window.get_by_label("Add a reader").click();
+        settle(&mut window);
+        window.get_by_label("Close").click();
+        settle(&mut window);
+        window.get_by_label(&format!("{name} reads apart"));
+        // Nobody's box is seen yet.
+        window.get_by_label("0 of 4");
+        draw(&mut window, 0.4, if name == "Ada" { 0.6 } else { 0.62 });
+        window.get_by_label("1 of 4");
+    }
+    let at = project(&window);
+    assert_eq!(at.boxes_of(ada, first).len(), 1);
+    assert_eq!(at.boxes_of(bob, first).len(), 1);
+    assert!(at.boxes(first).is_empty());
+
+    // An undo comes back to whose box it takes away.
+    send(&mut window, Command::Read(ada));
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.state().state.reader, bob);
+    key(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+
+    key(&mut window, Modifiers::COMMAND, Key::R);
+    window.get_by_label_contains("Ada and Bob both read 1 image; they agree on 1.");
+    key(&mut window, Modifiers::NONE, Key::Num3);
+    let [settled] = project(&window).boxes(first) else {
+        panic!("one box")
+    };
+    assert_eq!(settled.origin, Origin::Readers);
+    let (a, b) = (
+        project(&window).boxes_of(ada, first)[0].rect.xyxy(),
+        project(&window).boxes_of(bob, first)[0].rect.xyxy(),
+    );
+    assert!((settled.rect.xyxy()[2] - (a[2] + b[2]) / 2.0).abs() < 1e-9);
+    window.get_by_label_contains("settled");
+    key(&mut window, Modifiers::NONE, Key::Num1);
+    assert_eq!(project(&window).boxes(first)[0].rect.xyxy(), a);
+
+    // Back to before the readers: whoever is no longer there reads no more.
+    key(&mut window, Modifiers::NONE, Key::Escape);
+    for _ in 0..6 {
+        key(&mut window, Modifiers::COMMAND, Key::Z);
+    }
+    assert!(project(&window).readers().is_empty());
+    assert_eq!(window.state().state.reader, None);
+}
