@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use care_data::Metric;
 use care_data::import::Import;
-use care_data::project::ProjectError;
+use care_data::project::{ProjectError, TakenIn};
 use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
@@ -240,7 +240,8 @@ fn answer_offer(accepted: bool, state: &mut State, ctx: &egui::Context) {
         let Offer {
             from, into, plan, ..
         } = offer;
-        start_job(Kind::Read { from, into }, jobs::read(plan), state, ctx);
+        let work = jobs::read(plan, into.clone());
+        start_job(Kind::Read { from, into }, work, state, ctx);
     }
 }
 
@@ -347,12 +348,16 @@ pub fn finish_job(state: &mut State) {
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
-                Kind::Plan { into, .. } | Kind::Read { into, .. } => {
-                    take_in(import, into.as_deref(), state)
-                }
+                Kind::Plan { .. } | Kind::Read { .. } => take_in(import, state),
             };
-            taken.map_err(|error| Problem::new("The project cannot be written", error))
+            taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
         }
+        Ok(Done::TakenIn(Ok((project, taken)))) => {
+            state.show(Some(*project));
+            taken_in(taken, state);
+            Ok(())
+        }
+        Ok(Done::TakenIn(Err(error))) => Err(Problem::new(NOT_WRITTEN, error)),
         Err(text) => Err(Problem::new("These images cannot be read", text)),
     };
     if let Err(problem) = outcome {
@@ -360,20 +365,23 @@ pub fn finish_job(state: &mut State) {
     }
 }
 
-/// Takes images into the open project, or first opens or makes the one at `into`.
-fn take_in(import: Import, into: Option<&Path>, state: &mut State) -> Result<(), ProjectError> {
-    if let Some(dir) = into {
-        let project = if dir.exists() {
-            Project::open(dir)?
-        } else {
-            Project::create(dir)?
-        };
-        state.show(Some(project));
-    }
+const NOT_WRITTEN: &str = "The project cannot be written";
+
+/// Takes images into the open project.
+fn take_in(import: Import, state: &mut State) -> Result<(), ProjectError> {
     let Some(project) = &mut state.project else {
         return Ok(());
     };
     let taken = project.take_in(import)?;
+    taken_in(taken, state);
+    Ok(())
+}
+
+/// Shows what came into the open project.
+fn taken_in(taken: TakenIn, state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
+    };
     state.last_event = match (taken.added, taken.already_there) {
         (added, 0) => format!(
             "{} read into {}",
@@ -388,7 +396,6 @@ fn take_in(import: Import, into: Option<&Path>, state: &mut State) -> Result<(),
     };
     state.room = Room::Images;
     remember(state);
-    Ok(())
 }
 
 fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {

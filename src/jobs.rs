@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use care_data::import::{self, Import, Options, Plan, Preview};
-use care_data::synthetic;
+use care_data::project::{ProjectError, TakenIn};
+use care_data::{Project, synthetic};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
@@ -56,7 +57,10 @@ pub struct Offer {
 /// What a job ends with.
 pub enum Done {
     Planned(Box<Plan>, Preview),
+    /// Images for the open project.
     Read(Import),
+    /// A project of its own, with the images in it.
+    TakenIn(Result<(Box<Project>, TakenIn), ProjectError>),
 }
 
 type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -150,13 +154,36 @@ pub fn plan(from: PathBuf) -> Work {
     })
 }
 
-/// Reads the images of a plan.
+/// Reads the images of a plan, into the project at `into` where it is not for the open one.
 #[must_use]
-pub fn read(plan: Plan) -> Work {
+pub fn read(plan: Plan, into: Option<PathBuf>) -> Work {
     Box::new(move |progress, stop| {
         let import = plan.read(progress, stop).map_err(|e| e.to_string())?;
-        Ok(Done::Read(import))
+        Ok(match into {
+            Some(dir) => Done::TakenIn(take_in(import, &dir, stop)),
+            None => Done::Read(import),
+        })
     })
+}
+
+/// Opens or makes the project. Here, because writing a hundred thousand images takes longer than a frame.
+fn take_in(
+    import: Import,
+    dir: &Path,
+    stop: &AtomicBool,
+) -> Result<(Box<Project>, TakenIn), ProjectError> {
+    let is_new = !dir.exists();
+    let mut project = if is_new {
+        Project::create(dir)?
+    } else {
+        Project::open(dir)?
+    };
+    let taken = project.take_in(import)?;
+    if is_new && stop.load(Ordering::Relaxed) {
+        // Cancelled in the last moment. It is the writer, so nobody has it open.
+        let _ = std::fs::remove_dir_all(dir);
+    }
+    Ok((Box::new(project), taken))
 }
 
 #[must_use]
@@ -193,4 +220,30 @@ fn project_beside(folder: &Path) -> PathBuf {
     let mut name = folder.file_name().unwrap_or(folder.as_os_str()).to_owned();
     name.push(".care");
     folder.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use care_data::split::SplitSpec;
+
+    use super::*;
+
+    #[test]
+    fn a_project_that_was_cancelled_is_not_left_behind() {
+        let root = tempfile::tempdir().expect("a folder");
+        let dir = root.path().join("new.care");
+        let taken_in = |cancelled| {
+            let import = Import {
+                images: Vec::new(),
+                not_read: Vec::new(),
+                split: SplitSpec::default(),
+            };
+            let taken = take_in(import, &dir, &AtomicBool::new(cancelled));
+            drop(taken.expect("taken in"));
+            dir.exists()
+        };
+        assert!(!taken_in(true), "a new one");
+        assert!(taken_in(false));
+        assert!(taken_in(true), "one that was there before");
+    }
 }
