@@ -513,7 +513,7 @@ impl AnnotateRoom {
     fn foot_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
-        let to_do = self.queue.num_to_do();
+        let to_do = self.queue.counts().to_do;
         let what = match cx.queue.classes {
             Classes::Rare => "rare image",
             Classes::All | Classes::One(_) => "image",

@@ -45,7 +45,11 @@ impl Ready {
     /// What was known before, brought up to date.
     pub(super) fn renewed(known: Option<Self>, project: &Project, config: &RunConfig) -> Self {
         match known {
-            Some(mut ready) if ready.revision == project.revision() => {
+            Some(mut ready)
+                if ready.revision == project.revision()
+                    // Which images train, and with which boxes, depends on it.
+                    && ready.task.config.boxes == config.boxes =>
+            {
                 if ready.task.config != *config {
                     ready.task.config = config.clone();
                     ready.problems = problems_of(&ready.task);
