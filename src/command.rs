@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use care_data::import::Format;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use crate::jobs::ExportDraft;
 use crate::keymap::Keymap;
 use crate::queue::QueueView;
 use crate::suggestion::Source;
@@ -42,6 +44,8 @@ pub enum Command {
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
     ReadFolder(PathBuf),
+    /// As [`ReadFolder`](Self::ReadFolder), as a data set of this format.
+    ReadAs(PathBuf, Format),
     /// Whether what a folder would bring is to come in.
     Offered(bool),
     /// A typed or dropped path: a project is opened, anything else is read.
@@ -68,6 +72,12 @@ pub enum Command {
     SetKeys(Keymap),
     /// Takes a project out of the list of recent ones; the project itself stays as it is.
     Forget(PathBuf),
+    SetExport(ExportDraft),
+    /// Asks the system for another folder to export into.
+    ChooseExportFolder,
+    ExportInto(PathBuf),
+    /// Writes what [`SetExport`](Self::SetExport) says.
+    Export,
     DismissProblem,
     CancelJob,
     /// Answers the question whether the run in training may be stopped for what was asked last.
@@ -82,6 +92,7 @@ pub enum Action {
     ChooseFolder,
     OpenProject,
     StartDemo,
+    Export,
     CloseProject,
     Undo,
     Redo,
@@ -132,10 +143,11 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
+        Self::Export,
         Self::CloseProject,
         // Before undo: a key without Shift also answers where Shift is held, and takes the press.
         Self::Redo,
@@ -200,6 +212,11 @@ impl Action {
                 "Start the demo",
                 "Synthetic images with a rare class and a misleading ruler",
                 None,
+            ),
+            Self::Export => of(
+                "Export",
+                "Write classes and boxes for other programs",
+                command(Key::E),
             ),
             Self::CloseProject => of(
                 "Close the project",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use care_data::Metric;
-use care_data::import::Import;
+use care_data::import::{Format, Import};
 use care_data::project::{ProjectError, TakenIn};
 use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
@@ -17,7 +17,8 @@ use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
-use crate::jobs::{self, Done, Job, Kind, Offer, Work};
+use crate::jobs::{self, Done, ExportDraft, Job, Kind, Offer, Work};
+use crate::missing::Missing;
 use crate::state::{Problem, State};
 use crate::suggestion::{Source, Suggestion};
 use crate::training::{Phase, TrainingRun};
@@ -39,7 +40,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Action(action) => act(action, state, ctx),
         Command::Go(room) => state.room = room,
         Command::OpenProject(dir) => open_project(&dir, state),
-        Command::ReadFolder(from) => read_folder(from, state, ctx),
+        Command::ReadFolder(from) => read_folder(from, None, state, ctx),
+        Command::ReadAs(from, format) => read_folder(from, Some(format), state, ctx),
         Command::Offered(accepted) => answer_offer(accepted, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
@@ -75,6 +77,17 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             state.settings.forget(&dir);
             state.settings.save();
         }
+        Command::SetExport(draft) => state.export = Some(draft),
+        Command::ChooseExportFolder => {
+            let title = "Choose a folder to export into";
+            ask_for_folder(title, Command::ExportInto, state, ctx);
+        }
+        Command::ExportInto(folder) => {
+            if let Some(draft) = &mut state.export {
+                draft.folder = folder;
+            }
+        }
+        Command::Export => export(state, ctx),
         Command::DismissProblem => {}
         Command::CancelJob => {
             if state.job.take().is_some() {
@@ -144,6 +157,12 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             remember(state);
             state.show(None);
             state.last_event.clear();
+        }
+        Action::Export => {
+            state.export = match state.export {
+                Some(_) => None,
+                None => state.project.as_ref().map(ExportDraft::new),
+            };
         }
         Action::Undo => step_back(state, Project::undo, UNDONE),
         Action::Redo => step_back(state, Project::redo, REDONE),
@@ -221,14 +240,15 @@ fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
     if is_project(&path) {
         open_project(&path, state);
     } else {
-        read_folder(path, state, ctx);
+        read_folder(path, None, state, ctx);
     }
 }
 
 /// Into the open project, or into one of its own.
-fn read_folder(from: PathBuf, state: &mut State, ctx: &egui::Context) {
+fn read_folder(from: PathBuf, format: Option<Format>, state: &mut State, ctx: &egui::Context) {
+    state.offer = None;
     let into = state.project.is_none().then(|| jobs::project_for(&from));
-    let work = jobs::plan(from.clone());
+    let work = jobs::plan(from.clone(), format);
     start_job(Kind::Plan { from, into }, work, state, ctx);
 }
 
@@ -286,6 +306,14 @@ fn now() -> i64 {
         .map_or(0, |d| d.as_secs() as i64)
 }
 
+fn export(state: &mut State, ctx: &egui::Context) {
+    if let (Some(draft), Some(project)) = (state.export.take(), &state.project) {
+        let kind = Kind::Export { to: draft.path() };
+        let work = jobs::export(project.dir().to_owned(), draft);
+        start_job(kind, work, state, ctx);
+    }
+}
+
 fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
     if let Some(job) = &state.job {
         state.problem = Some(Problem::new(
@@ -336,7 +364,10 @@ pub fn finish_job(state: &mut State) {
     let outcome = match result {
         Ok(Done::Planned(plan, preview)) => {
             if let Kind::Plan { from, into } = job.kind.clone() {
+                let open = state.project.as_ref().filter(|_| into.is_none());
+                let already_there = open.map_or(0, |project| plan.already_in(project));
                 state.offer = Some(Offer {
+                    already_there,
                     from,
                     into,
                     plan: *plan,
@@ -345,10 +376,18 @@ pub fn finish_job(state: &mut State) {
             }
             Ok(())
         }
+        Ok(Done::Exported(exported)) => {
+            if let Kind::Export { to } = &job.kind {
+                let (words, notes) = format::exported(exported, to);
+                let parts: Vec<String> = std::iter::once(words).chain(notes).collect();
+                state.last_event = parts.join("; ");
+            }
+            Ok(())
+        }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
-                Kind::Plan { .. } | Kind::Read { .. } => take_in(import, state),
+                _ => take_in(import, state),
             };
             taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
         }
@@ -358,7 +397,13 @@ pub fn finish_job(state: &mut State) {
             Ok(())
         }
         Ok(Done::TakenIn(Err(error))) => Err(Problem::new(NOT_WRITTEN, error)),
-        Err(text) => Err(Problem::new("These images cannot be read", text)),
+        Err(text) => Err(Problem::new(
+            match job.kind {
+                Kind::Export { .. } => "Nothing was exported",
+                _ => "These images cannot be read",
+            },
+            text,
+        )),
     };
     if let Err(problem) = outcome {
         state.problem = Some(problem);
@@ -394,6 +439,7 @@ fn taken_in(taken: TakenIn, state: &mut State) {
             format::count(there)
         ),
     };
+    state.missing = Missing::default();
     state.room = Room::Images;
     remember(state);
 }
@@ -443,11 +489,12 @@ fn suggest(first: Source, state: &mut State, ctx: &egui::Context) {
     state.suggestion = Some(suggestion);
 }
 
-/// Goes on with what was asked of a model: the suggestion first, then what the queue is sorted by.
+/// Goes on with what other threads look at: files that are missing, the suggestion, what the queue is sorted by.
 pub fn look_on(state: &mut State, ctx: &egui::Context) {
     let Some(project) = &state.project else {
         return;
     };
+    state.missing.go_on(project, ctx);
     let in_hand = |it: &Suggestion| {
         let selected = state.selected;
         selected.is_some_and(|image| it.is_of(project, state.reader, image))

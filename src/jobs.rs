@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use care_data::import::{self, Import, Options, Plan, Preview};
+use care_data::export::{self, Exported};
+use care_data::import::{self, Format, Import, Options, Plan, Preview};
 use care_data::project::{ProjectError, TakenIn};
-use care_data::{Project, synthetic};
+use care_data::{Part, Project, synthetic};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
@@ -26,6 +27,9 @@ pub enum Kind {
         into: PathBuf,
         seed: u64,
     },
+    Export {
+        to: PathBuf,
+    },
 }
 
 impl Kind {
@@ -41,6 +45,7 @@ impl Kind {
                 format!("Reading {}", name.to_string_lossy())
             }
             Self::MakeDemo { .. } => "Making synthetic images".to_owned(),
+            Self::Export { .. } => "Writing the export".to_owned(),
         }
     }
 }
@@ -52,6 +57,50 @@ pub struct Offer {
     pub into: Option<PathBuf>,
     pub plan: Plan,
     pub preview: Preview,
+    /// Files that the open project has already.
+    pub already_there: usize,
+}
+
+/// What is to be exported, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportDraft {
+    /// Of the project.
+    name: String,
+    pub folder: PathBuf,
+    pub format: export::Format,
+    /// Of all parts where none is chosen.
+    pub part: Option<Part>,
+    pub replace: bool,
+}
+
+impl ExportDraft {
+    /// COCO, beside the project.
+    #[must_use]
+    pub fn new(project: &Project) -> Self {
+        Self {
+            name: project.name().to_owned(),
+            folder: project.dir().parent().unwrap_or(project.dir()).to_owned(),
+            format: export::Format::Coco,
+            part: None,
+            replace: false,
+        }
+    }
+
+    /// The file or folder that is written: `NAME-FORMAT` with the part where there is one.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        let ending = match self.format {
+            export::Format::Coco => ".json",
+            export::Format::Csv => ".csv",
+            export::Format::Voc | export::Format::Yolo | export::Format::Labelme => "",
+        };
+        let part = self
+            .part
+            .map_or(String::new(), |part| format!("-{}", part.name()));
+        let format = self.format.name();
+        self.folder
+            .join(format!("{}-{format}{part}{ending}", self.name))
+    }
 }
 
 /// What a job ends with.
@@ -59,6 +108,7 @@ pub enum Done {
     Planned(Box<Plan>, Preview),
     /// Images for the open project.
     Read(Import),
+    Exported(Exported),
     /// A project of its own, with the images in it.
     TakenIn(Result<(Box<Project>, TakenIn), ProjectError>),
 }
@@ -146,9 +196,13 @@ impl Drop for Job {
 
 /// Looks at what there is to import.
 #[must_use]
-pub fn plan(from: PathBuf) -> Work {
+pub fn plan(from: PathBuf, format: Option<Format>) -> Work {
     Box::new(move |_, stop| {
-        let plan = import::plan(&from, &Options::default(), stop).map_err(|e| e.to_string())?;
+        let options = Options {
+            format,
+            ..Options::default()
+        };
+        let plan = import::plan(&from, &options, stop).map_err(|e| e.to_string())?;
         let preview = plan.preview(stop).map_err(|e| e.to_string())?;
         Ok(Done::Planned(Box::new(plan), preview))
     })
@@ -184,6 +238,21 @@ fn take_in(
         let _ = std::fs::remove_dir_all(dir);
     }
     Ok((Box::new(project), taken))
+}
+
+/// Writes the project for other programs, as it is on the disk.
+#[must_use]
+pub fn export(project: PathBuf, draft: ExportDraft) -> Work {
+    Box::new(move |_, _| {
+        let project = Project::open_read_only(&project).map_err(|e| e.to_string())?;
+        let options = export::Options {
+            format: draft.format,
+            part: draft.part,
+            replace: draft.replace,
+        };
+        let exported = export::export(&project, &draft.path(), options);
+        exported.map(Done::Exported).map_err(|e| e.to_string())
+    })
 }
 
 #[must_use]
