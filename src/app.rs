@@ -129,7 +129,7 @@ impl App {
         } else {
             ThemePreference::Dark
         });
-        finish_job(&mut self.state);
+        finish_job(&mut self.state, ctx);
         drain_trainer(&mut self.state);
         look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use care_data::Metric;
 use care_data::import::{Format, Import};
 use care_data::project::{ProjectError, TakenIn};
-use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
+use care_data::{Arrived, Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
@@ -90,7 +90,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Export => export(state, ctx),
         Command::DismissProblem => {}
         Command::CancelJob => {
-            if state.job.take().is_some() {
+            let job = state.job.take_if(|job| job.kind.can_be_cancelled());
+            if job.is_some() {
                 state.last_event = "Reading was cancelled".into();
             }
         }
@@ -356,7 +357,7 @@ fn start_demo(state: &mut State, ctx: &egui::Context) {
 }
 
 /// Takes in what a job has finished. Once a frame.
-pub fn finish_job(state: &mut State) {
+pub fn finish_job(state: &mut State, ctx: &egui::Context) {
     let Some(result) = state.job.as_ref().and_then(Job::finished) else {
         return;
     };
@@ -376,6 +377,9 @@ pub fn finish_job(state: &mut State) {
             }
             Ok(())
         }
+        Ok(Done::Arrived(arrived)) => {
+            accept(arrived, state).map_err(|error| Problem::new(NOT_WRITTEN, error))
+        }
         Ok(Done::Exported(exported)) => {
             if let Kind::Export { to } = &job.kind {
                 let (words, notes) = format::exported(exported, to);
@@ -387,7 +391,7 @@ pub fn finish_job(state: &mut State) {
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
-                _ => take_in(import, state),
+                _ => begin_intake(import, state, ctx),
             };
             taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
         }
@@ -400,6 +404,7 @@ pub fn finish_job(state: &mut State) {
         Err(text) => Err(Problem::new(
             match job.kind {
                 Kind::Export { .. } => "Nothing was exported",
+                Kind::TakeIn => NOT_WRITTEN,
                 _ => "These images cannot be read",
             },
             text,
@@ -412,17 +417,27 @@ pub fn finish_job(state: &mut State) {
 
 const NOT_WRITTEN: &str = "The project cannot be written";
 
-/// Takes images into the open project.
-fn take_in(import: Import, state: &mut State) -> Result<(), ProjectError> {
-    let Some(project) = &mut state.project else {
-        return Ok(());
-    };
-    let taken = project.take_in(import)?;
-    taken_in(taken, state);
+/// Begins to write images into the open project.
+fn begin_intake(
+    import: Import,
+    state: &mut State,
+    ctx: &egui::Context,
+) -> Result<(), ProjectError> {
+    if let Some(project) = &mut state.project {
+        let work = jobs::write_into_open(project.begin_intake(import)?);
+        start_job(Kind::TakeIn, work, state, ctx);
+    }
     Ok(())
 }
 
-/// Shows what came into the open project.
+fn accept(arrived: Arrived, state: &mut State) -> Result<(), ProjectError> {
+    if let Some(project) = &mut state.project {
+        let taken = project.accept(arrived)?;
+        taken_in(taken, state);
+    }
+    Ok(())
+}
+
 fn taken_in(taken: TakenIn, state: &mut State) {
     let Some(project) = &state.project else {
         return;

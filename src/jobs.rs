@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use care_data::export::{self, Exported};
 use care_data::import::{self, Format, Import, Options, Plan, Preview};
 use care_data::project::{ProjectError, TakenIn};
-use care_data::{Part, Project, synthetic};
+use care_data::{Arrived, Intake, Part, Project, synthetic};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
@@ -27,12 +27,20 @@ pub enum Kind {
         into: PathBuf,
         seed: u64,
     },
+    /// What was read for the open project is written into it.
+    TakeIn,
     Export {
         to: PathBuf,
     },
 }
 
 impl Kind {
+    /// Whether it can be left half-way: what is being written is on the disk in the end, and shown then.
+    #[must_use]
+    pub fn can_be_cancelled(&self) -> bool {
+        !matches!(self, Self::TakeIn | Self::Export { .. })
+    }
+
     #[must_use]
     pub fn title(&self) -> String {
         match self {
@@ -45,6 +53,7 @@ impl Kind {
                 format!("Reading {}", name.to_string_lossy())
             }
             Self::MakeDemo { .. } => "Making synthetic images".to_owned(),
+            Self::TakeIn => "Writing the project".to_owned(),
             Self::Export { .. } => "Writing the export".to_owned(),
         }
     }
@@ -108,6 +117,7 @@ pub enum Done {
     Planned(Box<Plan>, Preview),
     /// Images for the open project.
     Read(Import),
+    Arrived(Arrived),
     Exported(Exported),
     /// A project of its own, with the images in it.
     TakenIn(Result<(Box<Project>, TakenIn), ProjectError>),
@@ -238,6 +248,15 @@ fn take_in(
         let _ = std::fs::remove_dir_all(dir);
     }
     Ok((Box::new(project), taken))
+}
+
+/// Writes what was read into the open project.
+#[must_use]
+pub fn write_into_open(intake: Intake) -> Work {
+    Box::new(move |_, _| {
+        let arrived = intake.write();
+        arrived.map(Done::Arrived).map_err(|e| e.to_string())
+    })
 }
 
 /// Writes the project for other programs, as it is on the disk.
