@@ -16,7 +16,7 @@ use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
-use crate::ui::{Context, job, leave, offer, status, tokens, top_bar};
+use crate::ui::{Context, export, job, leave, offer, status, tokens, top_bar};
 
 #[derive(Default)]
 struct Rooms {
@@ -129,7 +129,7 @@ impl App {
         } else {
             ThemePreference::Dark
         });
-        finish_job(&mut self.state);
+        finish_job(&mut self.state, ctx);
         drain_trainer(&mut self.state);
         look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));
@@ -173,6 +173,7 @@ impl App {
                         queue: &state.queue,
                         attention: &state.attention,
                         suggestion: state.suggestion.as_ref(),
+                        missing: &state.missing,
                         run: state.run.as_ref(),
                         is_training: state.is_training(),
                         draft: &state.draft,
@@ -197,6 +198,9 @@ impl App {
         }
         if let Some(offer) = &state.offer {
             offer::offer_sheet(&ctx, offer, commands);
+        }
+        if let Some(draft) = &state.export {
+            export::export_sheet(&ctx, draft, commands);
         }
         if state.show_keys {
             keys.ui(&ctx, &state.settings.keys, commands);

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use care_data::import::Format;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use crate::jobs::ExportDraft;
 use crate::keymap::Keymap;
 use crate::queue::QueueView;
+use crate::suggestion::Source;
 
 /// The four rooms, in the order of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +44,8 @@ pub enum Command {
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
     ReadFolder(PathBuf),
+    /// As [`ReadFolder`](Self::ReadFolder), as a data set of this format.
+    ReadAs(PathBuf, Format),
     /// Whether what a folder would bring is to come in.
     Offered(bool),
     /// A typed or dropped path: a project is opened, anything else is read.
@@ -49,8 +54,9 @@ pub enum Command {
     /// From now on the boxes of this reader are drawn and seen in Annotate; `None` for the project's own.
     Read(Option<ReaderId>),
     SetQueue(QueueView),
-    /// Suggests a box for the image in hand; where one was suggested already, from the other source.
-    Suggest,
+    /// Suggests a box for the image in hand, from this source where it is there; where one was suggested already, from
+    /// the other source.
+    Suggest(Source),
     /// Takes the suggested box away.
     DropSuggestion,
     Select(ImageId),
@@ -66,6 +72,12 @@ pub enum Command {
     SetKeys(Keymap),
     /// Takes a project out of the list of recent ones; the project itself stays as it is.
     Forget(PathBuf),
+    SetExport(ExportDraft),
+    /// Asks the system for another folder to export into.
+    ChooseExportFolder,
+    ExportInto(PathBuf),
+    /// Writes what [`SetExport`](Self::SetExport) says.
+    Export,
     DismissProblem,
     CancelJob,
     /// Answers the question whether the run in training may be stopped for what was asked last.
@@ -80,6 +92,7 @@ pub enum Action {
     ChooseFolder,
     OpenProject,
     StartDemo,
+    Export,
     CloseProject,
     Undo,
     Redo,
@@ -130,10 +143,11 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
+        Self::Export,
         Self::CloseProject,
         // Before undo: a key without Shift also answers where Shift is held, and takes the press.
         Self::Redo,
@@ -198,6 +212,11 @@ impl Action {
                 "Start the demo",
                 "Synthetic images with a rare class and a misleading ruler",
                 None,
+            ),
+            Self::Export => of(
+                "Export",
+                "Write classes and boxes for other programs",
+                command(Key::E),
             ),
             Self::CloseProject => of(
                 "Close the project",

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use care_data::Metric;
-use care_data::import::Import;
-use care_data::project::ProjectError;
-use care_data::{Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
+use care_data::import::{Format, Import};
+use care_data::project::{ProjectError, TakenIn};
+use care_data::{Arrived, Edit, ImageId, Part, Project, ReaderId, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
@@ -17,7 +17,8 @@ use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
-use crate::jobs::{self, Done, Job, Kind, Offer, Work};
+use crate::jobs::{self, Done, ExportDraft, Job, Kind, Offer, Work};
+use crate::missing::Missing;
 use crate::state::{Problem, State};
 use crate::suggestion::{Source, Suggestion};
 use crate::training::{Phase, TrainingRun};
@@ -39,7 +40,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Action(action) => act(action, state, ctx),
         Command::Go(room) => state.room = room,
         Command::OpenProject(dir) => open_project(&dir, state),
-        Command::ReadFolder(from) => read_folder(from, state, ctx),
+        Command::ReadFolder(from) => read_folder(from, None, state, ctx),
+        Command::ReadAs(from, format) => read_folder(from, Some(format), state, ctx),
         Command::Offered(accepted) => answer_offer(accepted, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
@@ -50,7 +52,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
                 state.queue = view;
             }
         }
-        Command::Suggest => suggest(state, ctx),
+        Command::Suggest(first) => suggest(first, state, ctx),
         Command::DropSuggestion => state.suggestion = None,
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
@@ -75,9 +77,21 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             state.settings.forget(&dir);
             state.settings.save();
         }
+        Command::SetExport(draft) => state.export = Some(draft),
+        Command::ChooseExportFolder => {
+            let title = "Choose a folder to export into";
+            ask_for_folder(title, Command::ExportInto, state, ctx);
+        }
+        Command::ExportInto(folder) => {
+            if let Some(draft) = &mut state.export {
+                draft.folder = folder;
+            }
+        }
+        Command::Export => export(state, ctx),
         Command::DismissProblem => {}
         Command::CancelJob => {
-            if state.job.take().is_some() {
+            let job = state.job.take_if(|job| job.kind.can_be_cancelled());
+            if job.is_some() {
                 state.last_event = "Reading was cancelled".into();
             }
         }
@@ -144,6 +158,12 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             remember(state);
             state.show(None);
             state.last_event.clear();
+        }
+        Action::Export => {
+            state.export = match state.export {
+                Some(_) => None,
+                None => state.project.as_ref().map(ExportDraft::new),
+            };
         }
         Action::Undo => step_back(state, Project::undo, UNDONE),
         Action::Redo => step_back(state, Project::redo, REDONE),
@@ -221,14 +241,15 @@ fn open_path(path: PathBuf, state: &mut State, ctx: &egui::Context) {
     if is_project(&path) {
         open_project(&path, state);
     } else {
-        read_folder(path, state, ctx);
+        read_folder(path, None, state, ctx);
     }
 }
 
 /// Into the open project, or into one of its own.
-fn read_folder(from: PathBuf, state: &mut State, ctx: &egui::Context) {
+fn read_folder(from: PathBuf, format: Option<Format>, state: &mut State, ctx: &egui::Context) {
+    state.offer = None;
     let into = state.project.is_none().then(|| jobs::project_for(&from));
-    let work = jobs::plan(from.clone());
+    let work = jobs::plan(from.clone(), format);
     start_job(Kind::Plan { from, into }, work, state, ctx);
 }
 
@@ -240,7 +261,8 @@ fn answer_offer(accepted: bool, state: &mut State, ctx: &egui::Context) {
         let Offer {
             from, into, plan, ..
         } = offer;
-        start_job(Kind::Read { from, into }, jobs::read(plan), state, ctx);
+        let work = jobs::read(plan, into.clone());
+        start_job(Kind::Read { from, into }, work, state, ctx);
     }
 }
 
@@ -285,6 +307,14 @@ fn now() -> i64 {
         .map_or(0, |d| d.as_secs() as i64)
 }
 
+fn export(state: &mut State, ctx: &egui::Context) {
+    if let (Some(draft), Some(project)) = (state.export.take(), &state.project) {
+        let kind = Kind::Export { to: draft.path() };
+        let work = jobs::export(project.dir().to_owned(), draft);
+        start_job(kind, work, state, ctx);
+    }
+}
+
 fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
     if let Some(job) = &state.job {
         state.problem = Some(Problem::new(
@@ -327,7 +357,7 @@ fn start_demo(state: &mut State, ctx: &egui::Context) {
 }
 
 /// Takes in what a job has finished. Once a frame.
-pub fn finish_job(state: &mut State) {
+pub fn finish_job(state: &mut State, ctx: &egui::Context) {
     let Some(result) = state.job.as_ref().and_then(Job::finished) else {
         return;
     };
@@ -335,7 +365,10 @@ pub fn finish_job(state: &mut State) {
     let outcome = match result {
         Ok(Done::Planned(plan, preview)) => {
             if let Kind::Plan { from, into } = job.kind.clone() {
+                let open = state.project.as_ref().filter(|_| into.is_none());
+                let already_there = open.map_or(0, |project| plan.already_in(project));
                 state.offer = Some(Offer {
+                    already_there,
                     from,
                     into,
                     plan: *plan,
@@ -344,36 +377,71 @@ pub fn finish_job(state: &mut State) {
             }
             Ok(())
         }
+        Ok(Done::Arrived(arrived)) => {
+            accept(arrived, state).map_err(|error| Problem::new(NOT_WRITTEN, error))
+        }
+        Ok(Done::Exported(exported)) => {
+            if let Kind::Export { to } = &job.kind {
+                let (words, notes) = format::exported(exported, to);
+                let parts: Vec<String> = std::iter::once(words).chain(notes).collect();
+                state.last_event = parts.join("; ");
+            }
+            Ok(())
+        }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
-                Kind::Plan { into, .. } | Kind::Read { into, .. } => {
-                    take_in(import, into.as_deref(), state)
-                }
+                _ => begin_intake(import, state, ctx),
             };
-            taken.map_err(|error| Problem::new("The project cannot be written", error))
+            taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
         }
-        Err(text) => Err(Problem::new("These images cannot be read", text)),
+        Ok(Done::TakenIn(Ok((project, taken)))) => {
+            state.show(Some(*project));
+            taken_in(taken, state);
+            Ok(())
+        }
+        Ok(Done::TakenIn(Err(error))) => Err(Problem::new(NOT_WRITTEN, error)),
+        Err(text) => Err(Problem::new(
+            match job.kind {
+                Kind::Export { .. } => "Nothing was exported",
+                Kind::TakeIn => NOT_WRITTEN,
+                _ => "These images cannot be read",
+            },
+            text,
+        )),
     };
     if let Err(problem) = outcome {
         state.problem = Some(problem);
     }
 }
 
-/// Takes images into the open project, or first opens or makes the one at `into`.
-fn take_in(import: Import, into: Option<&Path>, state: &mut State) -> Result<(), ProjectError> {
-    if let Some(dir) = into {
-        let project = if dir.exists() {
-            Project::open(dir)?
-        } else {
-            Project::create(dir)?
-        };
-        state.show(Some(project));
+const NOT_WRITTEN: &str = "The project cannot be written";
+
+/// Begins to write images into the open project.
+fn begin_intake(
+    import: Import,
+    state: &mut State,
+    ctx: &egui::Context,
+) -> Result<(), ProjectError> {
+    if let Some(project) = &mut state.project {
+        let work = jobs::write_into_open(project.begin_intake(import)?);
+        start_job(Kind::TakeIn, work, state, ctx);
     }
-    let Some(project) = &mut state.project else {
-        return Ok(());
+    Ok(())
+}
+
+fn accept(arrived: Arrived, state: &mut State) -> Result<(), ProjectError> {
+    if let Some(project) = &mut state.project {
+        let taken = project.accept(arrived)?;
+        taken_in(taken, state);
+    }
+    Ok(())
+}
+
+fn taken_in(taken: TakenIn, state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
     };
-    let taken = project.take_in(import)?;
     state.last_event = match (taken.added, taken.already_there) {
         (added, 0) => format!(
             "{} read into {}",
@@ -386,9 +454,9 @@ fn take_in(import: Import, into: Option<&Path>, state: &mut State) -> Result<(),
             format::count(there)
         ),
     };
+    state.missing = Missing::default();
     state.room = Room::Images;
     remember(state);
-    Ok(())
 }
 
 fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
@@ -416,7 +484,7 @@ fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
 }
 
 /// Looks for a box in the image in hand; where one was suggested already, from the other source.
-fn suggest(state: &mut State, ctx: &egui::Context) {
+fn suggest(first: Source, state: &mut State, ctx: &egui::Context) {
     let Some(project) = &state.project else {
         return;
     };
@@ -427,18 +495,21 @@ fn suggest(state: &mut State, ctx: &egui::Context) {
     let before = state.suggestion.take();
     let before = before.filter(|it| it.is_of(project, state.reader, image.id));
     let source = match before.map(|it| it.source) {
-        Some(Source::Saliency) if state.attention.model().is_some() => Source::Attention,
-        _ => Source::Saliency,
+        _ if state.attention.model().is_none() => Source::Saliency,
+        Some(Source::Saliency) => Source::Attention,
+        Some(Source::Attention) => Source::Saliency,
+        None => first,
     };
     let suggestion = Suggestion::new(project, state.reader, image, source, ctx);
     state.suggestion = Some(suggestion);
 }
 
-/// Goes on with what was asked of a model: the suggestion first, then what the queue is sorted by.
+/// Goes on with what other threads look at: files that are missing, the suggestion, what the queue is sorted by.
 pub fn look_on(state: &mut State, ctx: &egui::Context) {
     let Some(project) = &state.project else {
         return;
     };
+    state.missing.go_on(project, ctx);
     let in_hand = |it: &Suggestion| {
         let selected = state.selected;
         selected.is_some_and(|image| it.is_of(project, state.reader, image))

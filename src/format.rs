@@ -1,5 +1,8 @@
 //! Numbers and times as people read them (look.md, "Words").
 
+use std::path::Path;
+
+use care_data::export::Exported;
 use care_data::{Annotation, Look, NotRead, Origin, Window, Windowing};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -108,6 +111,29 @@ pub fn made(annotation: &Annotation, zone: TimeZone) -> String {
         words += &at.to_zoned(zone).strftime(", %-d %B %Y, %H:%M").to_string();
     }
     words
+}
+
+/// What was written, and what the format had no room for.
+#[must_use]
+pub fn exported(exported: Exported, to: &Path) -> (String, Vec<String>) {
+    let words = format!(
+        "{} with {} written to {}",
+        plural(exported.images, "image", "images"),
+        plural(exported.boxes, "box", "boxes"),
+        to.display()
+    );
+    let mut notes = Vec::new();
+    if exported.rounded > 0 {
+        let boxes = plural(exported.rounded, "box", "boxes");
+        notes.push(format!("the edges of {boxes} were rounded to whole pixels"));
+    }
+    if exported.without_class > 0 {
+        let images = plural(exported.without_class, "image", "images");
+        notes.push(format!(
+            "{images} without a box have no class in this format"
+        ));
+    }
+    (words, notes)
 }
 
 /// One line for a file that was left out.

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use care_data::import::{self, Import, Options, Plan, Preview};
-use care_data::synthetic;
+use care_data::export::{self, Exported};
+use care_data::import::{self, Format, Import, Options, Plan, Preview};
+use care_data::project::{ProjectError, TakenIn};
+use care_data::{Arrived, Intake, Part, Project, synthetic};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// What to do.
@@ -25,9 +27,20 @@ pub enum Kind {
         into: PathBuf,
         seed: u64,
     },
+    /// What was read for the open project is written into it.
+    TakeIn,
+    Export {
+        to: PathBuf,
+    },
 }
 
 impl Kind {
+    /// Whether it can be left half-way: what is being written is on the disk in the end, and shown then.
+    #[must_use]
+    pub fn can_be_cancelled(&self) -> bool {
+        !matches!(self, Self::TakeIn | Self::Export { .. })
+    }
+
     #[must_use]
     pub fn title(&self) -> String {
         match self {
@@ -40,6 +53,8 @@ impl Kind {
                 format!("Reading {}", name.to_string_lossy())
             }
             Self::MakeDemo { .. } => "Making synthetic images".to_owned(),
+            Self::TakeIn => "Writing the project".to_owned(),
+            Self::Export { .. } => "Writing the export".to_owned(),
         }
     }
 }
@@ -51,12 +66,61 @@ pub struct Offer {
     pub into: Option<PathBuf>,
     pub plan: Plan,
     pub preview: Preview,
+    /// Files that the open project has already.
+    pub already_there: usize,
+}
+
+/// What is to be exported, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportDraft {
+    /// Of the project.
+    name: String,
+    pub folder: PathBuf,
+    pub format: export::Format,
+    /// Of all parts where none is chosen.
+    pub part: Option<Part>,
+    pub replace: bool,
+}
+
+impl ExportDraft {
+    /// COCO, beside the project.
+    #[must_use]
+    pub fn new(project: &Project) -> Self {
+        Self {
+            name: project.name().to_owned(),
+            folder: project.dir().parent().unwrap_or(project.dir()).to_owned(),
+            format: export::Format::Coco,
+            part: None,
+            replace: false,
+        }
+    }
+
+    /// The file or folder that is written: `NAME-FORMAT` with the part where there is one.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        let ending = match self.format {
+            export::Format::Coco => ".json",
+            export::Format::Csv => ".csv",
+            export::Format::Voc | export::Format::Yolo | export::Format::Labelme => "",
+        };
+        let part = self
+            .part
+            .map_or(String::new(), |part| format!("-{}", part.name()));
+        let format = self.format.name();
+        self.folder
+            .join(format!("{}-{format}{part}{ending}", self.name))
+    }
 }
 
 /// What a job ends with.
 pub enum Done {
     Planned(Box<Plan>, Preview),
+    /// Images for the open project.
     Read(Import),
+    Arrived(Arrived),
+    Exported(Exported),
+    /// A project of its own, with the images in it.
+    TakenIn(Result<(Box<Project>, TakenIn), ProjectError>),
 }
 
 type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -142,20 +206,71 @@ impl Drop for Job {
 
 /// Looks at what there is to import.
 #[must_use]
-pub fn plan(from: PathBuf) -> Work {
+pub fn plan(from: PathBuf, format: Option<Format>) -> Work {
     Box::new(move |_, stop| {
-        let plan = import::plan(&from, &Options::default(), stop).map_err(|e| e.to_string())?;
+        let options = Options {
+            format,
+            ..Options::default()
+        };
+        let plan = import::plan(&from, &options, stop).map_err(|e| e.to_string())?;
         let preview = plan.preview(stop).map_err(|e| e.to_string())?;
         Ok(Done::Planned(Box::new(plan), preview))
     })
 }
 
-/// Reads the images of a plan.
+/// Reads the images of a plan, into the project at `into` where it is not for the open one.
 #[must_use]
-pub fn read(plan: Plan) -> Work {
+pub fn read(plan: Plan, into: Option<PathBuf>) -> Work {
     Box::new(move |progress, stop| {
         let import = plan.read(progress, stop).map_err(|e| e.to_string())?;
-        Ok(Done::Read(import))
+        Ok(match into {
+            Some(dir) => Done::TakenIn(take_in(import, &dir, stop)),
+            None => Done::Read(import),
+        })
+    })
+}
+
+/// Opens or makes the project. Here, because writing a hundred thousand images takes longer than a frame.
+fn take_in(
+    import: Import,
+    dir: &Path,
+    stop: &AtomicBool,
+) -> Result<(Box<Project>, TakenIn), ProjectError> {
+    let is_new = !dir.exists();
+    let mut project = if is_new {
+        Project::create(dir)?
+    } else {
+        Project::open(dir)?
+    };
+    let taken = project.take_in(import)?;
+    if is_new && stop.load(Ordering::Relaxed) {
+        // Cancelled in the last moment. It is the writer, so nobody has it open.
+        let _ = std::fs::remove_dir_all(dir);
+    }
+    Ok((Box::new(project), taken))
+}
+
+/// Writes what was read into the open project.
+#[must_use]
+pub fn write_into_open(intake: Intake) -> Work {
+    Box::new(move |_, _| {
+        let arrived = intake.write();
+        arrived.map(Done::Arrived).map_err(|e| e.to_string())
+    })
+}
+
+/// Writes the project for other programs, as it is on the disk.
+#[must_use]
+pub fn export(project: PathBuf, draft: ExportDraft) -> Work {
+    Box::new(move |_, _| {
+        let project = Project::open_read_only(&project).map_err(|e| e.to_string())?;
+        let options = export::Options {
+            format: draft.format,
+            part: draft.part,
+            replace: draft.replace,
+        };
+        let exported = export::export(&project, &draft.path(), options);
+        exported.map(Done::Exported).map_err(|e| e.to_string())
     })
 }
 
@@ -193,4 +308,30 @@ fn project_beside(folder: &Path) -> PathBuf {
     let mut name = folder.file_name().unwrap_or(folder.as_os_str()).to_owned();
     name.push(".care");
     folder.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use care_data::split::SplitSpec;
+
+    use super::*;
+
+    #[test]
+    fn a_project_that_was_cancelled_is_not_left_behind() {
+        let root = tempfile::tempdir().expect("a folder");
+        let dir = root.path().join("new.care");
+        let taken_in = |cancelled| {
+            let import = Import {
+                images: Vec::new(),
+                not_read: Vec::new(),
+                split: SplitSpec::default(),
+            };
+            let taken = take_in(import, &dir, &AtomicBool::new(cancelled));
+            drop(taken.expect("taken in"));
+            dir.exists()
+        };
+        assert!(!taken_in(true), "a new one");
+        assert!(taken_in(false));
+        assert!(taken_in(true), "one that was there before");
+    }
 }

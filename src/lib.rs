@@ -12,6 +12,7 @@ pub mod download;
 pub mod format;
 pub mod jobs;
 pub mod keymap;
+pub mod missing;
 pub mod queue;
 pub mod settings;
 pub mod state;

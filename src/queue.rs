@@ -166,11 +166,33 @@ struct Made {
     seen: Option<u64>,
 }
 
+/// How many images of a queue stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub to_do: usize,
+    pub second_look: usize,
+    pub boxed: usize,
+}
+
+impl Counts {
+    fn of(members: &[Member]) -> Self {
+        let mut counts = Self::default();
+        for member in members {
+            counts.to_do += usize::from(member.to_do);
+            counts.second_look += usize::from(member.second_look);
+            counts.boxed += usize::from(member.boxed);
+        }
+        counts
+    }
+}
+
 #[derive(Default)]
 pub struct Queue {
     made: Option<Made>,
     /// In the order of the view.
     members: Vec<Member>,
+    counts: Counts,
+    next_to_do: Option<ImageId>,
     /// What is shown, in order.
     list: Vec<Member>,
     /// The image in hand as it was when it was taken up: it keeps its place while it is worked on.
@@ -216,10 +238,11 @@ impl Queue {
             .as_ref()
             .is_some_and(|b| (b.revision, b.seen) == (project.revision(), seen));
         if !same_view || !same_images {
-            let to_do = self.num_to_do();
+            let to_do = self.counts.to_do;
             self.members = members(project, reader, view, attention);
+            self.counts = Counts::of(&self.members);
             if same_view {
-                self.pace.note(to_do, self.num_to_do(), now);
+                self.pace.note(to_do, self.counts.to_do, now);
             } else {
                 self.pace = Pace::default();
             }
@@ -229,6 +252,7 @@ impl Queue {
             self.reveal = true;
         }
         self.reveal |= !same_view;
+        self.next_to_do = next_to_do(&self.members, current);
         self.list = listed(&self.members, view, self.held);
         self.place = self
             .list
@@ -260,8 +284,8 @@ impl Queue {
     }
 
     #[must_use]
-    pub fn num_to_do(&self) -> usize {
-        self.members.iter().filter(|m| m.to_do).count()
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     #[must_use]
@@ -298,19 +322,13 @@ impl Queue {
     /// The next image that is to do, from the one in hand on and round; none where that was the last.
     #[must_use]
     pub fn next_to_do(&self) -> Option<ImageId> {
-        let current = self.held.map(|(id, _)| id);
-        let at = self.members.iter().position(|m| Some(m.id) == current);
-        let after = at.map_or(0, |at| at + 1);
-        let (before, after) = self.members.split_at(after.min(self.members.len()));
-        let mut round = after.iter().chain(before);
-        let next = round.find(|m| m.to_do && Some(m.id) != current);
-        next.map(|m| m.id)
+        self.next_to_do
     }
 
     /// How long what is to do may take, once it can be told.
     #[must_use]
     pub fn time_left(&self) -> Option<String> {
-        self.pace.left(self.num_to_do())
+        self.pace.left(self.counts.to_do)
     }
 }
 
@@ -342,6 +360,14 @@ fn members(
             second_look: project.review(reader, image.id).state == ReviewState::SecondLook,
         })
         .collect()
+}
+
+fn next_to_do(members: &[Member], current: Option<ImageId>) -> Option<ImageId> {
+    let at = members.iter().position(|m| Some(m.id) == current);
+    let (before, after) = members.split_at(at.map_or(0, |at| at + 1));
+    let mut round = after.iter().chain(before);
+    let next = round.find(|m| m.to_do && Some(m.id) != current);
+    next.map(|m| m.id)
 }
 
 /// The least comes first; `None` where the model's view of an image says nothing.
@@ -446,7 +472,10 @@ mod tests {
             .iter()
             .position(|m| held.is_some_and(|(id, _)| id == m.id))
             .unwrap_or(0);
+        let current = held.map(|(id, _)| id);
         Queue {
+            counts: Counts::of(&members),
+            next_to_do: next_to_do(&members, current),
             members,
             list,
             held,

@@ -9,7 +9,8 @@ use care_learn::worker::Worker;
 use crate::attention::Attention;
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
-use crate::jobs::{Job, Offer};
+use crate::jobs::{ExportDraft, Job, Offer};
+use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::suggestion::Suggestion;
@@ -46,6 +47,9 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
+    pub missing: Missing,
+    /// What is about to be exported.
+    pub export: Option<ExportDraft>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The thread that trains, while it does.
@@ -84,6 +88,8 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
+            missing: Missing::default(),
+            export: None,
             run: None,
             worker: None,
             draft: RunConfig::default(),
@@ -129,6 +135,8 @@ impl State {
         self.reader = None;
         self.attention = Attention::default();
         self.suggestion = None;
+        self.missing = Missing::default();
+        self.export = None;
         let dir = project.as_ref().map(Project::dir);
         self.queue = dir.map(|dir| self.settings.queue(dir)).unwrap_or_default();
         self.project = project;

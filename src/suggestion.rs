@@ -82,14 +82,14 @@ impl Suggestion {
         }
         let found = match &self.saliency {
             Some(found) => found.try_recv().ok(),
-            None => self.from_attention(project, attention),
+            None => self.of_attention(project, attention),
         };
         if let Some(found) = found {
             self.found = found;
         }
     }
 
-    fn from_attention(&self, project: &Project, attention: &Attention) -> Option<Found> {
+    fn of_attention(&self, project: &Project, attention: &Attention) -> Option<Found> {
         let image = project.image(self.image)?;
         match attention.seen(self.image)? {
             Ok(seen) if seen.class == image.class => Some(found(

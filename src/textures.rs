@@ -1,10 +1,11 @@
 //! Pictures on the graphics card: thumbnails, the image in hand, attention maps.
 //!
-//! Decoding happens on two background threads, newest request first, so that what the user looks at now comes
-//! before what was scrolled past. Both caches are bounded.
+//! Decoding happens on two background threads, newest request first. What nobody asked for in the last frame is decoded
+//! and uploaded no more, so that a gallery stands complete a moment after it stops, however far it was scrolled. Both caches are
+//! bounded in bytes.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -17,13 +18,9 @@ use crate::colormap;
 
 /// Longer side of a thumbnail in pixels: the largest cell is 160 points, at scale 2.
 const THUMBNAIL_SIDE: u32 = 320;
-const MAX_THUMBNAILS: usize = 600;
-const MAX_IMAGES: usize = 8;
-/// Of whole images; the one in hand stays in any case.
-const MAX_IMAGE_BYTES: usize = 512 << 20;
 const MAX_MAPS: usize = 400;
-/// Requests kept; older ones are forgotten and asked for again when they come into view.
-const MAX_WAITING: usize = 200;
+/// A texture takes so many bytes at least, whatever it shows.
+const MIN_BYTES: usize = 16 << 10;
 /// Uploads in one frame, so that a burst of finished thumbnails never costs a frame.
 const UPLOADS_PER_FRAME: usize = 12;
 /// Pixels along an enlarged attention map's longer side.
@@ -33,6 +30,16 @@ const MAP_SIDE: usize = 112;
 enum Kind {
     Thumbnail,
     Full,
+}
+
+impl Kind {
+    /// Bytes that are kept of what is not in view.
+    fn limit(self) -> usize {
+        match self {
+            Self::Thumbnail => 128 << 20,
+            Self::Full => 256 << 20,
+        }
+    }
 }
 
 type Key = (Kind, ImageId);
@@ -64,7 +71,18 @@ struct Cached {
     grey: Option<Grey>,
     /// Of the job that made it.
     serial: u64,
+    /// The frame in which it was asked for last.
     used: u64,
+}
+
+impl Cached {
+    fn bytes(&self) -> usize {
+        // With its smaller versions, for when it is shown reduced.
+        let texture = |texture: &TextureHandle| texture.byte_size() * 4 / 3;
+        let values = |grey: &Grey| 2 * grey.image.size().area() as usize;
+        let texture = self.picture.texture().map_or(0, texture);
+        texture.max(MIN_BYTES) + self.grey.as_ref().map_or(0, values)
+    }
 }
 
 /// A grey image in hand.
@@ -102,6 +120,17 @@ struct Queue {
     closed: bool,
 }
 
+impl Queue {
+    /// The image in hand goes before every thumbnail.
+    fn next(&mut self) -> Option<Job> {
+        let is_full = |job: &Job| job.key.0 == Kind::Full;
+        match self.waiting.iter().rposition(is_full) {
+            Some(index) => Some(self.waiting.remove(index)),
+            None => self.waiting.pop(),
+        }
+    }
+}
+
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
@@ -128,12 +157,16 @@ pub struct Textures {
 impl Textures {
     #[must_use]
     pub fn new(ctx: &egui::Context) -> Self {
+        Self::with_decoders(ctx, 2)
+    }
+
+    fn with_decoders(ctx: &egui::Context, number: usize) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             work: Condvar::new(),
         });
         let max_side = ctx.input(|i| i.max_texture_side) as u32;
-        for _ in 0..2 {
+        for _ in 0..number {
             let (shared, ctx) = (Arc::clone(&shared), ctx.clone());
             // A system that gives no thread shows no pictures; everything else goes on.
             let _ = std::thread::Builder::new()
@@ -160,9 +193,23 @@ impl Textures {
 
     /// Takes what the decoders finished, and forgets what was not looked at for longest. Once a frame.
     pub fn begin_frame(&mut self) {
+        let last = self.frame;
         self.frame += 1;
-        let (finished, more) = {
+        let (uploads, more) = {
             let mut queue = self.shared.queue();
+            let pictures = &mut self.pictures;
+            let mut is_wanted = |job: &Job| {
+                let wanted = pictures
+                    .get(&job.key)
+                    .is_some_and(|cached| cached.used >= last);
+                // Asked for again, it is decoded again.
+                if !wanted && let Entry::Occupied(cached) = pictures.entry(job.key) {
+                    cached.remove();
+                }
+                wanted
+            };
+            queue.waiting.retain(&mut is_wanted);
+            queue.finished.retain(|(job, _)| is_wanted(job));
             let n = queue.finished.len().min(UPLOADS_PER_FRAME);
             (
                 queue.finished.drain(..n).collect::<Vec<_>>(),
@@ -172,69 +219,71 @@ impl Textures {
         if more > 0 {
             self.ctx.request_repaint();
         }
-        for (
-            Job {
-                key, serial, look, ..
-            },
-            result,
-        ) in finished
-        {
-            let before = self.pictures.get(&key);
-            // Of two decoders the one that began first may end last.
-            if before.is_some_and(|before| before.serial > serial) {
-                continue;
-            }
-            let look = before.map_or(look, |before| before.look);
-            let (picture, grey) = match result {
-                Ok(Decoded { pixels, grey }) => {
-                    let mut options = TextureOptions {
-                        mipmap_mode: Some(egui::TextureFilter::Linear),
-                        ..TextureOptions::LINEAR
-                    };
-                    if self.squares && key.0 == Kind::Full {
-                        options.magnification = egui::TextureFilter::Nearest;
-                    }
-                    let texture = self.ctx.load_texture(format!("{key:?}"), pixels, options);
-                    (Picture::Ready(texture), grey)
-                }
-                Err(why) => (Picture::Failed(why.into()), None),
-            };
-            self.pictures.insert(
-                key,
-                Cached {
-                    picture,
-                    look,
-                    grey,
-                    serial,
-                    used: self.frame,
-                },
-            );
+        for (job, result) in uploads {
+            self.upload(&job, result);
         }
-        self.forget_oldest(Kind::Thumbnail, MAX_THUMBNAILS, usize::MAX);
-        self.forget_oldest(Kind::Full, MAX_IMAGES, MAX_IMAGE_BYTES);
+        self.forget_oldest(Kind::Thumbnail);
+        self.forget_oldest(Kind::Full);
         if self.maps.len() > MAX_MAPS {
             let frame = self.frame;
             self.maps.retain(|_, (_, used)| *used + 2 >= frame);
         }
     }
 
-    fn forget_oldest(&mut self, kind: Kind, limit: usize, max_bytes: usize) {
-        let of_kind = self.pictures.iter().filter(|(key, _)| key.0 == kind);
-        let mut newest_first: Vec<(u64, Key, usize)> = of_kind
-            .map(|(key, cached)| {
-                let values = |grey: &Grey| 2 * grey.image.size().area() as usize;
-                let bytes = cached.picture.texture().map_or(0, TextureHandle::byte_size)
-                    + cached.grey.as_ref().map_or(0, values);
-                (cached.used, *key, bytes)
-            })
-            .collect();
-        newest_first.sort_unstable_by_key(|(used, ..)| Reverse(*used));
-        let mut sum = 0;
-        for (place, (_, key, bytes)) in newest_first.into_iter().enumerate() {
-            sum += bytes;
-            if place >= limit || (sum > max_bytes && place > 0) {
-                self.pictures.remove(&key);
+    fn upload(&mut self, job: &Job, result: Result<Decoded, String>) {
+        let &Job {
+            key, serial, look, ..
+        } = job;
+        let before = self.pictures.get(&key);
+        // Of two decoders the one that began first may end last.
+        if before.is_some_and(|before| before.serial > serial) {
+            return;
+        }
+        let look = before.map_or(look, |before| before.look);
+        let (picture, grey) = match result {
+            Ok(Decoded { pixels, grey }) => {
+                let mut options = TextureOptions {
+                    mipmap_mode: Some(egui::TextureFilter::Linear),
+                    ..TextureOptions::LINEAR
+                };
+                if self.squares && key.0 == Kind::Full {
+                    options.magnification = egui::TextureFilter::Nearest;
+                }
+                let texture = self.ctx.load_texture(format!("{key:?}"), pixels, options);
+                (Picture::Ready(texture), grey)
             }
+            Err(why) => (Picture::Failed(why.into()), None),
+        };
+        let cached = Cached {
+            picture,
+            look,
+            grey,
+            serial,
+            used: self.frame,
+        };
+        self.pictures.insert(key, cached);
+    }
+
+    /// Keeps what was asked for in the last frame, and of the rest the newest up to its kind's limit.
+    fn forget_oldest(&mut self, kind: Kind) {
+        let of_kind = || self.pictures.iter().filter(|(key, _)| key.0 == kind);
+        let mut bytes: usize = of_kind().map(|(_, cached)| cached.bytes()).sum();
+        if bytes <= kind.limit() {
+            return;
+        }
+        let mut oldest_first: Vec<_> = of_kind()
+            .map(|(key, cached)| (cached.used, *key, cached.bytes()))
+            .filter(|(used, ..)| used + 1 < self.frame)
+            .collect();
+        oldest_first.sort_unstable_by_key(|(used, ..)| *used);
+        // Some room is made at once, not a little in every frame.
+        let enough = kind.limit() / 8 * 7;
+        for (_, key, freed) in oldest_first {
+            if bytes <= enough {
+                break;
+            }
+            self.pictures.remove(&key);
+            bytes -= freed;
         }
     }
 
@@ -293,26 +342,16 @@ impl Textures {
         );
         self.serial += 1;
         let serial = self.serial;
-        let dropped = {
-            let mut queue = self.shared.queue();
-            // Only the look that is wanted now is worth computing.
-            queue.waiting.retain(|job| job.key != key);
-            queue.waiting.push(Job {
-                key,
-                serial,
-                look,
-                from,
-            });
-            let excess = queue.waiting.len().saturating_sub(MAX_WAITING);
-            queue
-                .waiting
-                .drain(..excess)
-                .map(|job| job.key)
-                .collect::<Vec<_>>()
-        };
-        for key in dropped {
-            self.pictures.remove(&key);
-        }
+        let mut queue = self.shared.queue();
+        // Only the look that is wanted now is worth computing.
+        queue.waiting.retain(|job| job.key != key);
+        queue.waiting.push(Job {
+            key,
+            serial,
+            look,
+            from,
+        });
+        drop(queue);
         self.shared.work.notify_one();
         picture
     }
@@ -355,16 +394,8 @@ fn serve(shared: &Shared, ctx: &egui::Context, max_side: u32) {
                 if queue.closed {
                     return;
                 }
-                // The image in hand goes before every thumbnail.
-                let next = queue
-                    .waiting
-                    .iter()
-                    .rposition(|job| job.key.0 == Kind::Full);
-                if let Some(index) = next {
-                    break queue.waiting.remove(index);
-                }
-                if let Some(newest) = queue.waiting.pop() {
-                    break newest;
+                if let Some(job) = queue.next() {
+                    break job;
                 }
                 queue = shared
                     .work
@@ -404,4 +435,118 @@ fn decoded(job: &Job, max_side: u32) -> Result<Decoded, DecodeError> {
             image,
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is decoded: what waits stays there to be looked at.
+    fn textures() -> Textures {
+        Textures::with_decoders(&egui::Context::default(), 0)
+    }
+
+    fn ask(textures: &mut Textures, images: impl IntoIterator<Item = i64>) {
+        for id in images {
+            textures.thumbnail(ImageId(id), Look::default(), PathBuf::new);
+        }
+    }
+
+    fn waiting(textures: &Textures) -> Vec<i64> {
+        let queue = textures.shared.queue();
+        queue.waiting.iter().map(|job| job.key.1.0).collect()
+    }
+
+    /// As if a decoder had done the job that it would take next.
+    fn decode_next(textures: &mut Textures, side: usize) {
+        let job = textures.shared.queue().next().expect("a job");
+        let pixels = ColorImage::filled([side, side], egui::Color32::BLACK);
+        let decoded = Decoded { pixels, grey: None };
+        textures.shared.queue().finished.push((job, Ok(decoded)));
+    }
+
+    #[test]
+    fn the_newest_comes_first_and_the_image_in_hand_before_it() {
+        let mut textures = textures();
+        ask(&mut textures, [1, 2]);
+        textures.full(ImageId(3), Look::default(), PathBuf::new);
+        ask(&mut textures, [4]);
+        let mut queue = textures.shared.queue();
+        let order: Vec<i64> = std::iter::from_fn(|| queue.next().map(|job| job.key.1.0)).collect();
+        assert_eq!(order, [3, 4, 2, 1]);
+    }
+
+    #[test]
+    fn what_was_scrolled_past_is_not_decoded() {
+        let mut textures = textures();
+        for top in (0..1000).step_by(10) {
+            ask(&mut textures, top..top + 30);
+            textures.begin_frame();
+        }
+        assert_eq!(waiting(&textures).len(), 30, "those in view");
+        ask(&mut textures, [500]);
+        textures.begin_frame();
+        assert_eq!(waiting(&textures), [500], "asked for again");
+        textures.begin_frame();
+        assert!(textures.pictures.is_empty());
+    }
+
+    #[test]
+    fn what_was_scrolled_past_is_not_uploaded() {
+        let mut textures = textures();
+        ask(&mut textures, 0..30);
+        for _ in 0..30 {
+            decode_next(&mut textures, 8);
+        }
+        textures.begin_frame();
+        assert_eq!(
+            textures.shared.queue().finished.len(),
+            30 - UPLOADS_PER_FRAME
+        );
+        ask(&mut textures, [29]);
+        textures.begin_frame();
+        assert!(textures.shared.queue().finished.is_empty());
+        assert_eq!(textures.pictures.len(), UPLOADS_PER_FRAME);
+    }
+
+    #[test]
+    fn pictures_out_of_view_are_bounded_in_bytes() {
+        const SIDE: usize = 512;
+        let mut textures = textures();
+        let bytes =
+            |textures: &Textures| -> usize { textures.pictures.values().map(Cached::bytes).sum() };
+        let limit = Kind::Thumbnail.limit();
+        let ctx = textures.ctx.clone();
+        let mut most = 0;
+        for id in 0..200 {
+            ask(&mut textures, [id]);
+            decode_next(&mut textures, SIDE);
+            textures.begin_frame();
+            ctx.tex_manager().write().take_delta().clear();
+            most = most.max(bytes(&textures));
+        }
+        assert!(most <= limit && most > limit / 2, "{most}");
+        assert!(
+            textures
+                .pictures
+                .contains_key(&(Kind::Thumbnail, ImageId(199)))
+        );
+        assert!(
+            !textures
+                .pictures
+                .contains_key(&(Kind::Thumbnail, ImageId(0)))
+        );
+        // What is in view stays, however much it is: else it would be decoded again in every frame.
+        for _ in 0..60 {
+            ask(&mut textures, 0..200);
+            while !waiting(&textures).is_empty() {
+                decode_next(&mut textures, SIDE);
+            }
+            textures.begin_frame();
+            ctx.tex_manager().write().take_delta().clear();
+        }
+        assert!(bytes(&textures) > limit);
+        ask(&mut textures, 0..200);
+        assert!(waiting(&textures).is_empty());
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use care_data::Project;
+use care_data::{Look, Project};
 use care_learn::event::{Change, Outcome, Results};
 use care_learn::task::{pick_watch_list, preflight};
 use care_learn::trainer::{Host, train};
@@ -115,6 +115,12 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
             bail!("{problem}");
         }
         console.progress.say(&format!("note: {problem}"));
+    }
+    if project.look() != Look::default() {
+        let look = format::look(project.look());
+        console.progress.say(&format!(
+            "note: grey images are seen through the project's window: {look}"
+        ));
     }
     let watch = pick_watch_list(project, WATCHED);
     let (id, folder) = project.begin_run()?;

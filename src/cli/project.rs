@@ -190,24 +190,11 @@ pub fn export(request: &Export) -> Result<()> {
         }
         result => result?,
     };
-    if exported.rounded > 0 {
-        let boxes = format::plural(exported.rounded, "box", "boxes");
-        output::note(&format!(
-            "note: the edges of {boxes} were rounded to whole pixels"
-        ));
+    let (words, notes) = format::exported(exported, &request.out);
+    for note in notes {
+        output::note(&format!("note: {note}"));
     }
-    if exported.without_class > 0 {
-        let images = format::plural(exported.without_class, "image", "images");
-        output::note(&format!(
-            "note: {images} without a box have no class in this format"
-        ));
-    }
-    line(&format!(
-        "{} with {} written to {}",
-        format::plural(exported.images, "image", "images"),
-        format::plural(exported.boxes, "box", "boxes"),
-        request.out.display()
-    ))
+    line(&words)
 }
 
 #[derive(Serialize)]

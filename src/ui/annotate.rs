@@ -159,10 +159,10 @@ impl AnnotateRoom {
             return false;
         }
         let backspace = || ctx.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Backspace));
-        if Action::DeleteBox.pressed(&ctx) || backspace() {
-            if let Some(id) = self.canvas.selected(cx.project) {
-                delete(cx, image, id);
-            }
+        if (Action::DeleteBox.pressed(&ctx) || backspace())
+            && let Some(id) = self.canvas.selected(cx.project)
+        {
+            delete(cx, image, id);
         }
         for (key, class) in DIGITS.into_iter().zip(cx.project.classes()) {
             if ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key)) && class.id != image.class {
@@ -185,7 +185,7 @@ impl AnnotateRoom {
             go(self.next(cx.project, image), cx);
         }
         if Action::Suggest.pressed(&ctx) {
-            cx.commands.send(Command::Suggest);
+            boxes::suggest(cx, image);
         }
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);
@@ -260,7 +260,7 @@ impl AnnotateRoom {
                         .selected(cx.suggestion.is_some())
                         .ui(ui);
                     if suggest.clicked() {
-                        cx.commands.send(Command::Suggest);
+                        boxes::suggest(cx, image);
                     }
                     ui.add_space(4.0);
                     let (line, _) = ui.allocate_exact_size(vec2(1.0, 20.0), Sense::hover());
@@ -513,7 +513,7 @@ impl AnnotateRoom {
     fn foot_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
-        let to_do = self.queue.num_to_do();
+        let to_do = self.queue.counts().to_do;
         let what = match cx.queue.classes {
             Classes::Rare => "rare image",
             Classes::All | Classes::One(_) => "image",

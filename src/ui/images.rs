@@ -199,6 +199,7 @@ impl ImagesRoom {
         });
         padded.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 8.0;
+            missing_ui(ui, cx);
             let project = cx.project;
             let num_images = project.images().len();
             self.not_read
@@ -292,6 +293,37 @@ impl ImagesRoom {
                 }
             });
     }
+}
+
+/// The images whose files are not where they were.
+fn missing_ui(ui: &mut Ui, cx: &Context<'_>) {
+    const NAMED: usize = 4;
+    let t = Tokens::of(ui);
+    let files = cx.missing.files();
+    if files.is_empty() {
+        return;
+    }
+    let names = files.iter().filter_map(|file| file.file_name());
+    let names: Vec<_> = names
+        .take(NAMED)
+        .map(|name| name.to_string_lossy())
+        .collect();
+    let more = match files.len() - names.len() {
+        0 => String::new(),
+        n => format!(" and {} more", format::count(n)),
+    };
+    ui.label(
+        RichText::new("Missing")
+            .text_style(tokens::section())
+            .color(t.text_strong),
+    );
+    let what = format::plural(files.len(), "file is", "files are");
+    let words = format!("{what} not there any more: {}{more}.", names.join(", "));
+    ui.add(egui::Label::new(RichText::new(words).color(t.warning)).wrap());
+    let advice = "Add the folder that they lie in now: they are found again by their content, boxes and all.";
+    let advice = RichText::new(advice).text_style(tokens::caption());
+    ui.add(egui::Label::new(advice.color(t.text_weak)).wrap());
+    ui.add_space(8.0);
 }
 
 /// The next thing to do in a project.

@@ -29,10 +29,11 @@ pub fn job_card(ctx: &egui::Context, job: &Job, commands: &mut Commands) {
                                 .color(t.text_strong),
                         );
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                            if WordButton::new("Cancel")
-                                .height(tokens::size::BUTTON_TOOLBAR)
-                                .ui(ui)
-                                .clicked()
+                            if job.kind.can_be_cancelled()
+                                && WordButton::new("Cancel")
+                                    .height(tokens::size::BUTTON_TOOLBAR)
+                                    .ui(ui)
+                                    .clicked()
                             {
                                 commands.send(Command::CancelJob);
                             }

@@ -3,6 +3,7 @@
 pub mod annotate;
 pub mod canvas;
 pub mod compare;
+pub mod export;
 pub mod film;
 pub mod gallery;
 pub mod icons;
@@ -29,6 +30,7 @@ use egui::{Frame, Margin};
 
 use crate::attention::Attention;
 use crate::command::Commands;
+use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::state::{BoxCounts, Problem};
 use crate::suggestion::Suggestion;
@@ -46,6 +48,7 @@ pub struct Context<'a> {
     pub queue: &'a QueueView,
     pub attention: &'a Attention,
     pub suggestion: Option<&'a Suggestion>,
+    pub missing: &'a Missing,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,

@@ -1,10 +1,10 @@
 //! What a folder would bring, before it does.
 
-use care_data::import::Preview;
-use egui::{Align, Grid, Layout, RichText, ScrollArea, Ui, vec2};
+use care_data::import::{Format, Preview};
+use egui::{Align, ComboBox, Grid, Layout, RichText, ScrollArea, Ui, vec2};
 
 use super::tokens::{self, Tokens, size};
-use super::widgets::{WordButton, sheet};
+use super::widgets::{WordButton, combo_caret, sheet};
 use crate::command::{Command, Commands};
 use crate::format;
 use crate::jobs::Offer;
@@ -33,14 +33,21 @@ pub fn offer_sheet(ctx: &egui::Context, offer: &Offer, commands: &mut Commands) 
             .source
             .file_name()
             .filter(|_| preview.source != offer.from);
-        let source =
-            source.map_or_else(String::new, |name| format!(": {}", name.to_string_lossy()));
-        ui.label(
-            RichText::new(format!("Read as {}{source}", preview.format.described()))
-                .color(t.text_weak),
-        );
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 8.0;
+            ui.label(RichText::new("Read as").color(t.text_weak));
+            format_ui(ui, offer, commands);
+            if let Some(source) = source {
+                ui.label(RichText::new(source.to_string_lossy()).color(t.text_weak));
+            }
+        });
         ui.add_space(8.0);
         classes_ui(ui, preview);
+        if offer.already_there > 0 {
+            let there = format::count(offer.already_there.min(preview.images));
+            let words = format!("{there} of them are in the project already and stay as they are.");
+            ui.label(RichText::new(words).color(t.text));
+        }
         if !preview.not_read.is_empty() {
             ui.add_space(8.0);
             left_out_ui(ui, preview);
@@ -70,6 +77,26 @@ pub fn offer_sheet(ctx: &egui::Context, offer: &Offer, commands: &mut Commands) 
         commands.send(Command::Offered(true));
     } else if cancel || response.should_close() {
         commands.send(Command::Offered(false));
+    }
+}
+
+/// The format that was recognised; another one where that is wrong.
+fn format_ui(ui: &mut Ui, offer: &Offer, commands: &mut Commands) {
+    let mut format = offer.preview.format;
+    ui.name_inputs("Format", |ui| {
+        ComboBox::from_id_salt("format")
+            .selected_text(format.described())
+            .width(300.0)
+            .truncate()
+            .icon(combo_caret)
+            .show_ui(ui, |ui| {
+                for other in Format::ALL {
+                    ui.selectable_value(&mut format, other, other.described());
+                }
+            });
+    });
+    if format != offer.preview.format {
+        commands.send(Command::ReadAs(offer.from.clone(), format));
     }
 }
 

@@ -96,8 +96,8 @@ impl QueuePanel {
         }
         if !queue.is_empty() {
             ui.add_space(8.0);
-            let (to_do, all) = (queue.num_to_do(), queue.members().len());
-            let second = queue.members().iter().filter(|m| m.second_look).count();
+            let (counts, all) = (queue.counts(), queue.members().len());
+            let (to_do, second) = (counts.to_do, counts.second_look);
             let mut choices = vec![
                 (Filter::ToDo, "To do", to_do),
                 (Filter::Done, "Done", all - to_do - second),
@@ -240,8 +240,7 @@ fn choice_row<'a, T: Copy + PartialEq>(
 
 fn foot_ui(ui: &mut Ui, queue: &Queue) {
     let t = Tokens::of(ui);
-    let members = queue.members();
-    let (boxed, all) = (members.iter().filter(|m| m.boxed).count(), members.len());
+    let (boxed, all) = (queue.counts().boxed, queue.members().len());
     ui.spacing_mut().interact_size.y = 20.0;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;

@@ -104,6 +104,7 @@ fn project_menu(ui: &mut Ui, name: &str, commands: &mut Commands) {
     Popup::menu(&response).width(300.0).show(|ui| {
         for action in [
             Action::ChooseFolder,
+            Action::Export,
             Action::OpenProject,
             Action::CloseProject,
         ] {

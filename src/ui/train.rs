@@ -42,9 +42,7 @@ impl TrainRoom {
         let project = cx.project;
         // While a run trains nothing of this is shown, and every box drawn would have it counted anew.
         if !cx.is_training || self.ready.is_none() {
-            let known = self.ready.take();
-            let known = known.filter(|ready| ready.is_of(project, cx.draft));
-            self.ready = Some(known.unwrap_or_else(|| Ready::of(project, cx.draft)));
+            self.ready = Some(Ready::renewed(self.ready.take(), project, cx.draft));
         }
         let Some(ready) = &self.ready else { return };
         let can_train = !cx.is_training && !ready.problems.iter().any(Problem::blocks);

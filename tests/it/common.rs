@@ -9,9 +9,9 @@ use care_data::{Edit, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
 use care_studio::settings::Settings;
-use egui::{Event, Key, UiBuilder};
-use egui_kittest::Harness;
+use egui::{Event, Key, TexturesDelta, UiBuilder};
 use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::{Harness, HarnessBuilder, TestRenderer};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -54,12 +54,26 @@ pub fn tiny_project(rare: bool) -> (TempDir, PathBuf) {
     (root, dir)
 }
 
+/// Lets go of pictures where otherwise they would be kept for a graphics card that never comes.
+struct NoGraphics;
+
+impl TestRenderer for NoGraphics {
+    fn handle_delta(&mut self, delta: &mut TexturesDelta) {
+        delta.clear();
+    }
+}
+
 /// The window at 1440 x 900, on the start page or with a project. It knows no recent projects and remembers none.
 pub fn window(project: Option<&Path>) -> Harness<'static, App> {
+    let builder = Harness::builder().with_size([1440.0, 900.0]);
+    build(builder.renderer(NoGraphics), project)
+}
+
+/// As [`window`], of a builder that says how large and who draws.
+pub fn build(builder: HarnessBuilder<App>, project: Option<&Path>) -> Harness<'static, App> {
     let ctx = egui::Context::default();
     let app = App::new(&ctx, Settings::default(), "CPU".to_owned());
-    let mut window = Harness::builder()
-        .with_size([1440.0, 900.0])
+    let mut window = builder
         .with_context_setup(care_studio::ui::tokens::install)
         .build_ui_state(
             |ui, app: &mut App| {

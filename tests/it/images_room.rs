@@ -1,9 +1,10 @@
 //! The start page and room 1, used as a person uses them.
 
-use crate::common::{settle, tiny_folder, tiny_project, window};
+use crate::common::{settle, tiny_folder, tiny_project, wait_for, window};
+use care_data::{BoundingBox, Edit};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
-use egui::Key;
+use egui::{Key, Modifiers, Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
@@ -141,12 +142,17 @@ fn a_typed_folder_becomes_a_project_beside_it() {
     until(&mut window, |window| window.state().state.offer.is_some());
     // Nothing has come in yet, and nothing has been written.
     assert!(!root.path().join("tiny.care").exists());
-    window.get_by_label("Read as class folders");
+    let format = window.get_by_role_and_label(Role::ComboBox, "Format");
+    assert_eq!(format.value().as_deref(), Some("class folders"));
     window.get_by_label("1 thing left out");
     window.get_by_label_contains("notes.png");
     window.get_by_label("Cancel").click();
     settle(&mut window);
-    assert!(window.query_by_label("Read as class folders").is_none());
+    assert!(
+        window
+            .query_by_role_and_label(Role::ComboBox, "Format")
+            .is_none()
+    );
 
     window.get_by_label("Read").click();
     until(&mut window, |window| window.state().state.offer.is_some());
@@ -243,4 +249,104 @@ fn a_recent_project_can_be_taken_out_of_the_list() {
     settle(&mut window);
     assert!(window.query_by_label("Open project tiny").is_none());
     assert!(dir.is_dir());
+}
+
+#[test]
+fn boxes_are_exported_for_other_programs() {
+    let (root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    let image = window.state().state.project.as_ref().unwrap().images()[0].id;
+    let rect = BoundingBox::new(1.0, 2.0, 30.5, 20.0).unwrap();
+    let project = window.state().state.project.as_ref().unwrap();
+    let annotation = project.new_box(image, rect);
+    send(&mut window, Command::Edit(Edit::AddBox { annotation }));
+    let written = |window: &mut Harness<'_, App>| {
+        window.get_by_label("Write").click();
+        settle(window);
+        wait_for(window, "the export", |app| app.state.job.is_none());
+        window.state().state.last_event.clone()
+    };
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    settle(&mut window);
+    let to = root.path().canonicalize().unwrap().join("tiny-coco.json");
+    window.get_by_label(&to.to_string_lossy());
+    let told = written(&mut window);
+    assert!(
+        told.starts_with("26 images with 1 box written to"),
+        "{told}"
+    );
+    let json = std::fs::read_to_string(&to).unwrap();
+    assert!(json.contains("29.5"), "{json}");
+
+    // What is there is replaced only where that is asked for.
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    settle(&mut window);
+    window.get_by_label("Write").click();
+    settle(&mut window);
+    assert!(window.state().state.job.is_none(), "Write is disabled");
+    window
+        .get_by_label("Replace what an earlier export wrote there")
+        .click();
+    settle(&mut window);
+    written(&mut window);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    settle(&mut window);
+    window.get_by_label("Pascal VOC").click();
+    settle(&mut window);
+    window.get_by_label("Test").click();
+    settle(&mut window);
+    let told = written(&mut window);
+    assert!(told.contains("tiny-voc-test"), "{told}");
+    assert!(window.state().state.problem.is_none());
+}
+
+#[test]
+fn files_that_are_gone_are_named_and_found_again() {
+    let (root, dir) = tiny_project(true);
+    let pictures = root.path().join("tiny");
+    let elsewhere = root.path().join("elsewhere");
+    std::fs::rename(&pictures, &elsewhere).unwrap();
+    let mut window = window(Some(&dir));
+    wait_for(&mut window, "what is missing", |app| {
+        !app.state.missing.files().is_empty()
+    });
+    window.get_by_label_contains("26 files are not there any more");
+    send(&mut window, Command::ReadFolder(elsewhere));
+    wait_for(&mut window, "the offer", |app| app.state.offer.is_some());
+    window.get_by_label_contains("Add 26 images").click();
+    settle(&mut window);
+    wait_for(&mut window, "the images", |app| app.state.job.is_none());
+    wait_for(&mut window, "none is missing", |app| {
+        app.state.missing.files().is_empty()
+    });
+    assert!(
+        window
+            .query_by_label_contains("not there any more")
+            .is_none()
+    );
+    let project = window.state().state.project.as_ref().unwrap();
+    assert_eq!(project.images().len(), 26);
+}
+
+#[test]
+fn an_offer_says_what_is_there_and_can_be_read_otherwise() {
+    let (root, dir) = tiny_project(true);
+    let mut window = window(Some(&dir));
+    send(&mut window, Command::ReadFolder(root.path().join("tiny")));
+    wait_for(&mut window, "the offer", |app| app.state.offer.is_some());
+    window.get_by_label_contains("26 of them are in the project already");
+    window
+        .get_by_role_and_label(Role::ComboBox, "Format")
+        .click();
+    settle(&mut window);
+    window.get_by_label("COCO JSON").click();
+    settle(&mut window);
+    wait_for(&mut window, "another look", |app| app.state.job.is_none());
+    let problem = window.state().state.problem.as_ref().unwrap();
+    assert_eq!(problem.title, "These images cannot be read");
+}
+
+fn send(window: &mut Harness<'_, App>, command: Command) {
+    window.state_mut().commands().send(command);
+    settle(window);
 }

@@ -40,6 +40,8 @@ fn pictures(root: &Path) -> PathBuf {
 /// How the keyboard reaches what the test needs, and where it stands: from the same window without a screen.
 struct Ways {
     tabs_to_path: usize,
+    /// Filled with the accent, as is what adds the images.
+    demo: Rect,
     add: Rect,
     star: Rect,
     canvas: Rect,
@@ -50,6 +52,7 @@ impl Ways {
         let root = tempfile::tempdir().unwrap();
         let folder = pictures(root.path());
         let mut window = window(None);
+        let demo = window.get_by_label("Start the demo").rect();
         let tabs_to_path = tabs_to(&mut window, "Path of a folder or project");
         type_text(&mut window, folder.to_str().unwrap());
         window.key_press(Key::Enter);
@@ -65,6 +68,7 @@ impl Ways {
         let canvas = window.get_by_role_and_label(Role::Canvas, "Canvas").rect();
         Self {
             tabs_to_path,
+            demo,
             add,
             star,
             canvas,
@@ -83,26 +87,26 @@ impl Hand {
     /// A folder becomes a project through the start page, and its class is marked as rare, all by key.
     fn import(&self, folder: &Path, dir: &Path) -> Running {
         let program = self.screen.open(None, &self.home);
-        // A place on the button that is filled with the accent.
-        let add = self.ways.add.left_center() + vec2(5.0, 0.0);
+        let there = |button: Rect| {
+            let beside_its_word = button.left_center() + vec2(5.0, 0.0);
+            self.screen.shows(beside_its_word, DARK.accent_fill)
+        };
         self.screen
-            .wait_for("the start page", || self.screen.shows(add, DARK.panel));
+            .wait_for("the start page", || there(self.ways.demo));
         for _ in 0..self.ways.tabs_to_path {
             self.screen.key("Tab");
         }
         self.screen.type_text(folder.to_str().unwrap());
         self.screen.key("Return");
-        self.screen
-            .wait_for("the offer", || self.screen.shows(add, DARK.accent_fill));
+        self.screen.wait_for("the offer", || there(self.ways.add));
         assert!(!dir.exists(), "nothing is written before the answer");
         self.press(self.ways.add, "Return");
         self.screen.wait_for("the project", || {
             Project::open_read_only(dir).is_ok_and(|project| project.images().len() == 64)
         });
         // What is on the disk is not on the screen yet.
-        self.screen.wait_for("the end of the offer", || {
-            !self.screen.shows(add, DARK.accent_fill)
-        });
+        self.screen
+            .wait_for("the end of the offer", || !there(self.ways.add));
         self.press(self.ways.star, "space");
         self.screen.wait_for("the star", || {
             let project = Project::open_read_only(dir).unwrap();

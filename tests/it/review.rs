@@ -146,7 +146,10 @@ fn the_queue_holds_what_is_asked_for() {
         of(&window, view)
     };
     let name = project(&window).image(image).unwrap().name().to_owned();
-    assert_eq!(with(|view| view.boxed = Some(true)), [name.clone()]);
+    assert_eq!(
+        with(|view| view.boxed = Some(true)),
+        std::slice::from_ref(&name)
+    );
     assert_eq!(with(|view| view.boxed = Some(false)).len(), 25);
     assert_eq!(with(|view| view.text = " RULER ".to_owned()), [name]);
     assert_eq!(with(|view| view.text = "scarce_".to_owned()).len(), 6);

@@ -25,6 +25,8 @@ pub(crate) use dicom::patient_id;
 /// Why a file is not an image that can be worked with. The message is one sentence; [`advice`](Self::advice) is another.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
+    #[error("The file is not there any more.")]
+    Missing,
     #[error("The file is empty.")]
     Empty,
     #[error("Not an image: neither PNG, JPEG, TIFF, WebP nor DICOM.")]
@@ -48,7 +50,16 @@ pub enum DecodeError {
     #[error("The file is damaged: {0}.")]
     Damaged(String),
     #[error("The file cannot be read: {0}.")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for DecodeError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// Images beyond this many pixels are refused.
@@ -62,6 +73,9 @@ impl DecodeError {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
+            Self::Missing => {
+                "Import the folder that it lies in now; it is found again by its content."
+            }
             Self::Empty | Self::CutOff => "Copy it again from the source.",
             Self::NotAnImage => "Convert it to one of these, or take it out of the folder.",
             Self::Index | Self::NoImage => "Take it out of the folder.",
@@ -455,7 +469,7 @@ impl From<ImageError> for DecodeError {
     fn from(error: ImageError) -> Self {
         match error {
             ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Self::CutOff,
-            ImageError::IoError(error) => Self::Io(error),
+            ImageError::IoError(error) => error.into(),
             ImageError::Unsupported(error) => Self::Unsupported(sentence_part(&error)),
             ImageError::Limits(_) => Self::Unsupported("it needs too much memory".to_owned()),
             other => Self::Damaged(sentence_part(&other)),

@@ -30,6 +30,6 @@ pub use model::{
     Reader, ReaderId, Review, ReviewState, Run, RunId, RunState,
 };
 pub use names::NoSuchFormat;
-pub use project::{Project, ProjectError, TakenIn};
+pub use project::{Arrived, Intake, Project, ProjectError, TakenIn};
 pub use split::SplitSpec;
 pub use suggestion::HeatMap;

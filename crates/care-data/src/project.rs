@@ -1,8 +1,9 @@
 //! A project: a folder `NAME.care` with a SQLite file and a folder per run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -24,7 +25,8 @@ pub struct Project {
     /// Absolute, without symbolic links.
     dir: PathBuf,
     store: Store,
-    state: State,
+    /// Shared with an import that is being written.
+    state: Arc<State>,
     next_box: BoxId,
     undoable: Option<Entry>,
     redoable: Option<Entry>,
@@ -44,6 +46,41 @@ pub struct TakenIn {
     /// With the new images, and for images that had none and that nobody had worked on.
     pub boxes: usize,
 }
+
+/// An import on its way into a project.
+#[derive(Debug)]
+pub struct Intake {
+    import: Import,
+    worked_on: HashSet<ImageId>,
+    state: Arc<State>,
+    dir: PathBuf,
+    salt: [u8; 32],
+    first_box: BoxId,
+    store: Store,
+}
+
+impl Intake {
+    /// Compares the import with the project and writes what is new, in one transaction.
+    ///
+    /// # Errors
+    /// Where it cannot be written; then nothing changed.
+    pub fn write(mut self) -> Result<Arrived, ProjectError> {
+        let arrivals = Arrivals::new(
+            self.import,
+            &self.state,
+            &self.worked_on,
+            &self.dir,
+            &self.salt,
+            self.first_box,
+        );
+        self.store.take_in(&arrivals)?;
+        Ok(Arrived(arrivals))
+    }
+}
+
+/// An import that is on the disk, for [`Project::accept`].
+#[derive(Debug)]
+pub struct Arrived(Arrivals);
 
 /// Why a project cannot be opened or changed: the file, what is wrong with it, what to do. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +194,7 @@ impl Project {
         Ok(Self {
             dir,
             store,
-            state,
+            state: Arc::new(state),
             next_box,
             undoable,
             redoable,
@@ -310,7 +347,7 @@ impl Project {
         if let Some(taken) = new_boxes.iter().find(|id| **id < self.next_box) {
             return Err(EditError::BoxIdTaken(*taken).into());
         }
-        let inverse = self.state.apply(&edit)?;
+        let inverse = Arc::make_mut(&mut self.state).apply(&edit)?;
         match self.store.record(edit, inverse.clone()) {
             Ok(entry) => {
                 let last = new_boxes.into_iter().max();
@@ -321,7 +358,7 @@ impl Project {
                 Ok(())
             }
             Err(error) => {
-                self.state.apply(&inverse)?;
+                Arc::make_mut(&mut self.state).apply(&inverse)?;
                 Err(error)
             }
         }
@@ -336,7 +373,7 @@ impl Project {
         let Some(entry) = self.undoable.clone() else {
             return Ok(None);
         };
-        self.state.apply(&entry.inverse)?;
+        Arc::make_mut(&mut self.state).apply(&entry.inverse)?;
         match self.store.undo(&entry) {
             Ok(before) => {
                 self.undoable = before;
@@ -346,7 +383,7 @@ impl Project {
                 Ok(Some(edit))
             }
             Err(error) => {
-                self.state.apply(&entry.edit)?;
+                Arc::make_mut(&mut self.state).apply(&entry.edit)?;
                 Err(error)
             }
         }
@@ -360,7 +397,7 @@ impl Project {
         let Some(entry) = self.redoable.clone() else {
             return Ok(None);
         };
-        self.state.apply(&entry.edit)?;
+        Arc::make_mut(&mut self.state).apply(&entry.edit)?;
         match self.store.redo(&entry) {
             Ok(after) => {
                 self.redoable = after;
@@ -370,7 +407,7 @@ impl Project {
                 Ok(Some(edit))
             }
             Err(error) => {
-                self.state.apply(&entry.inverse)?;
+                Arc::make_mut(&mut self.state).apply(&entry.inverse)?;
                 Err(error)
             }
         }
@@ -403,16 +440,36 @@ impl Project {
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn take_in(&mut self, import: Import) -> Result<TakenIn, ProjectError> {
-        let worked_on = self.store.worked_on()?;
-        let arrivals = Arrivals::new(
+        let arrived = self.begin_intake(import)?.write()?;
+        self.accept(arrived)
+    }
+
+    /// As [`take_in`](Self::take_in), for large imports: what is returned is written on another thread, while the project is
+    /// worked in, and what comes of that is [accepted](Self::accept). One at a time.
+    ///
+    /// # Errors
+    /// Where the project is only read, or its journal cannot be.
+    pub fn begin_intake(&mut self, import: Import) -> Result<Intake, ProjectError> {
+        let intake = Intake {
+            worked_on: self.store.worked_on()?,
+            store: self.store.second()?,
+            state: Arc::clone(&self.state),
+            dir: self.dir.clone(),
+            salt: self.salt,
+            first_box: self.next_box,
             import,
-            &self.state,
-            &worked_on,
-            &self.dir,
-            &self.salt,
-            self.next_box,
-        );
-        self.store.take_in(&arrivals)?;
+        };
+        // More are never needed, and boxes that are drawn meanwhile come after them.
+        let boxes = intake.import.images.iter().map(|image| image.boxes.len());
+        self.next_box.0 += boxes.sum::<usize>() as i64;
+        Ok(intake)
+    }
+
+    /// Shows what was written.
+    ///
+    /// # Errors
+    /// None where it is an intake of this project, begun last.
+    pub fn accept(&mut self, arrived: Arrived) -> Result<TakenIn, ProjectError> {
         let Arrivals {
             classes,
             images,
@@ -421,11 +478,8 @@ impl Project {
             not_read,
             split: _,
             taken_in,
-        } = arrivals;
-        self.next_box = boxes
-            .last()
-            .map_or(self.next_box, |annotation| BoxId(annotation.id.0 + 1));
-        self.state.take_in(classes, images, boxes, moved)?;
+        } = arrived.0;
+        Arc::make_mut(&mut self.state).take_in(classes, images, boxes, moved)?;
         self.not_read = not_read;
         self.revision += 1;
         Ok(taken_in)

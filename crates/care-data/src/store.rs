@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{
@@ -40,7 +41,7 @@ pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
     /// Let go of when the file is closed.
-    _lock: Option<File>,
+    lock: Option<Arc<File>>,
 }
 
 /// A row of the journal that can be undone or redone.
@@ -86,7 +87,7 @@ impl Store {
             Ok(connection) => Ok(Self {
                 connection,
                 path,
-                _lock: Some(lock),
+                lock: Some(Arc::new(lock)),
             }),
             Err(error) => {
                 // The lock last, while it is held.
@@ -119,7 +120,7 @@ impl Store {
         Ok(Self {
             connection,
             path,
-            _lock: Some(lock),
+            lock: Some(Arc::new(lock)),
         })
     }
 
@@ -141,7 +142,24 @@ impl Store {
         Ok(Self {
             connection,
             path,
-            _lock: None,
+            lock: None,
+        })
+    }
+
+    /// Another connection of the same writer, for another thread. Each waits for the other's transactions.
+    pub fn second(&self) -> Result<Self, ProjectError> {
+        let Some(lock) = &self.lock else {
+            return Err(ProjectError::ReadOnly {
+                path: self.path.clone(),
+            });
+        };
+        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .and_then(|connection| prepare_to_write(&connection).map(|()| connection))
+            .map_err(|error| self.failed(error))?;
+        Ok(Self {
+            connection,
+            path: self.path.clone(),
+            lock: Some(Arc::clone(lock)),
         })
     }
 

@@ -22,6 +22,7 @@ Commands:
   setup [--cuda]   put in place what is missing: libtorch, system packages (--cuda: with CUDA, 2 GB more to download)
   demo [ARGS]...   setup, then open the window on the built-in demo project; ARGS as for `care demo`
   test [ARGS]...   setup, then run every test; ARGS as for `cargo test`
+  bench [NAME]     setup, then measure; without a name, what there is to measure
   reference        make the fixtures that PyTorch gives anew (PyTorch into target/reference: several GB; takes minutes)";
 
 /// Each writes fixtures, and says which. `environment.py` beside them makes the Python that they run in.
@@ -30,6 +31,39 @@ const REFERENCE_SCRIPTS: [&str; 4] = [
     "training.py",
     "torchscript.py",
     "weights.py",
+];
+
+/// Each with what it measures, and what cargo is told: in the dev profile because that is what `cargo xtask demo` builds.
+const BENCHMARKS: [(&str, &str, &[&str]); 3] = [
+    (
+        "gui",
+        "the window: frames, the next image, folders of 100 000 images, memory (ten minutes)",
+        &[
+            "--profile",
+            "dev",
+            "--bench",
+            "window",
+            "--bench",
+            "folders",
+        ],
+    ),
+    (
+        "input",
+        "images as the networks read them (in release)",
+        &["--package", "care-data", "--bench", "input"],
+    ),
+    (
+        "views",
+        "augmentation",
+        &[
+            "--profile",
+            "dev",
+            "--package",
+            "care-learn",
+            "--bench",
+            "views",
+        ],
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -53,6 +87,11 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         ["setup", "--cuda"] => setup(WheelSet::Cuda),
         ["demo", ..] => demo(&arguments[1..]),
         ["test", ..] => test(&arguments[1..]),
+        ["bench"] => {
+            list_benchmarks();
+            Ok(ExitCode::SUCCESS)
+        }
+        ["bench", name] => bench(name),
         ["reference"] => reference(),
         ["help" | "--help" | "-h", ..] | ["setup", "--help" | "-h"] => {
             eprintln!("{USAGE}");
@@ -64,14 +103,19 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
 }
 
 fn setup(set: WheelSet) -> Result<ExitCode> {
+    ensure_all(set)?;
+    eprintln!("libtorch is in place: plain `cargo run` and `cargo test` find it.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the tests and the benchmarks need.
+fn ensure_all(set: WheelSet) -> Result<()> {
     system::ensure_packages(&[
         system::TO_BUILD,
         system::FOR_THE_WINDOW,
         system::FOR_THE_TESTS,
     ])?;
-    libtorch::ensure_installed(workspace_root(), set)?;
-    eprintln!("libtorch is in place: plain `cargo run` and `cargo test` find it.");
-    Ok(ExitCode::SUCCESS)
+    libtorch::ensure_installed(workspace_root(), set)
 }
 
 fn demo(arguments: &[OsString]) -> Result<ExitCode> {
@@ -98,13 +142,25 @@ fn demo(arguments: &[OsString]) -> Result<ExitCode> {
 }
 
 fn test(arguments: &[OsString]) -> Result<ExitCode> {
-    system::ensure_packages(&[
-        system::TO_BUILD,
-        system::FOR_THE_WINDOW,
-        system::FOR_THE_TESTS,
-    ])?;
-    libtorch::ensure_installed(workspace_root(), WheelSet::Cpu)?;
+    ensure_all(WheelSet::Cpu)?;
     let error = cargo(&["test", "--workspace"]).args(arguments).exec();
+    Err(error).context("cargo could not be started")
+}
+
+fn list_benchmarks() {
+    for (name, what, _) in BENCHMARKS {
+        eprintln!("cargo xtask bench {name:<8} {what}");
+    }
+    eprintln!("`care bench` measures steps of training. Figures: docs/benchmarks.md");
+}
+
+fn bench(name: &str) -> Result<ExitCode> {
+    let Some((_, _, arguments)) = BENCHMARKS.iter().find(|(known, ..)| *known == name) else {
+        list_benchmarks();
+        bail!("there is no benchmark `{name}`");
+    };
+    ensure_all(WheelSet::Cpu)?;
+    let error = cargo(&["bench"]).args(*arguments).exec();
     Err(error).context("cargo could not be started")
 }
 

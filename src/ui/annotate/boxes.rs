@@ -130,6 +130,15 @@ fn arrow(ctx: &egui::Context) -> Option<Arrow> {
     })
 }
 
+/// Asks for a box: of a photograph from what stands out in it, of a grey image from where a model looks.
+pub(super) fn suggest(cx: &mut Context<'_>, image: &Image) {
+    let first = match cx.textures.grey(image.id) {
+        Some(_) => Source::Attention,
+        None => Source::Saliency,
+    };
+    cx.commands.send(Command::Suggest(first));
+}
+
 /// Makes the suggested box one of the project's. False where none is suggested.
 pub(super) fn accept(cx: &mut Context<'_>, image: &Image, canvas: &mut Canvas) -> bool {
     let Some((Found::Box(rect), source)) = cx.suggestion.map(|it| (&it.found, it.source)) else {
@@ -160,7 +169,14 @@ pub(super) fn suggestion_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image, ca
     };
     let words = match &suggestion.found {
         Found::Looking => format!("Looking, from {from}\u{2026}"),
-        Found::Box(_) => format!("Suggested from {from}. It counts once you accept it."),
+        Found::Box(_) => {
+            let is_grey = cx.textures.grey(image.id).is_some();
+            let caution = match suggestion.source {
+                Source::Saliency if is_grey => ", which says little of a radiograph",
+                _ => "",
+            };
+            format!("Suggested from {from}{caution}. It counts once you accept it.")
+        }
         Found::Nothing(why) => why.clone(),
     };
     ui.add_space(4.0);

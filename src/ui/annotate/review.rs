@@ -28,8 +28,13 @@ impl ReviewSection {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         title_row(ui, "Review", "");
         ui.add_space(8.0);
+        // A box is work done, if nobody has confirmed it yet.
+        let open = match cx.boxes(image.id) {
+            [] => "To do",
+            _ => "Has a box",
+        };
         let choices = [
-            (ReviewState::ToDo, "To do"),
+            (ReviewState::ToDo, open),
             (ReviewState::Done, "Done"),
             (ReviewState::SecondLook, "Second look"),
         ]

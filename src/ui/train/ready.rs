@@ -1,8 +1,10 @@
 //! Before a run: what it would begin with, and what is missing.
 
+use std::path::PathBuf;
+
 use care_data::{ImageId, Look, Part, Project};
-use care_learn::RunConfig;
-use care_learn::task::{Problem, pick_watch_list, preflight};
+use care_learn::task::{Problem, check as problems_of, pick_watch_list};
+use care_learn::{RunConfig, Task};
 use egui::{Align2, RichText, Sense, Ui, vec2};
 
 use super::rows::{remark, title};
@@ -14,11 +16,11 @@ use crate::ui::{Context, icons};
 
 /// What a run would find in the project.
 pub(super) struct Ready {
-    /// What it was made of; made anew where that has changed.
+    /// Of the project that it was made of; made anew where that has changed.
     revision: u64,
-    config: RunConfig,
+    /// Kept, so that a slider under the hand does not look at every image in every frame.
+    task: Task,
     num_training: usize,
-    num_classes: usize,
     /// What stands in the way, or is worth knowing.
     pub(super) problems: Vec<Problem>,
     /// The held-out images that a run would watch.
@@ -26,19 +28,35 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn is_of(&self, project: &Project, config: &RunConfig) -> bool {
-        self.revision == project.revision() && self.config == *config
-    }
-
-    pub(super) fn of(project: &Project, config: &RunConfig) -> Self {
-        let is_training = |image: &&care_data::Image| image.part == Part::Train;
+    fn of(project: &Project, config: &RunConfig) -> Self {
+        let watch = pick_watch_list(project, WATCHED);
+        // It is only looked at: nothing is written to its folder.
+        let task = Task::from_project(project, config.clone(), PathBuf::new(), Vec::new());
+        let is_training = |sample: &&care_learn::task::Sample| sample.part == Part::Train;
         Self {
             revision: project.revision(),
-            config: config.clone(),
-            num_training: project.images().iter().filter(is_training).count(),
-            num_classes: project.classes().len(),
-            problems: preflight(project, config),
-            watch: pick_watch_list(project, WATCHED),
+            num_training: task.samples.iter().filter(is_training).count(),
+            problems: problems_of(&task),
+            task,
+            watch,
+        }
+    }
+
+    /// What was known before, brought up to date.
+    pub(super) fn renewed(known: Option<Self>, project: &Project, config: &RunConfig) -> Self {
+        match known {
+            Some(mut ready)
+                if ready.revision == project.revision()
+                    // Which images train, and with which boxes, depends on it.
+                    && ready.task.config.boxes == config.boxes =>
+            {
+                if ready.task.config != *config {
+                    ready.task.config = config.clone();
+                    ready.problems = problems_of(&ready.task);
+                }
+                ready
+            }
+            _ => Self::of(project, config),
         }
     }
 }
@@ -55,7 +73,7 @@ pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
     let with_fine = cx.run.is_none();
     if with_fine && ready.num_training > 0 {
         let images = format::plural(ready.num_training, "training image", "training images");
-        let classes = format::plural(ready.num_classes, "class", "classes");
+        let classes = format::plural(ready.task.classes.len(), "class", "classes");
         check(ui, cx, Check::Fine, &format!("{images}, {classes}"), None);
     }
     let look = cx.project.look();

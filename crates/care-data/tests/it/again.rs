@@ -145,3 +145,60 @@ fn what_is_there_already_is_told_before_anything_is_read() {
         .unwrap();
     assert_eq!(already_in(&project), 6);
 }
+
+#[test]
+fn the_project_is_worked_in_while_an_import_is_written() {
+    let (root, mut project) = small_project();
+    let data = root.path().join("more");
+    for i in 0..40_u8 {
+        save(&data.join(format!("nevus/{i}.png")), 100 + i);
+    }
+    let mut table = "image_id,x,y,width,height\n".to_owned();
+    for i in 0..40 {
+        table += &format!("{i},1,1,5,5\n");
+    }
+    write(&data.join("boxes.csv"), table);
+    let found = import(&data, &Options::default()).unwrap();
+    let before = project.images().len();
+    let image = project.images()[0].id;
+    let draw = |project: &mut Project| {
+        let annotation = project.new_box(image, BoundingBox::new(0.0, 0.0, 3.0, 3.0).unwrap());
+        let id = annotation.id;
+        project.apply(Edit::AddBox { annotation }).unwrap();
+        id
+    };
+
+    let intake = project.begin_intake(found).unwrap();
+    let drawn = draw(&mut project);
+    let writing = std::thread::spawn(move || intake.write().unwrap());
+    // Whichever comes first, neither is lost and none waits for ever.
+    let second = draw(&mut project);
+    project.undo().unwrap();
+    let arrived = writing.join().unwrap();
+    let third = draw(&mut project);
+    assert_eq!(
+        project.images().len(),
+        before,
+        "not shown before it is accepted"
+    );
+    let taken = project.accept(arrived).unwrap();
+    assert_eq!((taken.added, taken.boxes), (40, 40));
+    assert!(second > drawn && third > second);
+    let ids = |project: &Project| {
+        let images = project.images().iter();
+        let boxes = images.flat_map(|it| project.boxes(it.id));
+        boxes.map(|it| it.id).collect::<Vec<_>>()
+    };
+    let shown = ids(&project);
+    assert_eq!(shown.len(), 42);
+    let (dir, images) = (project.dir().to_owned(), project.images().to_vec());
+    drop(project);
+    let project = Project::open(&dir).unwrap();
+    assert_eq!(project.images(), images);
+    assert_eq!(ids(&project), shown);
+    assert!(project.next_box_id() > third);
+
+    let read = Project::open_read_only(&dir);
+    let found = import(&data, &Options::default()).unwrap();
+    assert!(read.unwrap().begin_intake(found).is_err(), "only read");
+}
