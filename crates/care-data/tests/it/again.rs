@@ -176,7 +176,11 @@ fn the_project_is_worked_in_while_an_import_is_written() {
     project.undo().unwrap();
     let arrived = writing.join().unwrap();
     let third = draw(&mut project);
-    assert_eq!(project.images().len(), before, "not shown before it is accepted");
+    assert_eq!(
+        project.images().len(),
+        before,
+        "not shown before it is accepted"
+    );
     let taken = project.accept(arrived).unwrap();
     assert_eq!((taken.added, taken.boxes), (40, 40));
     assert!(second > drawn && third > second);

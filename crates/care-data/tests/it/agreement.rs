@@ -27,6 +27,16 @@ fn draw(project: &mut Project, reader: i64, image: ImageId, xyxy: [f64; 4]) {
         ..project.new_box(image, rect(xyxy))
     };
     project.apply(Edit::AddBox { annotation }).unwrap();
+    finish(project, reader, image);
+}
+
+fn finish(project: &mut Project, reader: i64, image: ImageId) {
+    let done = Edit::SetReview {
+        image,
+        reader: Some(ReaderId(reader)),
+        state: ReviewState::Done,
+    };
+    project.apply(done).unwrap();
 }
 
 /// Readers 1 and 2 draw these on an image.
@@ -98,12 +108,7 @@ fn readers_neither_see_nor_train_until_it_is_settled() {
         compared.iter().map(|it| it.0).collect::<Vec<_>>()
     };
     assert_eq!(read(&project), [ids[0]], "2 has not come to the second");
-    let nothing = Edit::SetReview {
-        image: ids[1],
-        reader: Some(b),
-        state: ReviewState::Done,
-    };
-    project.apply(nothing).unwrap();
+    finish(&mut project, 2, ids[1]);
     assert_eq!(
         read(&project),
         [ids[0], ids[1]],
