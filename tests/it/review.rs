@@ -287,3 +287,40 @@ fn two_readers_read_apart_and_are_settled() {
     assert!(project(&window).readers().is_empty());
     assert_eq!(window.state().state.reader, None);
 }
+
+#[test]
+fn thirty_images_in_a_row_without_leaving_the_canvas() {
+    let root = tempfile::tempdir().unwrap();
+    for i in 0..60_u8 {
+        let dir = root.path().join("pictures/scarce");
+        std::fs::create_dir_all(&dir).unwrap();
+        let picture = image::RgbImage::from_pixel(24, 16, image::Rgb([i, 2 * i, 3 * i]));
+        picture.save(dir.join(format!("{i:02}.png"))).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let pictures = root.path().join("pictures");
+    let found = care_data::import::read(&pictures, &Default::default(), &|_, _| {}, &stop);
+    let dir = root.path().join("p.care");
+    let mut made = Project::create(&dir).unwrap();
+    made.take_in(found.unwrap()).unwrap();
+    let class = made.classes()[0].id;
+    made.apply(Edit::SetRare { class, rare: true }).unwrap();
+    drop(made);
+    let mut window = window(Some(&dir));
+    send(&mut window, Command::Go(Room::Annotate));
+    let mut seen = Vec::new();
+    for n in 0..30_u8 {
+        seen.push(in_hand(&window));
+        let from = 0.35 + f32::from(n) * 0.002;
+        draw(&mut window, from, from + 0.2);
+        key(&mut window, Modifiers::NONE, Key::Enter);
+    }
+    let project = project(&window);
+    for id in &seen {
+        assert_eq!(project.boxes(*id).len(), 1);
+        assert_eq!(project.review(None, *id).state, ReviewState::Done);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 30);
+}
