@@ -260,12 +260,12 @@ impl Action {
             ),
             Self::DoneAndNext => of(
                 "Done, next",
-                "Accept the suggestion; without one, mark as done and go to the next image to do",
+                "Accept the suggestion; without one, mark as done and go on",
                 key(Key::Enter),
             ),
             Self::SecondLook => of(
                 "Second look, next",
-                "Not sure: mark for a second look and go to the next image to do",
+                "Not sure: mark for a second look and go on",
                 key(Key::R),
             ),
             Self::Note => of("Note", "Write a note on the image in hand", key(Key::N)),
@@ -287,7 +287,7 @@ impl Action {
             ),
             Self::Suggest => of(
                 "Suggest a box",
-                "Suggest a box, from the picture or from the model's attention; again: from the other",
+                "Suggest a box, from the picture or from the model's attention",
                 key(Key::B),
             ),
             Self::ToolBox => of("Box", "Draw a box", key(Key::D)),
