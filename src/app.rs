@@ -4,7 +4,7 @@ use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
 use crate::dispatch::{
-    dispatch, drain_trainer, finish_job, leave_run, look_on, remember, take_answer,
+    apply, dispatch, drain_trainer, finish_job, leave_run, look_on, remember, take_answer,
 };
 use crate::settings::Settings;
 use crate::state::State;
@@ -60,7 +60,11 @@ impl App {
     }
 
     fn carry_out(&mut self, ctx: &egui::Context) {
-        for command in self.commands.take() {
+        let commands = self.commands.take();
+        if !commands.is_empty() {
+            self.keep_note();
+        }
+        for command in commands {
             dispatch(command, &mut self.state, ctx);
             // One more frame shows what changed.
             ctx.request_repaint();
@@ -74,6 +78,15 @@ impl App {
             self.shown = dir;
             self.textures = Textures::new(ctx);
             self.rooms = Rooms::default();
+        }
+    }
+
+    /// A note under the hand is an edit before anything else happens to its project.
+    fn keep_note(&mut self) {
+        let project = self.state.project.as_ref();
+        let note = project.and_then(|project| self.rooms.annotate.take_note(project));
+        if let Some(edit) = note {
+            apply(edit, &mut self.state);
         }
     }
 
@@ -108,6 +121,7 @@ impl eframe::App for App {
     }
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.keep_note();
         remember(&mut self.state);
         leave_run(&mut self.state);
         for leaving in self.state.leaving.drain(..) {

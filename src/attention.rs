@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use care_data::{BoundingBox, ClassId, Image, ImageId, ImageSize, Project, RunId};
 use care_learn::attention_loss::{Raster, Upsampling};
@@ -21,12 +22,17 @@ pub struct Seen {
     /// One less the largest probability.
     pub uncertainty: f32,
     input_size: u32,
+    /// As it came out for the boxes that the image had when it was seen.
+    scored: (Vec<BoundingBox>, Option<f64>),
 }
 
 impl Seen {
     /// Share of the attention that lies in the boxes; none without a box or with a flat map.
     #[must_use]
     pub fn energy(&self, boxes: &[BoundingBox], image: ImageSize) -> Option<f64> {
+        if self.scored.0 == boxes {
+            return self.scored.1;
+        }
         let input = ImageSize::new(self.input_size, self.input_size);
         let values: Vec<f64> = self.map.values.iter().map(|v| f64::from(*v)).collect();
         let upsampling = Upsampling::new(self.map.height, self.map.width, input);
@@ -41,6 +47,8 @@ pub struct Model {
     pub run: RunId,
     pub role: ModelRole,
     folder: PathBuf,
+    /// When its weights were: those of a run in training are written again and again.
+    written: Option<SystemTime>,
     input_size: u32,
 }
 
@@ -56,6 +64,9 @@ impl Model {
         Some(Self {
             run: run.id,
             role,
+            written: std::fs::metadata(opened.weights(role))
+                .and_then(|file| file.modified())
+                .ok(),
             folder,
             input_size: run.config.input_size,
         })
@@ -74,6 +85,8 @@ pub struct Attention {
     asked: Option<ImageId>,
     /// Grows with every answer.
     revision: u64,
+    /// The system gave no thread.
+    failed: bool,
 }
 
 impl Attention {
@@ -91,6 +104,30 @@ impl Attention {
     #[must_use]
     pub fn seen(&self, image: ImageId) -> Option<&Result<Seen, String>> {
         self.seen.get(&image)
+    }
+
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    #[must_use]
+    pub fn can_answer(&self) -> bool {
+        !self.failed
+    }
+
+    /// Asks again for what could not be seen.
+    pub fn forget_failures(&mut self) {
+        self.seen.retain(|_, seen| seen.is_ok());
+    }
+
+    /// Lets go of the thread and its model, without waiting for it.
+    pub fn leave(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Without a thread to wait on, it is waited for here.
+            let _ = std::thread::Builder::new().spawn(move || drop(thread));
+        }
+        *self = Self::default();
     }
 
     /// Asks from now on the newest model of this run; what another one saw is forgotten.
@@ -125,15 +162,16 @@ impl Attention {
         }
         let is_open = |image: &&Image| match self.seen.get(&image.id) {
             Some(Ok(seen)) => seen.class != image.class,
+            // Asked again only after `forget_failures`.
             Some(Err(_)) => false,
             None => true,
         };
         let mut open = wanted.filter(is_open);
         if let (Some(image), Some(model)) = (open.next(), &self.model) {
-            if self.thread.is_none() {
+            if self.thread.is_none() && !self.failed {
                 let ctx = ctx.clone();
-                // A system that gives no thread answers nothing; everything else goes on.
                 self.thread = AttentionOnDemand::start(move || ctx.request_repaint()).ok();
+                self.failed = self.thread.is_none();
             }
             if let Some(thread) = &mut self.thread {
                 thread.ask(Question {
@@ -157,18 +195,23 @@ impl Attention {
         self.asked = None;
         // Asked of a model, or of a class, that is no longer the one.
         let is_asked = answer.question.run == model.folder && answer.question.role == model.role;
-        if !is_asked || project.image(id).is_none() {
+        let Some(image) = project.image(id).filter(|_| is_asked) else {
             return;
-        }
+        };
         let seen = answer.attention.map(|attention| {
             let probabilities = attention.probabilities.iter().map(|(_, p)| *p);
-            Seen {
+            let mut seen = Seen {
                 class: attention.class,
                 predicted: attention.predicted,
                 uncertainty: 1.0 - probabilities.fold(0.0, f32::max),
                 map: attention.map,
                 input_size: model.input_size,
-            }
+                scored: (Vec::new(), None),
+            };
+            let boxes = project.boxes(id).iter();
+            let boxes: Vec<_> = boxes.map(|annotation| annotation.rect).collect();
+            seen.scored = (boxes.clone(), seen.energy(&boxes, image.size));
+            seen
         });
         self.seen.insert(id, seen);
         self.revision += 1;

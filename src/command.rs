@@ -104,6 +104,8 @@ pub enum Action {
     NextImage,
     DoneAndNext,
     SecondLook,
+    Note,
+    Filters,
     Readers,
     DeleteBox,
     CancelDraft,
@@ -143,7 +145,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -160,6 +162,8 @@ impl Action {
         Self::NextImage,
         Self::DoneAndNext,
         Self::SecondLook,
+        Self::Note,
+        Self::Filters,
         Self::Readers,
         Self::DeleteBox,
         Self::CancelDraft,
@@ -256,13 +260,19 @@ impl Action {
             ),
             Self::DoneAndNext => of(
                 "Done, next",
-                "Accept the suggestion; without one, mark as done and go to the next image to do",
+                "Accept the suggestion; without one, mark as done and go on",
                 key(Key::Enter),
             ),
             Self::SecondLook => of(
                 "Second look, next",
-                "Not sure: mark for a second look and go to the next image to do",
+                "Not sure: mark for a second look and go on",
                 key(Key::R),
+            ),
+            Self::Note => of("Note", "Write a note on the image in hand", key(Key::N)),
+            Self::Filters => of(
+                "Filter and sort",
+                "Choose which images stand in the queue, and in which order",
+                key(Key::Q),
             ),
             Self::Readers => of(
                 "Readers",
@@ -277,7 +287,7 @@ impl Action {
             ),
             Self::Suggest => of(
                 "Suggest a box",
-                "Suggest a box from the picture; pressed again, from the model's attention",
+                "Suggest a box, from the picture or from the model's attention",
                 key(Key::B),
             ),
             Self::ToolBox => of("Box", "Draw a box", key(Key::D)),
@@ -365,6 +375,8 @@ impl Action {
             | Self::NextImage
             | Self::DoneAndNext
             | Self::SecondLook
+            | Self::Note
+            | Self::Filters
             | Self::Readers
             | Self::DeleteBox
             | Self::CancelDraft

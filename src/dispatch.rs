@@ -1,5 +1,6 @@
 //! The one place that changes the project and the state: every [`Command`] is carried out here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,8 @@ use crate::suggestion::{Source, Suggestion};
 use crate::training::{Phase, TrainingRun};
 use crate::weight_store::with_path_of_weights;
 
+/// Images that a model looks at to sort the queue, at most.
+pub const MAX_SORTED: usize = 5000;
 /// Held-out images in the film.
 pub const WATCHED: usize = 8;
 
@@ -45,12 +48,13 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::Offered(accepted) => answer_offer(accepted, state, ctx),
         Command::OpenPath(path) => open_path(path, state, ctx),
         Command::Edit(edit) => apply(edit, state),
-        Command::Read(reader) => state.reader = reader,
+        Command::Read(reader) => {
+            state.reader = reader;
+            keep_desk(state);
+        }
         Command::SetQueue(view) => {
-            if let Some(project) = &state.project {
-                state.settings.set_queue(project.dir(), view.clone());
-                state.queue = view;
-            }
+            state.queue = view;
+            keep_desk(state);
         }
         Command::Suggest(first) => suggest(first, state, ctx),
         Command::DropSuggestion => state.suggestion = None,
@@ -102,6 +106,14 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+    }
+}
+
+/// The next start finds who reads, and the queue, as they are now.
+fn keep_desk(state: &mut State) {
+    if let Some(project) = &state.project {
+        let dir = project.dir();
+        state.settings.set_desk(dir, &state.queue, state.reader);
     }
 }
 
@@ -455,6 +467,7 @@ fn taken_in(taken: TakenIn, state: &mut State) {
         ),
     };
     state.missing = Missing::default();
+    state.attention.forget_failures();
     state.room = Room::Images;
     remember(state);
 }
@@ -524,23 +537,34 @@ pub fn look_on(state: &mut State, ctx: &egui::Context) {
     // A run has the processor for itself.
     if state.queue.sort.needs_model() && state.room == Room::Annotate && state.worker.is_none() {
         state.attention.keep_to(project, state.run.as_ref());
-        let wanted = state.queue.images(project, state.reader);
-        state.attention.go_on(project, wanted, ctx);
+        let looked = (
+            project.revision(),
+            state.attention.revision(),
+            state.reader,
+            state.queue.clone(),
+        );
+        // Nothing new to look for.
+        if state.looked.as_ref() != Some(&looked) || state.attention.is_asking() {
+            let wanted = state.queue.images(project, state.reader).take(MAX_SORTED);
+            state.attention.go_on(project, wanted, ctx);
+            state.looked = Some(looked);
+        }
     }
 }
 
-fn apply(edit: Edit, state: &mut State) {
+/// Makes an edit, and says so; keeps the message where it could not be saved.
+pub fn apply(edit: Edit, state: &mut State) {
     let Some(project) = &mut state.project else {
         return;
     };
     // A box that goes or comes is in the project only before or only after.
-    let before = page_of(project, &edit);
+    let mut touched = touched_by(project, &edit);
     let result = project.apply(edit.clone());
-    let page = before.or_else(|| page_of(project, &edit));
+    touched.extend(touched_by(project, &edit));
     if result.is_ok() {
         state.last_event = edit.describe().into();
         if changes_boxes(&edit) {
-            tell_boxes(page, state);
+            tell_boxes(&touched, state);
         }
     }
     note_saved(result, state);
@@ -568,20 +592,20 @@ fn step_back(
     } else {
         project.redoable()
     };
-    let before = next.and_then(|edit| page_of(project, edit));
+    let mut touched = next.map_or_else(Vec::new, |edit| touched_by(project, edit));
     let stepped = step(project);
     if let Ok(Some(edit)) = &stepped {
         state.last_event = format!("{word}: {}", edit.describe().to_lowercase());
-        let page = before.or_else(|| page_of(project, edit));
+        touched.extend(touched_by(project, edit));
         // Show what changed: an undo that cannot be seen is a surprise.
-        if let Some((image, reader)) = page {
+        if let Some(&(image, reader)) = touched.first() {
             state.selected = Some(image);
             state.reader = reader.unwrap_or(state.reader);
         }
         let is_there = |id| project.reader(id).is_some();
         state.reader = state.reader.filter(|id| is_there(*id));
         if changes_boxes(edit) {
-            tell_boxes(page, state);
+            tell_boxes(&touched, state);
         }
     }
     note_saved(stepped.map(|_| ()), state);
@@ -603,40 +627,48 @@ fn changes_boxes(edit: &Edit) -> bool {
     }
 }
 
-/// An image, and whose boxes on it where it is about somebody's.
-type Page = (ImageId, Option<Option<ReaderId>>);
-
-/// What an edit is about.
-fn page_of(project: &Project, edit: &Edit) -> Option<Page> {
+/// The images that an edit is about, and whose work on each where it is somebody's.
+fn touched_by(project: &Project, edit: &Edit) -> Vec<(ImageId, Option<Option<ReaderId>>)> {
     match edit {
-        Edit::AddBox { annotation } => Some((annotation.image, Some(annotation.reader))),
+        Edit::AddBox { annotation } => vec![(annotation.image, Some(annotation.reader))],
         Edit::RemoveBox { id } | Edit::SetBox { id, .. } => {
-            let annotation = project.annotation(*id)?;
-            Some((annotation.image, Some(annotation.reader)))
+            let annotation = project.annotation(*id).into_iter();
+            annotation.map(|it| (it.image, Some(it.reader))).collect()
         }
         Edit::SetReview { image, reader, .. } | Edit::SetNote { image, reader, .. } => {
-            Some((*image, Some(*reader)))
+            vec![(*image, Some(*reader))]
         }
-        Edit::SetClass { image, .. } => Some((*image, None)),
+        Edit::SetClass { image, .. } => vec![(*image, None)],
         Edit::SetRare { .. }
         | Edit::SetLook { .. }
         | Edit::AddReader { .. }
-        | Edit::RemoveReader { .. } => None,
-        Edit::Several { edits } => edits.iter().find_map(|edit| page_of(project, edit)),
+        | Edit::RemoveReader { .. } => Vec::new(),
+        Edit::Several { edits } => {
+            let edits = edits.iter();
+            edits.flat_map(|edit| touched_by(project, edit)).collect()
+        }
     }
 }
 
 /// A box drawn while a model trains is learned from within the epoch.
-fn tell_boxes(page: Option<Page>, state: &State) {
-    if let (Some(worker), Some(run)) = (&state.worker, &state.run)
-        && let (Some(project), Some((image, _))) = (&state.project, page)
-    {
-        let boxes = match project.image(image) {
-            Some(of) if of.part == Part::Train => {
-                boxes_to_train_on(project, image, run.config.boxes)
+fn tell_boxes(touched: &[(ImageId, Option<Option<ReaderId>>)], state: &State) {
+    let (Some(worker), Some(run)) = (&state.worker, &state.run) else {
+        return;
+    };
+    let images: BTreeSet<ImageId> = touched.iter().map(|(image, _)| *image).collect();
+    let project = state.project.iter();
+    let images = project.flat_map(|project| {
+        let images = images.iter();
+        images.filter_map(move |id| Some((project, project.image(*id)?)))
+    });
+    for (project, image) in images {
+        let boxes = match image.part {
+            Part::Train => boxes_to_train_on(project, image.id, run.config.boxes),
+            Part::Validation | Part::Test => {
+                project.boxes(image.id).iter().map(|a| a.rect).collect()
             }
-            _ => project.boxes(image).iter().map(|a| a.rect).collect(),
         };
+        let image = image.id;
         worker.send(TrainerCommand::Boxes { image, boxes });
     }
 }
@@ -652,6 +684,8 @@ fn train(state: &mut State, ctx: &egui::Context) {
     if state.is_training() {
         return;
     }
+    // The memory is the run's now, and its models will be newer.
+    state.attention.leave();
     let Some(project) = &mut state.project else {
         return;
     };

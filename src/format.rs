@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use care_data::export::Exported;
-use care_data::{Annotation, Look, NotRead, Origin, Window, Windowing};
+use care_data::{Annotation, Look, NotRead, Origin, Reader, Window, Windowing};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -94,8 +94,9 @@ pub fn day(then: i64, now: &Zoned) -> String {
 
 /// Where a box comes from, from whom and when: "Drawn by ada, 12 March 2026, 14:02".
 #[must_use]
-pub fn made(annotation: &Annotation, zone: TimeZone) -> String {
+pub fn made(annotation: &Annotation, reader: Option<&Reader>, zone: TimeZone) -> String {
     let Annotation { by, at, origin, .. } = annotation;
+    let by = reader.map_or(by, |reader| &reader.name);
     let what = match origin {
         Origin::Drawn => "Drawn",
         Origin::Imported => "Imported",

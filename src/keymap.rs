@@ -21,10 +21,10 @@ impl Keymap {
 
     #[must_use]
     pub fn of(&self, action: Action) -> Option<KeyboardShortcut> {
-        self.0
-            .get(&action)
-            .copied()
-            .or_else(|| action.spec().shortcut)
+        // A person's key wins: a newer version may have given it to another command.
+        let is_free = |key: &KeyboardShortcut| !self.0.values().any(|own| own == key);
+        let own = self.0.get(&action).copied();
+        own.or_else(|| action.spec().shortcut.filter(is_free))
     }
 
     /// Gives a key to an action.
@@ -70,7 +70,7 @@ impl From<Keymap> for BTreeMap<String, String> {
     }
 }
 
-/// What is no action or no key, or taken, is left out: a file from another version is no reason to have no keys at all.
+/// What is no action or no key, or given twice, is left out: a file from another version is no reason to have no keys at all.
 impl From<BTreeMap<String, String>> for Keymap {
     fn from(read: BTreeMap<String, String>) -> Self {
         let own = read.iter().filter_map(|(name, key)| {
@@ -78,15 +78,11 @@ impl From<BTreeMap<String, String>> for Keymap {
             let action = all.find(|action| format!("{action:?}") == *name)?;
             Some((action, parsed(key)?))
         });
-        // All at once, as keys may have changed places.
-        let keymap = Self(own.collect());
-        let keys: Vec<_> = Action::ALL
-            .into_iter()
-            .filter_map(|a| keymap.of(a))
-            .collect();
-        let is_double = |key: &KeyboardShortcut| keys.iter().filter(|k| *k == key).count() > 1;
-        if keys.iter().any(is_double) {
-            return Self::default();
+        let mut keymap = Self::default();
+        for (action, key) in own {
+            if !keymap.0.values().any(|taken| *taken == key) {
+                keymap.0.insert(action, key);
+            }
         }
         keymap
     }
@@ -165,12 +161,15 @@ mod tests {
                 assert_eq!(parsed(&written(key)), Some(key), "{action:?}");
             }
         }
-        let odd = r#"{"Fit":"Ctrl+Nothing","Nobody":"F7","Undo":"Hyper+U","Squares":"F"}"#;
-        assert!(
-            serde_json::from_str::<Keymap>(odd)
-                .expect("parses")
-                .is_usual()
-        );
+        let odd = r#"{"Fit":"Ctrl+Nothing","Nobody":"F7","Undo":"Hyper+U"}"#;
+        let read = |text: &str| serde_json::from_str::<Keymap>(text).expect("parses");
+        assert!(read(odd).is_usual());
+        // Of an older version, in which nothing had this key yet.
+        let older = read(r#"{"KeepZoom":"F9","Squares":"F"}"#);
+        let f = KeyboardShortcut::new(Modifiers::NONE, Key::F);
+        assert_eq!(older.of(Action::Squares), Some(f));
+        assert_eq!(older.of(Action::Fit), None);
+        assert_eq!(older.of(Action::Undo), Action::Undo.spec().shortcut);
     }
 
     #[test]

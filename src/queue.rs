@@ -1,5 +1,7 @@
 //! The queue of room 2: which images it holds, in which order, and which comes next. Knows no window.
 
+use std::collections::HashMap;
+
 use care_data::{
     BoundingBox, ClassId, Image, ImageId, ImageSize, Part, Project, ReaderId, ReviewState,
 };
@@ -72,6 +74,9 @@ impl Sort {
     }
 }
 
+/// Seconds between two orders while a model goes on looking.
+const RESORTED: f64 = 2.0;
+
 /// What the queue shows. Kept for each project from start to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -81,7 +86,8 @@ pub struct QueueView {
     pub part: Option<Part>,
     /// Those with boxes, those without, or both.
     pub boxed: Option<bool>,
-    /// In the file's path, the group or the note.
+    /// In the file's path, the group or the note. Not kept: it may be somebody's name.
+    #[serde(skip)]
     pub text: String,
     pub filter: Filter,
     pub sort: Sort,
@@ -152,7 +158,17 @@ pub struct Member {
     /// No box yet, and nobody said that it needs none or a second look.
     pub to_do: bool,
     pub boxed: bool,
+    /// A person said that it needs nothing more.
+    pub done: bool,
     pub second_look: bool,
+}
+
+impl Member {
+    /// Has a box that nobody has confirmed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.boxed && !self.done && !self.second_look
+    }
 }
 
 /// What the list below was made of; made anew where any of it has changed.
@@ -171,7 +187,8 @@ struct Made {
 pub struct Counts {
     pub to_do: usize,
     pub second_look: usize,
-    pub boxed: usize,
+    /// With a box that nobody has confirmed.
+    pub open: usize,
 }
 
 impl Counts {
@@ -180,7 +197,7 @@ impl Counts {
         for member in members {
             counts.to_do += usize::from(member.to_do);
             counts.second_look += usize::from(member.second_look);
-            counts.boxed += usize::from(member.boxed);
+            counts.open += usize::from(member.is_open());
         }
         counts
     }
@@ -193,6 +210,10 @@ pub struct Queue {
     members: Vec<Member>,
     counts: Counts,
     next_to_do: Option<ImageId>,
+    /// The place in `members` of the image in hand, or where it was last.
+    at: usize,
+    /// When the order was made, in seconds.
+    sorted_at: f64,
     /// What is shown, in order.
     list: Vec<Member>,
     /// The image in hand as it was when it was taken up: it keeps its place while it is worked on.
@@ -239,7 +260,17 @@ impl Queue {
             .is_some_and(|b| (b.revision, b.seen) == (project.revision(), seen));
         if !same_view || !same_images {
             let to_do = self.counts.to_do;
-            self.members = members(project, reader, view, attention);
+            // An edit, and what a model says meanwhile, does not move the images about under the hand.
+            let order = match (same_view, before.as_ref()) {
+                (true, Some(b)) if b.seen == seen || now < self.sorted_at + RESORTED => {
+                    Some(self.members.iter().map(|m| m.id).collect())
+                }
+                _ => None,
+            };
+            if order.is_none() {
+                self.sorted_at = now;
+            }
+            self.members = members(project, reader, view, attention, order);
             self.counts = Counts::of(&self.members);
             if same_view {
                 self.pace.note(to_do, self.counts.to_do, now);
@@ -252,7 +283,11 @@ impl Queue {
             self.reveal = true;
         }
         self.reveal |= !same_view;
-        self.next_to_do = next_to_do(&self.members, current);
+        let at = self.members.iter().position(|m| Some(m.id) == current);
+        // One that has left stood before what stands in its place now.
+        let after = at.map_or(self.at, |at| at + 1).min(self.members.len());
+        self.at = at.unwrap_or(after);
+        self.next_to_do = next_to_do(&self.members, after, current);
         self.list = listed(&self.members, view, self.held);
         self.place = self
             .list
@@ -337,12 +372,17 @@ fn members(
     reader: Option<ReaderId>,
     view: &QueueView,
     attention: &Attention,
+    order: Option<Vec<ImageId>>,
 ) -> Vec<Member> {
     let mut images: Vec<&Image> = view.images(project, reader).collect();
-    match view.sort {
-        Sort::Order => {}
-        Sort::Name => images.sort_by(|a, b| a.name().cmp(b.name())),
-        sort => images.sort_by_cached_key(|image| {
+    match (view.sort, order) {
+        (Sort::Order, _) => {}
+        (_, Some(order)) => {
+            let places: HashMap<ImageId, usize> = order.into_iter().zip(0..).collect();
+            images.sort_by_key(|image| places.get(&image.id).copied().unwrap_or(usize::MAX));
+        }
+        (Sort::Name, None) => images.sort_by_cached_key(|image| natural(image.name())),
+        (sort, None) => images.sort_by_cached_key(|image| {
             let rects = project.boxes_of(reader, image.id).iter();
             let rects: Vec<_> = rects.map(|annotation| annotation.rect).collect();
             let rank = attention
@@ -357,17 +397,38 @@ fn members(
             id: image.id,
             to_do: is_to_do(project, reader, image.id),
             boxed: !project.boxes_of(reader, image.id).is_empty(),
+            done: project.review(reader, image.id).state == ReviewState::Done,
             second_look: project.review(reader, image.id).state == ReviewState::SecondLook,
         })
         .collect()
 }
 
-fn next_to_do(members: &[Member], current: Option<ImageId>) -> Option<ImageId> {
-    let at = members.iter().position(|m| Some(m.id) == current);
-    let (before, after) = members.split_at(at.map_or(0, |at| at + 1));
-    let mut round = after.iter().chain(before);
-    let next = round.find(|m| m.to_do && Some(m.id) != current);
-    next.map(|m| m.id)
+/// A key that puts 2 before 10.
+fn natural(name: &str) -> String {
+    let mut key = String::new();
+    let mut digits = String::new();
+    for c in name.to_lowercase().chars().chain(['\0']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        if !digits.is_empty() {
+            key += &format!("{digits:0>20}");
+            digits.clear();
+        }
+        key.push(c);
+    }
+    key
+}
+
+/// From the place `after` on and round: what is to do, and once nothing is, boxes that nobody has confirmed.
+fn next_to_do(members: &[Member], after: usize, current: Option<ImageId>) -> Option<ImageId> {
+    let (before, after) = members.split_at(after);
+    let round = || after.iter().chain(before).filter(|m| Some(m.id) != current);
+    let to_do = round().find(|m| m.to_do);
+    to_do
+        .or_else(|| round().find(|m| m.is_open()))
+        .map(|m| m.id)
 }
 
 /// The least comes first; `None` where the model's view of an image says nothing.
@@ -456,6 +517,7 @@ mod tests {
             id: ImageId(id),
             to_do,
             boxed: !to_do,
+            done: !to_do,
             second_look: false,
         }
     }
@@ -475,7 +537,10 @@ mod tests {
         let current = held.map(|(id, _)| id);
         Queue {
             counts: Counts::of(&members),
-            next_to_do: next_to_do(&members, current),
+            next_to_do: {
+                let at = members.iter().position(|m| Some(m.id) == current);
+                next_to_do(&members, at.map_or(0, |at| at + 1), current)
+            },
             members,
             list,
             held,

@@ -1,9 +1,10 @@
 //! What the application remembers between starts: the theme and the recent projects. Nothing of it leaves the
 //! machine, and losing it costs nothing.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use care_data::Project;
+use care_data::{Project, ReaderId};
 use serde::{Deserialize, Serialize};
 
 use crate::keymap::Keymap;
@@ -37,6 +38,9 @@ pub struct RecentProject {
     /// What its queue showed.
     #[serde(default)]
     pub queue: QueueView,
+    /// Who read apart.
+    #[serde(default)]
+    pub reader: Option<ReaderId>,
 }
 
 impl Settings {
@@ -55,16 +59,22 @@ impl Settings {
     /// Written at once. A configuration folder that cannot be written is no reason to trouble anybody.
     pub fn save(&self) {
         let Some(file) = &self.file else { return };
-        let _ = file.parent().map(std::fs::create_dir_all);
-        if let Ok(json) = serde_json::to_vec_pretty(self) {
-            let _ = std::fs::write(file, json);
+        let (Some(folder), Ok(json)) = (file.parent(), serde_json::to_vec_pretty(self)) else {
+            return;
+        };
+        let _ = std::fs::create_dir_all(folder);
+        // Under its name only once it is whole.
+        if let Ok(mut whole) = tempfile::NamedTempFile::new_in(folder)
+            && whole.write_all(&json).is_ok()
+        {
+            let _ = whole.persist(file);
         }
     }
 
     /// Puts the project first in the list.
     pub fn remember(&mut self, project: &Project, now: i64) {
         let counts = crate::state::BoxCounts::of(project);
-        let queue = self.queue(project.dir());
+        let (queue, reader) = self.desk(project.dir());
         self.forget(project.dir());
         self.recent.insert(
             0,
@@ -81,24 +91,33 @@ impl Settings {
                     .map(|image| project.path_of(image))
                     .collect(),
                 queue,
+                reader,
             },
         );
         self.recent.truncate(MAX_RECENT);
         self.save();
     }
 
-    /// What the queue of a project showed last.
+    /// What the queue of a project showed last, and who read apart.
     #[must_use]
-    pub fn queue(&self, dir: &Path) -> QueueView {
+    pub fn desk(&self, dir: &Path) -> (QueueView, Option<ReaderId>) {
         let row = self.recent.iter().find(|recent| recent.dir == dir);
-        row.map(|row| row.queue.clone()).unwrap_or_default()
+        row.map(|row| (row.queue.clone(), row.reader))
+            .unwrap_or_default()
     }
 
-    /// Keeps what the queue of a project shows.
-    pub fn set_queue(&mut self, dir: &Path, queue: QueueView) {
-        if let Some(row) = self.recent.iter_mut().find(|recent| recent.dir == dir) {
-            row.queue = queue;
-            self.save();
+    /// Keeps what the queue of a project shows, and who reads apart.
+    pub fn set_desk(&mut self, dir: &Path, queue: &QueueView, reader: Option<ReaderId>) {
+        let row = self.recent.iter_mut().find(|recent| recent.dir == dir);
+        if let Some(row) = row {
+            let kept = QueueView {
+                text: String::new(),
+                ..queue.clone()
+            };
+            if (&row.queue, row.reader) != (&kept, reader) {
+                (row.queue, row.reader) = (kept, reader);
+                self.save();
+            }
         }
     }
 

@@ -47,6 +47,9 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
+    /// When images were last looked for that the queue is to be sorted by: revisions of the project and of what was seen,
+    /// who reads, and the queue.
+    pub looked: Option<(u64, u64, Option<ReaderId>, QueueView)>,
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
@@ -88,6 +91,7 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
+            looked: None,
             missing: Missing::default(),
             export: None,
             run: None,
@@ -132,13 +136,16 @@ impl State {
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
         self.selected = None;
-        self.reader = None;
-        self.attention = Attention::default();
+        let desk = project.as_ref().map(|it| self.settings.desk(it.dir()));
+        let (queue, reader) = desk.unwrap_or_default();
+        self.queue = queue;
+        let is_there = |id: &ReaderId| project.as_ref().is_some_and(|it| it.reader(*id).is_some());
+        self.reader = reader.filter(is_there);
+        self.attention.leave();
         self.suggestion = None;
+        self.looked = None;
         self.missing = Missing::default();
         self.export = None;
-        let dir = project.as_ref().map(Project::dir);
-        self.queue = dir.map(|dir| self.settings.queue(dir)).unwrap_or_default();
         self.project = project;
     }
 

@@ -4,10 +4,15 @@
 use std::path::PathBuf;
 
 use care_data::suggestion::suggest;
-use care_data::{BoundingBox, Image, ImageId, Look, Origin, Project, ReaderId, decode, saliency};
-use crossbeam_channel::{Receiver, bounded};
+use care_data::{
+    Annotation, BoundingBox, ClassId, Image, ImageId, Look, Origin, Project, ReaderId, decode,
+    saliency,
+};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use crate::attention::Attention;
+
+const NO_THREAD: &str = "Nothing could be looked at. Close other programs and try again.";
 
 /// What a suggestion is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +47,9 @@ pub struct Suggestion {
     pub source: Source,
     pub found: Found,
     reader: Option<ReaderId>,
-    /// Of the project when it was asked for: any edit takes it away.
-    revision: u64,
+    /// Of the image when it was asked for: another class, or another box, takes it away.
+    class: ClassId,
+    boxes: Vec<Annotation>,
     saliency: Option<Receiver<Found>>,
 }
 
@@ -64,7 +70,8 @@ impl Suggestion {
             source,
             found: Found::Looking,
             reader,
-            revision: project.revision(),
+            class: image.class,
+            boxes: project.boxes_of(reader, image.id).to_vec(),
             saliency,
         }
     }
@@ -72,7 +79,9 @@ impl Suggestion {
     /// Whether it is still about what is in hand.
     #[must_use]
     pub fn is_of(&self, project: &Project, reader: Option<ReaderId>, image: ImageId) -> bool {
-        (self.revision, self.reader, self.image) == (project.revision(), reader, image)
+        let class = project.image(image).map(|image| image.class);
+        (self.image, self.reader, Some(self.class)) == (image, reader, class)
+            && self.boxes == project.boxes_of(reader, image)
     }
 
     /// Takes what was found since.
@@ -81,7 +90,12 @@ impl Suggestion {
             return;
         }
         let found = match &self.saliency {
-            Some(found) => found.try_recv().ok(),
+            Some(found) => match found.try_recv() {
+                Ok(found) => Some(found),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => Some(Found::Nothing(NO_THREAD.to_owned())),
+            },
+            None if !attention.can_answer() => Some(Found::Nothing(NO_THREAD.to_owned())),
             None => self.of_attention(project, attention),
         };
         if let Some(found) = found {
@@ -119,7 +133,7 @@ fn look_for(path: PathBuf, look: Look, image: &Image, ctx: &egui::Context) -> Re
         let _ = sender.send(answer);
         ctx.request_repaint();
     };
-    // A system that gives no thread finds nothing.
+    // Where the system gives no thread, the sender is gone, which the receiver notices.
     let _ = std::thread::Builder::new()
         .name("saliency".to_owned())
         .spawn(look_at);

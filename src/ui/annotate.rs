@@ -11,6 +11,7 @@ use egui::{
     Panel, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder,
     Vec2, WidgetInfo, pos2, vec2,
 };
+use jiff::tz::TimeZone;
 
 use self::readers::{ReadersSheet, reader_ui};
 use self::review::ReviewSection;
@@ -45,6 +46,11 @@ impl AnnotateRoom {
     pub fn leave(&mut self, cx: &mut Context<'_>) {
         self.canvas.put_down();
         self.review.keep(cx);
+    }
+
+    /// The edit of a note that was written and is not kept yet.
+    pub fn take_note(&mut self, project: &Project) -> Option<Edit> {
+        self.review.take(project)
     }
 
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
@@ -164,7 +170,9 @@ impl AnnotateRoom {
         {
             delete(cx, image, id);
         }
-        for (key, class) in DIGITS.into_iter().zip(cx.project.classes()) {
+        // The class is the project's: who reads apart sees it, and leaves it.
+        let classes = cx.project.classes().iter().filter(|_| cx.reader.is_none());
+        for (key, class) in DIGITS.into_iter().zip(classes) {
             if ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key)) && class.id != image.class {
                 cx.commands.edit(Edit::SetClass {
                     image: image.id,
@@ -189,6 +197,12 @@ impl AnnotateRoom {
         }
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);
+        }
+        if Action::Note.pressed(&ctx) {
+            self.review.focus();
+        }
+        if Action::Filters.pressed(&ctx) {
+            self.panel.toggle_filters();
         }
         if Action::SecondLook.pressed(&ctx) {
             self.second_look_and_next(cx, image);
@@ -503,8 +517,11 @@ impl AnnotateRoom {
         if button.clicked() {
             delete(cx, image, annotation.id);
         }
-        let made = format::made(annotation, jiff::tz::TimeZone::system());
-        if response.on_hover_text(made).clicked() {
+        let reader = annotation.reader.and_then(|id| cx.project.reader(id));
+        let response = response.on_hover_ui(|ui| {
+            ui.label(format::made(annotation, reader, TimeZone::system()));
+        });
+        if response.clicked() {
             self.canvas.select(Some(annotation.id));
         }
     }
@@ -513,12 +530,16 @@ impl AnnotateRoom {
     fn foot_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
-        let to_do = self.queue.counts().to_do;
+        let (to_do, second_look) = (self.queue.counts().to_do, self.queue.counts().second_look);
         let what = match cx.queue.classes {
             Classes::Rare => "rare image",
             Classes::All | Classes::One(_) => "image",
         };
         let reason = match to_do {
+            0 if second_look > 0 => format!(
+                "Nothing to do; {} for a second look.",
+                format::plural(second_look, what, &format!("{what}s"))
+            ),
             0 => format!("Every {what} here is done."),
             1 => format!("1 {what} still needs a box."),
             n => format!("{} {what}s still need a box.", format::count(n)),
@@ -729,6 +750,10 @@ fn class_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
     };
     let (dot, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
     class_dot(ui.painter(), t, dot.center(), current.color);
+    if cx.reader.is_some() {
+        ui.label(RichText::new(&current.name).color(t.text_strong));
+        return;
+    }
     ui.name_inputs("Class", |ui| {
         egui::ComboBox::from_id_salt("class")
             .selected_text(&current.name)

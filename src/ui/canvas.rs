@@ -2,7 +2,9 @@
 
 mod paint;
 
-use care_data::{Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project, ReaderId};
+use care_data::{
+    Annotation, BoundingBox, BoxId, Edit, Image, ImageId, Look, Project, ReaderId, ReviewState,
+};
 use egui::{
     Color32, CursorIcon, Event, EventFilter, Id, MouseWheelUnit, Painter, PointerButton, Pos2,
     Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
@@ -10,7 +12,7 @@ use egui::{
 
 use self::paint::{
     crosshair_ui, handles_ui, label_ui, minimap_rect, minimap_ui, not_shown, on_minimap,
-    scaled_box_ui, size_label_ui, suggestion_ui,
+    reader_box_ui, scaled_box_ui, size_label_ui, suggestion_ui,
 };
 use super::Context;
 use super::tokens::Tokens;
@@ -298,6 +300,15 @@ impl Canvas {
                 }
             }
             self.boxes_ui(ui, &painter, cx, image, view);
+            // Who draws anew where readers differ sees what they drew.
+            if cx.reader.is_none() && cx.review(image.id).state != ReviewState::Done {
+                for reader in cx.project.readers() {
+                    for annotation in cx.project.boxes_of(Some(reader.id), image.id) {
+                        let rect = view.box_to_screen(annotation.rect);
+                        reader_box_ui(&painter, rect, &reader.name);
+                    }
+                }
+            }
             if let Some(Found::Box(rect)) = cx.suggestion.map(|suggestion| &suggestion.found) {
                 let class = cx.project.class(image.class);
                 suggestion_ui(&painter, view.box_to_screen(*rect), class);

@@ -39,8 +39,11 @@ pub fn export_sheet(ctx: &egui::Context, draft: &ExportDraft, commands: &mut Com
         ui.add_space(12.0);
         ui.label(RichText::new("Into").color(t.text));
         let path = changed.path();
-        let shown = path.to_string_lossy();
-        ui.add(egui::Label::new(RichText::new(shown).color(t.text_strong)).truncate());
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        ui.label(RichText::new(name.to_string_lossy()).color(t.text_strong));
+        let folder = RichText::new(changed.folder.to_string_lossy());
+        let folder = folder.text_style(tokens::caption()).color(t.text_weak);
+        ui.add(egui::Label::new(folder).wrap());
         ui.add_space(4.0);
         if WordButton::new("Another folder").ui(ui).clicked() {
             commands.send(Command::ChooseExportFolder);

@@ -372,7 +372,7 @@ impl Next {
                     " still need a box."
                 },
             ),
-            Self::Train if counts.boxed < counts.rare => (
+            Self::Train if counts.boxed < counts.rare && counts.second_look == 0 => (
                 icons::CHECK_CIRCLE,
                 format!(
                     "{} of {} rare images",
@@ -380,6 +380,15 @@ impl Next {
                     format::count(counts.rare)
                 ),
                 " have a box, the others are marked as done.",
+            ),
+            Self::Train if counts.second_look > 0 => (
+                icons::QUESTION,
+                format::plural(counts.second_look, "rare image", "rare images"),
+                if counts.second_look == 1 {
+                    " needs a second look."
+                } else {
+                    " need a second look."
+                },
             ),
             Self::Train => (
                 icons::CHECK_CIRCLE,

@@ -8,7 +8,7 @@ use crate::command::{Action, Command, Commands, DIGITS};
 use crate::keymap::Keymap;
 
 /// What a room's own parts listen to.
-const IN_PLACE: [(&str, &str); 7] = [
+const IN_PLACE: [(&str, &str); 8] = [
     ("1 to 9", "Set the class of the image in hand"),
     ("Backspace", "As Delete"),
     (
@@ -28,6 +28,10 @@ const IN_PLACE: [(&str, &str); 7] = [
         "Walk through the gallery; Enter opens the image in Annotate",
     ),
     ("Left, Right", "On the film's slider: one frame back or on"),
+    (
+        "1, 2, 3",
+        "Among readers: take the first one's boxes, the second's, the mean",
+    ),
 ];
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use care_data::{Image, Part};
+use care_data::{Edit, Image, Part, ReviewState};
 use egui::style::ScrollAnimation;
 use egui::{
     Align, Color32, ComboBox, Frame, Layout, Margin, Painter, Panel, Rect, RichText, Role,
@@ -15,7 +15,8 @@ use super::widgets::{
     focus_ring, name_field, progress_bar, segmented_across,
 };
 use super::{Context, icons};
-use crate::command::{Command, Room};
+use crate::command::{Action, Command, Room};
+use crate::dispatch::MAX_SORTED;
 use crate::format;
 use crate::queue::{Classes, Filter, Member, Queue, QueueView, Sort};
 use crate::textures::Picture;
@@ -31,6 +32,10 @@ pub struct QueuePanel {
 }
 
 impl QueuePanel {
+    pub fn toggle_filters(&mut self) {
+        self.show_filters = !self.show_filters;
+    }
+
     /// The left panel.
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, queue: &mut Queue) {
         let narrow = ui.ctx().content_rect().width() < 1280.0;
@@ -71,7 +76,7 @@ impl QueuePanel {
             });
     }
 
-    fn head_ui(&mut self, ui: &mut Ui, cx: &Context<'_>, queue: &Queue, view: &mut QueueView) {
+    fn head_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, queue: &Queue, view: &mut QueueView) {
         ui.allocate_ui_with_layout(
             vec2(ui.available_width(), 28.0),
             Layout::right_to_left(Align::Center),
@@ -80,12 +85,16 @@ impl QueuePanel {
                     true => "Choose which images stand here, and in which order",
                     false => "Other images than those that are asked for boxes stand here",
                 };
-                let filters = IconButton::new(icons::FUNNEL, "Filter and sort")
-                    .tooltip(tooltip)
+                let tooltip = match Action::Filters.shortcut(ui.ctx()) {
+                    Some(key) => format!("{tooltip} ({})", ui.ctx().format_shortcut(&key)),
+                    None => tooltip.to_owned(),
+                };
+                let filters = IconButton::new(icons::FUNNEL, Action::Filters.spec().text)
+                    .tooltip(&tooltip)
                     .selected(self.show_filters || !view.is_usual())
                     .ui(ui);
                 if filters.clicked() {
-                    self.show_filters = !self.show_filters;
+                    self.toggle_filters();
                 }
                 title_ui(ui, cx, view);
             },
@@ -104,7 +113,9 @@ impl QueuePanel {
                 (Filter::All, "All", all),
             ];
             if second > 0 || view.filter == Filter::SecondLook {
-                choices.insert(2, (Filter::SecondLook, "?", second));
+                let narrow = ui.available_width() < 200.0;
+                let words = if narrow { "2nd" } else { "2nd look" };
+                choices.insert(2, (Filter::SecondLook, words, second));
             }
             let choices: Vec<_> = choices
                 .into_iter()
@@ -140,7 +151,7 @@ fn title_ui(ui: &mut Ui, cx: &Context<'_>, view: &QueueView) {
     });
 }
 
-fn filters_ui(ui: &mut Ui, cx: &Context<'_>, members: &[Member], view: &mut QueueView) {
+fn filters_ui(ui: &mut Ui, cx: &mut Context<'_>, members: &[Member], view: &mut QueueView) {
     let class_name = |classes: Classes| match classes {
         Classes::Rare => "Rare classes",
         Classes::All => "All classes",
@@ -169,11 +180,12 @@ fn filters_ui(ui: &mut Ui, cx: &Context<'_>, members: &[Member], view: &mut Queu
     choice_row(ui, "Boxes", &boxed, boxed_name, &mut view.boxed);
     choice_row(ui, "Order", &Sort::ALL, Sort::name, &mut view.sort);
     if view.sort.needs_model() {
-        let unseen = members.iter().filter(|m| cx.attention.seen(m.id).is_none());
-        let words = match (cx.run, unseen.count()) {
+        let sorted = members.iter().take(MAX_SORTED);
+        let unseen = sorted.filter(|m| cx.attention.seen(m.id).is_none());
+        let words = match (cx.attention.model(), unseen.count()) {
+            _ if cx.is_training => "After this run.".to_owned(),
             (None, _) => "No model yet: train first.".to_owned(),
             (_, 0) => String::new(),
-            _ if cx.is_training => "After this run.".to_owned(),
             (_, n) => format!("The model has {} to look at.", format::count(n)),
         };
         if !words.is_empty() {
@@ -186,9 +198,25 @@ fn filters_ui(ui: &mut Ui, cx: &Context<'_>, members: &[Member], view: &mut Queu
             .desired_width(f32::INFINITY);
         name_field(&ui.add(field), "Text to find");
     });
+    let open: Vec<_> = members.iter().filter(|m| m.is_open()).collect();
+    let width = ui.available_width();
+    if !open.is_empty() {
+        ui.add_space(4.0);
+        let words = format!("Confirm {} boxed", format::count(open.len()));
+        let confirm = WordButton::new(&words).width(width).ui(ui);
+        let tooltip = "Mark every image here that has a box as done";
+        if confirm.on_hover_text(tooltip).clicked() {
+            let done = open.iter().map(|member| Edit::SetReview {
+                image: member.id,
+                reader: cx.reader,
+                state: ReviewState::Done,
+            });
+            let edit = Edit::several(done.collect());
+            cx.commands.extend(edit.map(Command::Edit));
+        }
+    }
     if *view != QueueView::default() {
         ui.add_space(4.0);
-        let width = ui.available_width();
         let usual = WordButton::new("Back to what needs a box").width(width);
         if usual.ui(ui).clicked() {
             *view = QueueView::default();
@@ -240,17 +268,18 @@ fn choice_row<'a, T: Copy + PartialEq>(
 
 fn foot_ui(ui: &mut Ui, queue: &Queue) {
     let t = Tokens::of(ui);
-    let (boxed, all) = (queue.counts().boxed, queue.members().len());
+    let all = queue.members().len();
+    let done = all - queue.counts().to_do - queue.counts().second_look;
     ui.spacing_mut().interact_size.y = 20.0;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        let counted = format!("{} of {}", format::count(boxed), format::count(all));
+        let counted = format!("{} of {}", format::count(done), format::count(all));
         ui.label(
             RichText::new(counted)
                 .font(tokens::medium(13.0))
                 .color(t.text_strong),
         );
-        ui.label("boxed");
+        ui.label("done");
         if let Some(left) = queue.time_left() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(weak(left, t));
@@ -258,7 +287,7 @@ fn foot_ui(ui: &mut Ui, queue: &Queue) {
         }
     });
     ui.add_space(8.0);
-    progress_bar(ui, "Boxed", boxed as f32 / all.max(1) as f32);
+    progress_bar(ui, "Done", done as f32 / all.max(1) as f32);
 }
 
 fn empty_ui(ui: &mut Ui, cx: &mut Context<'_>, queue: &Queue) {
@@ -282,6 +311,9 @@ fn empty_ui(ui: &mut Ui, cx: &mut Context<'_>, queue: &Queue) {
             "None needs a second look",
             "Mark one where you are not sure.",
         ),
+        Filter::ToDo | Filter::All if queue.counts().second_look > 0 => {
+            ("Nothing to do", "What is left needs a second look.")
+        }
         Filter::ToDo | Filter::All => (
             "All are done",
             "Every image here has its box or needs none.",
@@ -383,10 +415,12 @@ fn cell_ui(ui: &Ui, cx: &mut Context<'_>, cell: Rect, image: &Image, member: Mem
     }
     if !member.to_do {
         let mark = cell.right_bottom() - vec2(13.0, 13.0);
-        let glyph = if member.second_look {
-            icons::QUESTION
-        } else {
-            icons::CHECK
+        let glyph = match member {
+            Member {
+                second_look: true, ..
+            } => icons::QUESTION,
+            member if member.is_open() => icons::BOUNDING_BOX,
+            _ => icons::CHECK,
         };
         painter.circle_filled(mark, 8.5, tokens::OVERLAY_EDGE);
         painter.text(
@@ -412,7 +446,8 @@ fn cell_ui(ui: &Ui, cx: &mut Context<'_>, cell: Rect, image: &Image, member: Mem
                 second_look: true, ..
             } => "needs a second look",
             Member { to_do: true, .. } => "needs a box",
-            Member { boxed: true, .. } => "has a box",
+            member if member.is_open() => "has a box, to be confirmed",
+            Member { boxed: true, .. } => "done, has a box",
             _ => "done without a box",
         };
         ui.label(format!("{}: {state}", image.name()));

@@ -563,7 +563,7 @@ fn keys_lead_through_the_queue() {
         key(&mut window, Key::Enter);
     }
     window.get_by_label("To do 0");
-    window.get_by_label("1 of 4");
+    window.get_by_label("4 of 4");
     window.get_by_label("Go to Train");
     assert_eq!(state(&window, second), ReviewState::Done);
     assert!(project(&window).boxes(second).is_empty());

@@ -203,7 +203,7 @@ fn ten_kills_while_boxes_are_drawn_lose_none_that_was_finished() {
         return;
     };
     let seed = seed();
-    println!("CARE_KILL_SEED={seed} repeats this");
+    eprintln!("CARE_KILL_SEED={seed} repeats this");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let root = tempfile::tempdir().unwrap();
     let (folder, dir) = (pictures(root.path()), root.path().join("pictures.care"));
@@ -280,7 +280,7 @@ fn ten_kills_while_boxes_are_drawn_lose_none_that_was_finished() {
         program = hand.screen.open(Some(&dir), &hand.home);
     }
     assert!(finished.len() >= BOXES);
-    println!("{} boxes of {drawn} were finished", finished.len());
+    eprintln!("{} boxes of {drawn} were finished", finished.len());
     // The window takes the killed one's project, and goes on.
     hand.go_to_annotate();
     drop(program);

@@ -3,7 +3,7 @@
 use care_data::{Edit, ImageId, Origin, Project, ReaderId, ReviewState};
 use care_studio::app::App;
 use care_studio::attention::Attention;
-use care_studio::command::{Command, Room};
+use care_studio::command::{Action, Command, Room};
 use care_studio::queue::{Classes, Filter, QueueView, Sort};
 use egui::{Event, Key, Modifiers, PointerButton, Role};
 use egui_kittest::Harness;
@@ -66,8 +66,8 @@ fn an_image_is_to_do_done_or_needs_a_second_look() {
     assert_eq!(state(&window, first), ReviewState::SecondLook);
     assert_ne!(in_hand(&window), first, "and on to the next");
     window.get_by_label("To do 3");
-    window.get_by_label("? 1");
-    window.get_by_label("? 1").click();
+    window.get_by_label("2nd look 1");
+    window.get_by_label("2nd look 1").click();
     settle(&mut window);
     assert_eq!(window.state().state.queue.filter, Filter::SecondLook);
 
@@ -106,6 +106,53 @@ fn a_note_is_kept_when_the_hands_rest_and_when_they_leave() {
     assert!(note(&window).contains('!'));
     key(&mut window, Modifiers::COMMAND, Key::Z);
     assert_eq!(note(&window), "ruler, r");
+
+    // Also where the project is closed within the second.
+    send(&mut window, Command::Go(Room::Annotate));
+    key(&mut window, Modifiers::NONE, Key::N);
+    window.get_by_label("Note").type_text("?");
+    window.step();
+    let dir = project(&window).dir().to_owned();
+    send(&mut window, Command::Action(Action::CloseProject));
+    let reopened = Project::open(&dir).unwrap();
+    assert!(reopened.review(None, first).note.contains('?'));
+}
+
+#[test]
+fn boxes_that_nobody_confirmed_are_walked_through_and_confirmed_together() {
+    let (_root, mut window) = annotate();
+    let ids: Vec<_> = project(&window).images().iter().map(|it| it.id).collect();
+    let rare: Vec<_> = ids
+        .into_iter()
+        .filter(|id| {
+            let image = project(&window).image(*id).unwrap();
+            care_studio::state::wants_box(project(&window), image)
+        })
+        .collect();
+    for id in &rare {
+        send(&mut window, Command::Annotate(*id));
+        draw(&mut window, 0.4, 0.6);
+    }
+    let confirmed = |window: &Harness<'_, App>| {
+        let is_done = |id: &&ImageId| project(window).review(None, **id).state == ReviewState::Done;
+        rare.iter().filter(is_done).count()
+    };
+    window.get_by_label("To do 0");
+    assert_eq!(confirmed(&window), 0);
+    let before = in_hand(&window);
+    key(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(confirmed(&window), 1);
+    assert_ne!(
+        in_hand(&window),
+        before,
+        "on to the next that nobody confirmed"
+    );
+    key(&mut window, Modifiers::NONE, Key::Q);
+    window.get_by_label("Confirm 3 boxed").click();
+    settle(&mut window);
+    assert_eq!(confirmed(&window), 4);
+    key(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(confirmed(&window), 1, "one edit");
 }
 
 #[test]
@@ -194,6 +241,12 @@ fn two_readers_read_apart_and_are_settled() {
         window.get_by_label("0 of 4");
         draw(&mut window, 0.4, if name == "Ada" { 0.6 } else { 0.62 });
         window.get_by_label("1 of 4");
+        let class = project(&window).image(first).unwrap().class;
+        key(&mut window, Modifiers::NONE, Key::Num1);
+        let is = project(&window).image(first).unwrap().class;
+        assert_eq!(is, class, "the class is the project's");
+        key(&mut window, Modifiers::NONE, Key::Enter);
+        send(&mut window, Command::Annotate(first));
     }
     let at = project(&window);
     assert_eq!(at.boxes_of(ada, first).len(), 1);
@@ -202,9 +255,13 @@ fn two_readers_read_apart_and_are_settled() {
 
     // An undo comes back to whose box it takes away.
     send(&mut window, Command::Read(ada));
-    key(&mut window, Modifiers::COMMAND, Key::Z);
-    assert_eq!(window.state().state.reader, bob);
-    key(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    for _ in 0..2 {
+        key(&mut window, Modifiers::COMMAND, Key::Z);
+        assert_eq!(window.state().state.reader, bob);
+    }
+    for _ in 0..2 {
+        key(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    }
 
     key(&mut window, Modifiers::COMMAND, Key::R);
     window.get_by_label_contains("Ada and Bob both read 1 image; they agree on 1.");
@@ -224,9 +281,46 @@ fn two_readers_read_apart_and_are_settled() {
 
     // Back to before the readers: whoever is no longer there reads no more.
     key(&mut window, Modifiers::NONE, Key::Escape);
-    for _ in 0..6 {
+    for _ in 0..8 {
         key(&mut window, Modifiers::COMMAND, Key::Z);
     }
     assert!(project(&window).readers().is_empty());
     assert_eq!(window.state().state.reader, None);
+}
+
+#[test]
+fn thirty_images_in_a_row_without_leaving_the_canvas() {
+    let root = tempfile::tempdir().unwrap();
+    for i in 0..60_u8 {
+        let dir = root.path().join("pictures/scarce");
+        std::fs::create_dir_all(&dir).unwrap();
+        let picture = image::RgbImage::from_pixel(24, 16, image::Rgb([i, 2 * i, 3 * i]));
+        picture.save(dir.join(format!("{i:02}.png"))).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let pictures = root.path().join("pictures");
+    let found = care_data::import::read(&pictures, &Default::default(), &|_, _| {}, &stop);
+    let dir = root.path().join("p.care");
+    let mut made = Project::create(&dir).unwrap();
+    made.take_in(found.unwrap()).unwrap();
+    let class = made.classes()[0].id;
+    made.apply(Edit::SetRare { class, rare: true }).unwrap();
+    drop(made);
+    let mut window = window(Some(&dir));
+    send(&mut window, Command::Go(Room::Annotate));
+    let mut seen = Vec::new();
+    for n in 0..30_u8 {
+        seen.push(in_hand(&window));
+        let from = 0.35 + f32::from(n) * 0.002;
+        draw(&mut window, from, from + 0.2);
+        key(&mut window, Modifiers::NONE, Key::Enter);
+    }
+    let project = project(&window);
+    for id in &seen {
+        assert_eq!(project.boxes(*id).len(), 1);
+        assert_eq!(project.review(None, *id).state, ReviewState::Done);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 30);
 }

@@ -103,11 +103,10 @@ pub fn compare(project: &Project, a: ReaderId, b: ReaderId) -> Vec<(ImageId, Agr
         .collect()
 }
 
-/// Whether a reader drew a box, or said that the image needs none.
+/// Whether a reader has said of an image that it is done, with boxes or without.
 #[must_use]
 pub fn has_read(project: &Project, reader: ReaderId, image: ImageId) -> bool {
-    !project.boxes_of(Some(reader), image).is_empty()
-        || project.review(Some(reader), image).state == ReviewState::Done
+    project.review(Some(reader), image).state == ReviewState::Done
 }
 
 /// The edit that makes these boxes of each image the project's own, in place of those that it has, and the images done;

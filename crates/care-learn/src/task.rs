@@ -180,7 +180,7 @@ pub enum Problem {
     )]
     NoBoxes,
     #[error(
-        "Only boxes of images that are done count, and no such training image has one. Press Enter on them in Annotate, or train on every image's boxes."
+        "Only boxes of images that are done count, and no such training image has one. In Annotate press Enter on them, or confirm all under the funnel; or train on every image's boxes."
     )]
     NoDoneBoxes,
     #[error(

@@ -139,14 +139,25 @@ pub(super) fn suggest(cx: &mut Context<'_>, image: &Image) {
     cx.commands.send(Command::Suggest(first));
 }
 
-/// Makes the suggested box one of the project's. False where none is suggested.
+/// Answers what is suggested with yes: the box becomes one of the project's, and where none was found the message goes.
+/// False where nothing is suggested.
 pub(super) fn accept(cx: &mut Context<'_>, image: &Image, canvas: &mut Canvas) -> bool {
-    let Some((Found::Box(rect), source)) = cx.suggestion.map(|it| (&it.found, it.source)) else {
+    let suggestion = cx.suggestion.filter(|it| it.image == image.id);
+    let Some(suggestion) = suggestion else {
         return false;
     };
+    let rect = match &suggestion.found {
+        Found::Box(rect) => *rect,
+        // Not yet: what comes is looked at first.
+        Found::Looking => return true,
+        Found::Nothing(_) => {
+            cx.commands.send(Command::DropSuggestion);
+            return true;
+        }
+    };
     let annotation = Annotation {
-        origin: source.origin(),
-        ..cx.new_box(image.id, *rect)
+        origin: suggestion.source.origin(),
+        ..cx.new_box(image.id, rect)
     };
     // In the hand: a person looks whether it fits, and the arrow keys are the quickest to mend it.
     canvas.select(Some(annotation.id));

@@ -17,6 +17,9 @@ use crate::ui::widgets::{
 use crate::ui::{Context, icons};
 
 const WIDTH: f32 = 980.0;
+const PROJECT: &str = "The project";
+/// Letters of a reader's name.
+const MAX_NAME: usize = 16;
 /// Of the table and the pictures.
 const HEIGHT: f32 = 336.0;
 const TABLE: f32 = 440.0;
@@ -31,6 +34,8 @@ pub(super) struct ReadersSheet {
     pair: Option<(ReaderId, ReaderId)>,
     table: Option<Table>,
     chosen: Option<ImageId>,
+    /// The chosen row is to be scrolled to.
+    reveal: bool,
 }
 
 /// The images that both have read, the least agreement first.
@@ -105,11 +110,11 @@ impl ReadersSheet {
     /// Who reads now, and a field for one more.
     fn who_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
         let t = Tokens::of(ui);
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 12.0;
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(12.0, 8.0);
             ui.label(RichText::new("Draw as").color(t.text));
             let readers = cx.project.readers().iter();
-            let choices: Vec<_> = std::iter::once((None, "The project".to_owned()))
+            let choices: Vec<_> = std::iter::once((None, PROJECT.to_owned()))
                 .chain(readers.map(|reader| (Some(reader.id), reader.name.clone())))
                 .collect();
             let mut reader = cx.reader;
@@ -118,12 +123,14 @@ impl ReadersSheet {
             }
             let field = TextEdit::singleline(&mut self.name)
                 .hint_text("A reader's name")
+                .char_limit(MAX_NAME)
                 .desired_width(140.0);
             let field = ui.add(field);
             name_field(&field, "A reader's name");
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let name = self.name.trim().to_owned();
-            let is_new = cx.project.readers().iter().all(|other| other.name != name);
+            let mut others = cx.project.readers().iter();
+            let is_new = name != PROJECT && others.all(|other| other.name != name);
             let add = WordButton::new("Add a reader")
                 .enabled(is_new && !name.is_empty())
                 .ui(ui)
@@ -181,7 +188,11 @@ impl ReadersSheet {
                 if let Some((id, agreement)) = row
                     && let Some(image) = project.image(*id)
                 {
-                    self.open &= !case_ui(ui, cx, image, pair, agreement);
+                    match case_ui(ui, cx, image, pair, agreement) {
+                        Some(Answer::Anew) => self.open = false,
+                        Some(Answer::Settled) => self.next_open(project, &table, image.id),
+                        None => {}
+                    }
                 }
             });
         });
@@ -195,15 +206,22 @@ impl ReadersSheet {
             ui.spacing_mut().item_spacing.x = 8.0;
             let table = self.table.as_ref().filter(|table| !table.rows.is_empty());
             if let Some(table) = table.filter(|table| Some(table.pair) == self.pair) {
-                let is_open = |id| project.review(None, id).state != ReviewState::Done;
+                // What somebody drew or imported is replaced one by one, if at all.
+                let is_open = |id| {
+                    project.review(None, id).state != ReviewState::Done
+                        && project.boxes(id).is_empty()
+                };
                 let rows = table.rows.iter();
                 let open = rows.filter(|(id, it)| is_open(*id) && it.is_enough());
                 let settled: Vec<(ImageId, Vec<BoundingBox>)> = open
                     .map(|(id, it)| (*id, it.pairs.iter().map(|pair| pair.mean()).collect()))
                     .collect();
                 let words = match settled.len() {
-                    0 => "Nothing left that agrees".to_owned(),
-                    n => format!("Settle {} that agree with their mean", format::count(n)),
+                    0 => "None left where they agree".to_owned(),
+                    n => format!(
+                        "Settle {} where they agree, with the mean",
+                        format::count(n)
+                    ),
                 };
                 let button = WordButton::new(&words)
                     .primary()
@@ -269,22 +287,26 @@ impl ReadersSheet {
                 .position(|(id, _)| Some(*id) == self.chosen);
             let to = at.and_then(|at| at.checked_add_signed(step as isize));
             if let Some((id, _)) = to.and_then(|to| table.rows.get(to)) {
-                self.chosen = Some(*id);
+                self.choose(*id);
             }
         }
         ui.spacing_mut().item_spacing.y = 0.0;
-        ScrollArea::vertical().auto_shrink(false).show_rows(
-            ui,
-            size::ROW,
-            table.rows.len(),
-            |ui, range| {
-                for (id, agreement) in table.rows.get(range).unwrap_or_default() {
-                    if let Some(image) = project.image(*id) {
-                        self.row_ui(ui, project, image, agreement);
-                    }
+        let mut area = ScrollArea::vertical().auto_shrink(false);
+        let mut rows = table.rows.iter();
+        if std::mem::take(&mut self.reveal)
+            && let Some(at) = rows.position(|(id, _)| Some(*id) == self.chosen)
+        {
+            // In the middle of what is seen.
+            let middle = (ui.available_height() - size::ROW) / 2.0;
+            area = area.vertical_scroll_offset((at as f32 * size::ROW - middle).max(0.0));
+        }
+        area.show_rows(ui, size::ROW, table.rows.len(), |ui, range| {
+            for (id, agreement) in table.rows.get(range).unwrap_or_default() {
+                if let Some(image) = project.image(*id) {
+                    self.row_ui(ui, project, image, agreement);
                 }
-            },
-        );
+            }
+        });
     }
 
     fn row_ui(&mut self, ui: &mut Ui, project: &Project, image: &Image, agreement: &Agreement) {
@@ -326,6 +348,23 @@ impl ReadersSheet {
             self.chosen = Some(image.id);
         }
     }
+
+    /// From the image that was just settled on to the next one that is not.
+    fn next_open(&mut self, project: &Project, table: &Table, settled: ImageId) {
+        let at = table.rows.iter().position(|(id, _)| *id == settled);
+        let (before, after) = table.rows.split_at(at.map_or(0, |at| at + 1));
+        let is_open =
+            |id: &ImageId| *id != settled && project.review(None, *id).state != ReviewState::Done;
+        let mut round = after.iter().chain(before).map(|(id, _)| *id);
+        if let Some(next) = round.find(is_open) {
+            self.choose(next);
+        }
+    }
+
+    fn choose(&mut self, image: ImageId) {
+        self.chosen = Some(image);
+        self.reveal = true;
+    }
 }
 
 /// A name at the left, and the [`COLUMNS`] from the right.
@@ -366,7 +405,7 @@ fn summary_ui(ui: &mut Ui, project: &Project, table: &Table) {
     let only = |of: fn(&Agreement) -> usize| rows.iter().map(|(_, it)| of(it)).sum::<usize>();
     let (only_a, only_b) = (only(|it| it.only_a.len()), only(|it| it.only_b.len()));
     let mut words = match rows.len() {
-        0 => format!("{a} and {b} have read no image both."),
+        0 => format!("No image has been read by both {a} and {b} yet."),
         all => format!(
             "{a} and {b} both read {}; they agree on {agree}.",
             format::plural(all, "image", "images")
@@ -388,14 +427,21 @@ fn summary_ui(ui: &mut Ui, project: &Project, table: &Table) {
     ui.label(RichText::new(words).color(t.text_strong));
 }
 
-/// The two readings side by side, and what to make of them. True where the image is to be drawn on instead.
+/// What was made of an image.
+enum Answer {
+    Settled,
+    /// It is to be drawn on instead.
+    Anew,
+}
+
+/// The two readings side by side, and what to make of them.
 fn case_ui(
     ui: &mut Ui,
     cx: &mut Context<'_>,
     image: &Image,
     pair: (ReaderId, ReaderId),
     agreement: &Agreement,
-) -> bool {
+) -> Option<Answer> {
     let t = Tokens::of(ui);
     let look = cx.project.look();
     let picture = cx.full(image, look);
@@ -439,6 +485,7 @@ fn case_ui(
         }
     });
     ui.add_space(8.0);
+    let mut answer = None;
     let mean: Option<Vec<BoundingBox>> =
         (agreement.only_a.is_empty() && agreement.only_b.is_empty() && !agreement.pairs.is_empty())
             .then(|| agreement.pairs.iter().map(|pair| pair.mean()).collect());
@@ -456,20 +503,27 @@ fn case_ui(
                 .key(key.name())
                 .enabled(rects.is_some())
                 .ui(ui);
-            let pressed = !typing && ui.input_mut(|i| i.consume_key(Modifiers::NONE, key));
+            let is_held = ui.input(|i| {
+                i.events.iter().any(|event| {
+                    matches!(event, egui::Event::Key { key: held, repeat: true, .. } if *held == key)
+                })
+            });
+            let pressed = ui.input_mut(|i| i.consume_key(Modifiers::NONE, key));
+            let pressed = pressed && !typing && !is_held;
             if let Some(rects) = rects.filter(|_| button.clicked() || pressed) {
                 let settled = settle(cx.project, &[(image.id, rects)]);
                 cx.commands.extend(settled.map(Command::Edit));
+                answer = Some(Answer::Settled);
             }
         }
     });
     ui.add_space(4.0);
-    let anew = WordButton::new("Draw it anew").ui(ui).clicked();
-    if anew {
+    if WordButton::new("Draw it anew").ui(ui).clicked() {
         cx.commands.send(Command::Read(None));
         cx.commands.send(Command::Annotate(image.id));
+        answer = Some(Answer::Anew);
     }
-    anew
+    answer
 }
 
 /// The table as CSV: image, boxes of each reader, those without a counterpart, mean overlap, whether they agree.

@@ -1,9 +1,10 @@
 //! What is said about the image in hand: how far the work on it has come, and a note.
 
-use care_data::{Edit, Image, ImageId, ReaderId, ReviewState};
+use care_data::{Edit, Image, ImageId, Project, ReaderId, ReviewState};
 use egui::{TextEdit, Ui};
 
 use super::{set_review, title_row};
+use crate::command::{Action, Command};
 use crate::ui::Context;
 use crate::ui::widgets::{name_field, segmented_across};
 
@@ -14,6 +15,7 @@ const PAUSE: f64 = 1.0;
 #[derive(Default)]
 pub(super) struct ReviewSection {
     draft: Option<Draft>,
+    focus: bool,
 }
 
 struct Draft {
@@ -25,6 +27,11 @@ struct Draft {
 }
 
 impl ReviewSection {
+    /// The note takes the keyboard.
+    pub fn focus(&mut self) {
+        self.focus = true;
+    }
+
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         title_row(ui, "Review", "");
         ui.add_space(8.0);
@@ -57,6 +64,11 @@ impl ReviewSection {
             .desired_width(f32::INFINITY);
         let response = ui.add(field);
         name_field(&response, "Note");
+        if std::mem::take(&mut self.focus) {
+            response.request_focus();
+        }
+        let tooltip = Action::Note.tooltip(ui.ctx());
+        let response = response.on_hover_text(tooltip);
         if response.changed() {
             self.draft = Some(Draft {
                 at: now,
@@ -86,19 +98,23 @@ impl ReviewSection {
 
     /// Makes an edit of what was written.
     pub fn keep(&mut self, cx: &mut Context<'_>) {
-        if let Some(Draft {
+        let edit = self.take(cx.project);
+        cx.commands.extend(edit.map(Command::Edit));
+    }
+
+    /// The edit of what was written and is not kept yet.
+    pub fn take(&mut self, project: &Project) -> Option<Edit> {
+        let Draft {
             image,
             reader,
             note,
             at: _,
-        }) = self.draft.take()
-            && cx.project.review(reader, image).note != note
-        {
-            cx.commands.edit(Edit::SetNote {
-                image,
-                reader,
-                note,
-            });
-        }
+        } = self.draft.take()?;
+        let is_new = project.review(reader, image).note != note;
+        is_new.then_some(Edit::SetNote {
+            image,
+            reader,
+            note,
+        })
     }
 }

@@ -33,6 +33,12 @@ pub(super) fn scaled_box_ui(painter: &Painter, rect: Rect) {
     dashed_ui(painter, rect, 1.0, [6.0, 6.0]);
 }
 
+/// What somebody drew who reads apart.
+pub(super) fn reader_box_ui(painter: &Painter, rect: Rect, reader: &str) {
+    dashed_ui(painter, rect, 1.0, [2.0, 4.0]);
+    label_ui(painter, rect, reader, None);
+}
+
 /// A box that nobody has accepted yet.
 pub(super) fn suggestion_ui(painter: &Painter, rect: Rect, class: Option<&Class>) {
     dashed_ui(painter, rect, 1.5, [8.0, 6.0]);

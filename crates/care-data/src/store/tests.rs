@@ -76,7 +76,11 @@ fn older(dir: &Path, format: usize) -> PathBuf {
                 (4, 800, 'ada', '{"edit":"set_done","image":2,"done":true}',
                     '{"edit":"set_done","image":2,"done":false}', 'abandoned'),
                 (5, 900, 'ada', '{"edit":"set_done","image":1,"done":true}',
-                    '{"edit":"set_done","image":1,"done":false}', 'done');"#,
+                    '{"edit":"set_done","image":1,"done":false}', 'done'),
+                (6, 950, 'bob', '{"edit":"set_box","id":1,"rect":[1.0,2.0,3.0,4.0]}',
+                    '{"edit":"set_box","id":1,"rect":[0.0,0.0,3.0,4.0]}', 'done'),
+                (7, 960, 'bob', '{"edit":"add_box","annotation":{"id":4,"image":3,"rect":[1.0,2.0,3.0,4.0]}}',
+                    '{"edit":"remove_box","id":4}', 'undone');"#,
         )
         .unwrap();
     dir.to_owned()
@@ -114,7 +118,10 @@ fn a_project_of_an_older_format_is_read_as_it_is_and_brought_up_to_write() {
         check(&project);
         assert_ne!(project.salt(), [0; 32]);
         let salt = project.salt();
-        for _ in 0..2 {
+        project.redo().unwrap();
+        let redone = (4, Origin::Drawn, "bob".to_owned(), 960);
+        assert_eq!(made(&project, 2), [redone], "undone in the older program");
+        for _ in 0..4 {
             project.undo().unwrap();
         }
         assert_eq!(state(&project, 0), ReviewState::ToDo);
@@ -127,6 +134,7 @@ fn a_project_of_an_older_format_is_read_as_it_is_and_brought_up_to_write() {
         for _ in 0..3 {
             project.redo().unwrap();
         }
+        assert!(project.boxes(ids[2]).is_empty());
         assert_eq!(
             state(&project, 1),
             ReviewState::ToDo,

@@ -1,4 +1,5 @@
 use care_data::agreement::{Agreement, compare, settle};
+use care_data::export::{Format, Options, export};
 use care_data::{
     Annotation, BoundingBox, Edit, ImageId, Origin, Project, Reader, ReaderId, ReviewState,
 };
@@ -27,6 +28,16 @@ fn draw(project: &mut Project, reader: i64, image: ImageId, xyxy: [f64; 4]) {
         ..project.new_box(image, rect(xyxy))
     };
     project.apply(Edit::AddBox { annotation }).unwrap();
+    finish(project, reader, image);
+}
+
+fn finish(project: &mut Project, reader: i64, image: ImageId) {
+    let done = Edit::SetReview {
+        image,
+        reader: Some(ReaderId(reader)),
+        state: ReviewState::Done,
+    };
+    project.apply(done).unwrap();
 }
 
 /// Readers 1 and 2 draw these on an image.
@@ -84,8 +95,8 @@ fn boxes_are_paired_by_their_overlap() {
 }
 
 #[test]
-fn readers_neither_see_nor_train_until_it_is_settled() {
-    let (_root, mut project) = with_readers();
+fn what_readers_draw_is_nobody_elses_until_it_is_settled() {
+    let (root, mut project) = with_readers();
     let ids: Vec<_> = project.images().iter().map(|image| image.id).collect();
     let own = project.new_box(ids[0], rect([1.0, 1.0, 2.0, 2.0]));
     project.apply(Edit::AddBox { annotation: own }).unwrap();
@@ -98,12 +109,7 @@ fn readers_neither_see_nor_train_until_it_is_settled() {
         compared.iter().map(|it| it.0).collect::<Vec<_>>()
     };
     assert_eq!(read(&project), [ids[0]], "2 has not come to the second");
-    let nothing = Edit::SetReview {
-        image: ids[1],
-        reader: Some(b),
-        state: ReviewState::Done,
-    };
-    project.apply(nothing).unwrap();
+    finish(&mut project, 2, ids[1]);
     assert_eq!(
         read(&project),
         [ids[0], ids[1]],
@@ -111,6 +117,16 @@ fn readers_neither_see_nor_train_until_it_is_settled() {
     );
     assert_eq!(project.boxes(ids[0]).len(), 1);
     assert!(project.boxes(ids[1]).is_empty());
+    for format in Format::ALL {
+        let out = root.path().join(format.name());
+        let options = Options {
+            format,
+            part: None,
+            replace: false,
+        };
+        let exported = export(&project, &out, options).unwrap();
+        assert_eq!(exported.boxes, 1, "{format:?}");
+    }
 
     let mean = compare(&project, a, b)[0].1.pairs[0].mean();
     let before = (project.boxes(ids[0]).to_vec(), project.next_box_id());

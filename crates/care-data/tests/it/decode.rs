@@ -268,7 +268,7 @@ fn what_is_no_image_is_refused_with_its_reason() {
     }
     assert!(matches!(
         decode(Path::new("/nowhere/at all.png"), &Look::default()),
-        Err(DecodeError::Io(_))
+        Err(DecodeError::Missing)
     ));
 }
 

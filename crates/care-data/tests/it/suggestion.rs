@@ -12,15 +12,6 @@ use rayon::prelude::*;
 
 use crate::{import, test_data};
 
-fn iou(a: BoundingBox, b: BoundingBox) -> f64 {
-    let [ax0, ay0, ax1, ay1] = a.xyxy();
-    let [bx0, by0, bx1, by1] = b.xyxy();
-    let width = (ax1.min(bx1) - ax0.max(bx0)).max(0.0);
-    let height = (ay1.min(by1) - ay0.max(by0)).max(0.0);
-    let both = width * height;
-    both / (a.area() + b.area() - both)
-}
-
 fn suggested(image: &RgbImage) -> Option<BoundingBox> {
     let size = ImageSize::new(image.width(), image.height());
     suggest(&saliency(image.clone()).unwrap(), size)
@@ -39,7 +30,7 @@ fn scores(
 ) -> Scores {
     let score = |(image, pixels): &(NewImage, RgbImage)| {
         let Some(rect) = rect(pixels) else { return 0.0 };
-        let overlaps = image.boxes.iter().map(|own| iou(rect, *own));
+        let overlaps = image.boxes.iter().map(|own| rect.iou(*own));
         overlaps.fold(0.0, f64::max)
     };
     let each: Vec<f64> = images.par_iter().map(score).collect();
@@ -135,7 +126,7 @@ fn a_light_spot_stands_out_as_a_dark_one_does() {
             let own = BoundingBox::new(x0, y0, x1, y1).unwrap();
             let found = suggested(&image).unwrap();
             assert!(
-                iou(found, own) > 0.7,
+                found.iou(own) > 0.7,
                 "{width} x {height}: {found:?} {own:?}"
             );
         }

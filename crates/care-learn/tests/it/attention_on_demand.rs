@@ -165,7 +165,7 @@ fn what_cannot_be_seen_is_said_in_one_line_and_the_next_one_is_answered() {
         (question(&task, ModelRole::Before, &broken, None), "cut off"),
         (
             question(&task, ModelRole::Before, "nowhere.png", None),
-            "cannot be read",
+            "not there any more",
         ),
         (
             question(&task, ModelRole::Before, image, Some(7)),

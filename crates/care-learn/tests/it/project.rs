@@ -5,7 +5,8 @@ use std::path::Path;
 use care_data::import::{Import, NewImage};
 use care_data::split::SplitSpec;
 use care_data::{
-    BoundingBox, ContentHash, Edit, ImageId, ImageSize, Orientation, Part, Project, ReviewState,
+    Annotation, BoundingBox, ContentHash, Edit, ImageId, ImageSize, Orientation, Part, Project,
+    Reader, ReviewState,
 };
 use care_learn::config::Reviewed;
 use care_learn::task::{Problem, pick_watch_list, preflight};
@@ -86,6 +87,21 @@ fn a_task_is_the_project_as_it_stands() {
     mark_rare(&mut project);
     let boxed = image(&project, "rare", Part::Train, 1);
     let rect = draw(&mut project, boxed);
+    let reader = Reader {
+        id: project.next_reader_id(),
+        name: "Ada".to_owned(),
+    };
+    let of_ada = Annotation {
+        reader: Some(reader.id),
+        ..project.new_box(boxed, BoundingBox::new(0.0, 0.0, 9.0, 9.0).expect("a box"))
+    };
+    // Who reads apart trains nothing.
+    for edit in [
+        Edit::AddReader { reader },
+        Edit::AddBox { annotation: of_ada },
+    ] {
+        project.apply(edit).expect("applies");
+    }
     let task = Task::from_project(
         &project,
         RunConfig::demo(),
