@@ -64,7 +64,7 @@ fn is_rare(project: &Project, image: &Image) -> bool {
 /// A run that has ended, on the test images of the project, at most `num_rare` of them rare. CARE recognises every rare
 /// image, the other models only every third; all recognise every other image. CARE's share of the attention in the box
 /// falls from the first image to the last.
-fn finished_run(project: &Project, id: RunId, num_rare: usize) -> TrainingRun {
+pub fn finished_run(project: &Project, id: RunId, num_rare: usize) -> TrainingRun {
     let mut rare_seen = 0;
     let images: Vec<&Image> = project
         .images()

@@ -13,6 +13,8 @@ mod images_room;
 #[cfg(target_os = "linux")]
 mod kill;
 mod measures;
+mod pictures;
+mod raster;
 mod review;
 #[cfg(target_os = "linux")]
 mod screen;
