@@ -21,6 +21,7 @@ use care_data::{Edit, ImageId, Project};
 use care_learn::RunConfig;
 use care_studio::app::App;
 use care_studio::command::{Action, Command, Room};
+use care_studio::queue::{Classes, QueueView, Sort};
 use egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, TouchPhase, pos2, vec2};
 use egui_kittest::Harness;
 use image::codecs::jpeg::JpegEncoder;
@@ -412,6 +413,35 @@ fn rooms(folders: &Folders) {
         });
         for room in [Room::Images, Room::Annotate, Room::Train] {
             changing(room, "an edit", edit);
+        }
+        for sort in [Sort::Order, Sort::Name] {
+            let everything = QueueView {
+                classes: Classes::All,
+                part: None,
+                sort,
+                ..QueueView::default()
+            };
+            send(&mut window, Command::SetQueue(everything));
+            send(&mut window, Command::Go(Room::Annotate));
+            let what = format!("{images} images in the queue, {}", sort.name());
+            let frames: Vec<_> = (0..60).map(|_| paced(&mut window)).collect();
+            row(
+                &format!("frame, Annotate, {what}, 99 %"),
+                at(0.99, cpus(&frames)),
+                FRAME.as_secs_f64() * 1e3,
+                "ms",
+            );
+            let frame = |n| {
+                let change = edit(window.state().state.project.as_ref().unwrap(), n);
+                window.state_mut().commands().send(change);
+                paced(&mut window)
+            };
+            let frames: Vec<_> = (0..60).map(frame).collect();
+            note(
+                "  an edit in every frame, worst",
+                at(1.0, cpus(&frames)),
+                "ms",
+            );
         }
     }
 }

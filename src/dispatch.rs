@@ -627,8 +627,10 @@ fn changes_boxes(edit: &Edit) -> bool {
     }
 }
 
-/// The images that an edit is about, and whose work on each where it is somebody's.
-fn touched_by(project: &Project, edit: &Edit) -> Vec<(ImageId, Option<Option<ReaderId>>)> {
+/// An image that an edit is about, and whose work on it where it is somebody's: a reader's, or the project's.
+type Touched = (ImageId, Option<Option<ReaderId>>);
+
+fn touched_by(project: &Project, edit: &Edit) -> Vec<Touched> {
     match edit {
         Edit::AddBox { annotation } => vec![(annotation.image, Some(annotation.reader))],
         Edit::RemoveBox { id } | Edit::SetBox { id, .. } => {
@@ -651,7 +653,7 @@ fn touched_by(project: &Project, edit: &Edit) -> Vec<(ImageId, Option<Option<Rea
 }
 
 /// A box drawn while a model trains is learned from within the epoch.
-fn tell_boxes(touched: &[(ImageId, Option<Option<ReaderId>>)], state: &State) {
+fn tell_boxes(touched: &[Touched], state: &State) {
     let (Some(worker), Some(run)) = (&state.worker, &state.run) else {
         return;
     };

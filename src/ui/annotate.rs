@@ -540,7 +540,7 @@ impl AnnotateRoom {
                 "Nothing to do; {} for a second look.",
                 format::plural(second_look, what, &format!("{what}s"))
             ),
-            0 => format!("Every {what} here is done."),
+            0 => format!("Every {what} here has its box, or needs none."),
             1 => format!("1 {what} still needs a box."),
             n => format!("{} {what}s still need a box.", format::count(n)),
         };
