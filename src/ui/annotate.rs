@@ -194,6 +194,8 @@ impl AnnotateRoom {
         }
         if Action::Suggest.pressed(&ctx) {
             boxes::suggest(cx, image);
+            // An Enter of the same frame is for what comes.
+            return false;
         }
         if Action::DoneAndNext.pressed(&ctx) {
             self.done_and_next(cx, image);

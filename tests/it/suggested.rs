@@ -105,11 +105,16 @@ fn a_box_is_suggested_and_counts_once_it_is_accepted() {
     // Enter before there is an answer waits for it: nothing is marked as done that nobody has seen.
     window.key_press(Key::B);
     window.key_press(Key::Enter);
-    window.run_steps(1);
+    settle(&mut window);
     let state = &window.state().state;
     assert_eq!(state.selected, Some(image));
     let review = state.project.as_ref().unwrap().review(None, image);
     assert_eq!(review.state, ReviewState::ToDo);
+    // Where it came in time, Enter has accepted it.
+    if !boxes(&window).is_empty() {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+        settle(&mut window);
+    }
     // Another class takes the suggestion away.
     suggest(&mut window);
     key(&mut window, Key::Num1);
