@@ -609,6 +609,7 @@ fn step_back(
         }
     }
     note_saved(stepped.map(|_| ()), state);
+    keep_desk(state);
 }
 
 const UNDONE: &str = "Undone";
@@ -686,8 +687,6 @@ fn train(state: &mut State, ctx: &egui::Context) {
     if state.is_training() {
         return;
     }
-    // The memory is the run's now, and its models will be newer.
-    state.attention.leave();
     let Some(project) = &mut state.project else {
         return;
     };
@@ -713,6 +712,9 @@ fn train(state: &mut State, ctx: &egui::Context) {
             return;
         }
     };
+    // The memory is the run's now, and its models will be newer.
+    state.attention.leave();
+    state.suggestion = None;
     let run = TrainingRun::new(id, config.clone(), watch.clone());
     let task = Task::from_project(project, config, folder, watch);
     let wake = ctx.clone();

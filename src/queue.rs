@@ -210,8 +210,9 @@ pub struct Queue {
     next_to_do: Option<ImageId>,
     /// The place in `members` of the image in hand, or where it was last.
     at: usize,
-    /// When the order was made, in seconds.
+    /// When the order was made, in seconds, and what the model had seen by then.
     sorted_at: f64,
+    sorted_seen: Option<u64>,
     /// What is shown, in order.
     list: Vec<Member>,
     /// The image in hand as it was when it was taken up: it keeps its place while it is worked on.
@@ -239,7 +240,8 @@ impl Queue {
                 == (project.revision(), reader, current, seen)
                 && made.view == *view
         });
-        if is_made {
+        let is_due = self.resorted_in(view, attention, now) == Some(0.0);
+        if is_made && !is_due {
             return;
         }
         let made = Made {
@@ -256,19 +258,18 @@ impl Queue {
         let same_images = before
             .as_ref()
             .is_some_and(|b| (b.revision, b.seen) == (project.revision(), seen));
-        if !same_view || !same_images {
+        if !same_view || !same_images || is_due {
             let to_do = self.counts.to_do;
             // An edit, and what a model says meanwhile, does not move the images about under the hand.
-            let order = match (same_view, before.as_ref()) {
-                (true, Some(b)) if b.seen == seen || now < self.sorted_at + RESORTED => {
-                    Some(self.members.iter().map(|m| m.id).collect())
-                }
-                _ => None,
+            let is_kept = same_view && !is_due;
+            let order: Vec<ImageId> = match is_kept {
+                true => self.members.iter().map(|m| m.id).collect(),
+                false => Vec::new(),
             };
-            if order.is_none() {
-                self.sorted_at = now;
+            if !is_kept {
+                (self.sorted_at, self.sorted_seen) = (now, seen);
             }
-            self.members = members(project, reader, view, attention, order);
+            self.members = members(project, reader, view, attention, &order);
             self.counts = Counts::of(&self.members);
             if same_view {
                 self.pace.note(to_do, self.counts.to_do, now);
@@ -292,6 +293,13 @@ impl Queue {
             .iter()
             .position(|m| Some(m.id) == current)
             .unwrap_or(self.place.min(self.list.len()));
+    }
+
+    /// In how many seconds the order is to be made anew, as a model has seen more since; `None` where it has not.
+    #[must_use]
+    pub fn resorted_in(&self, view: &QueueView, attention: &Attention, now: f64) -> Option<f64> {
+        let is_old = view.sort.needs_model() && self.sorted_seen != Some(attention.revision());
+        is_old.then(|| (self.sorted_at + RESORTED - now).max(0.0))
     }
 
     fn member(&self, id: ImageId) -> Option<&Member> {
@@ -370,32 +378,22 @@ fn members(
     reader: Option<ReaderId>,
     view: &QueueView,
     attention: &Attention,
-    order: Option<Vec<ImageId>>,
+    order: &[ImageId],
 ) -> Vec<Member> {
     let mut images: Vec<&Image> = view.images(project, reader).collect();
-    match (view.sort, order) {
-        (Sort::Order, _) => {}
-        (_, Some(order)) => {
-            // By id, of which a hundred thousand are looked up after each edit.
-            let last = project.images().last().map_or(0, |image| image.id.0);
-            let mut places = vec![usize::MAX; last as usize + 1];
-            for (place, id) in order.into_iter().enumerate() {
-                if let Some(of) = places.get_mut(id.0 as usize) {
-                    *of = place;
-                }
-            }
-            let place = |image: &&Image| places.get(image.id.0 as usize).copied();
-            images.sort_by_cached_key(place);
+    if view.sort != Sort::Order && !put_in_order(&mut images, order) {
+        match view.sort {
+            Sort::Order => {}
+            Sort::Name => images.sort_by_cached_key(|image| natural(image.name())),
+            sort => images.sort_by_cached_key(|image| {
+                let rects = project.boxes_of(reader, image.id).iter();
+                let rects: Vec<_> = rects.map(|annotation| annotation.rect).collect();
+                let rank = attention
+                    .seen(image.id)
+                    .and_then(|seen| rank(sort, seen.as_ref().ok()?, &rects, image.size));
+                (rank.is_none(), rank)
+            }),
         }
-        (Sort::Name, None) => images.sort_by_cached_key(|image| natural(image.name())),
-        (sort, None) => images.sort_by_cached_key(|image| {
-            let rects = project.boxes_of(reader, image.id).iter();
-            let rects: Vec<_> = rects.map(|annotation| annotation.rect).collect();
-            let rank = attention
-                .seen(image.id)
-                .and_then(|seen| rank(sort, seen.as_ref().ok()?, &rects, image.size));
-            (rank.is_none(), rank)
-        }),
     }
     images
         .into_iter()
@@ -407,6 +405,24 @@ fn members(
             second_look: project.review(reader, image.id).state == ReviewState::SecondLook,
         })
         .collect()
+}
+
+/// Puts images into an order that was made before. False where one of them was not in it.
+fn put_in_order(images: &mut [&Image], order: &[ImageId]) -> bool {
+    // By id, of which a hundred thousand are looked up after each edit.
+    let last = order.iter().max().map_or(0, |id| id.0);
+    let mut places: Vec<Option<usize>> = vec![None; last as usize + 1];
+    for (place, id) in order.iter().enumerate() {
+        if let Some(of) = places.get_mut(id.0 as usize) {
+            *of = Some(place);
+        }
+    }
+    let place = |image: &Image| places.get(image.id.0 as usize).copied().flatten();
+    let is_known = images.iter().all(|image| place(image).is_some());
+    if is_known {
+        images.sort_by_cached_key(|image| place(image));
+    }
+    is_known
 }
 
 /// A key that puts 2 before 10.

@@ -96,6 +96,9 @@ impl Suggestion {
                 Err(TryRecvError::Disconnected) => Some(Found::Nothing(NO_THREAD.to_owned())),
             },
             None if !attention.can_answer() => Some(Found::Nothing(NO_THREAD.to_owned())),
+            None if attention.model().is_none() => {
+                Some(Found::Nothing("There is no model to ask.".to_owned()))
+            }
             None => self.of_attention(project, attention),
         };
         if let Some(found) = found {

@@ -26,7 +26,7 @@ use super::widgets::{
 use super::{Context, icons};
 use crate::command::{Action, Command, DIGITS, Room};
 use crate::format;
-use crate::queue::{Classes, Queue};
+use crate::queue::{Classes, Counts, Queue};
 
 /// Pixels of an image that is decoded before it is looked at.
 const MAX_AHEAD: u64 = 16_000_000;
@@ -58,7 +58,14 @@ impl AnnotateRoom {
         let now = ui.input(|i| i.time);
         self.queue
             .update(project, cx.reader, cx.queue, cx.attention, cx.selected, now);
+        if let Some(seconds) = self.queue.resorted_in(cx.queue, cx.attention, now) {
+            let later = std::time::Duration::from_secs_f64(seconds);
+            ui.ctx().request_repaint_after(later);
+        }
         let image = cx.selected.and_then(|id| project.image(id));
+        if let Some(image) = image {
+            self.canvas.turn_to(image.id, cx.reader);
+        }
         if image.is_none() {
             let first = || project.images().first().map(|image| image.id);
             if let Some(id) = self.queue.first().or_else(first) {
@@ -458,12 +465,20 @@ impl AnnotateRoom {
             ui.scope_id().with(("box row", annotation.id)),
             Sense::click(),
         );
+        let project = cx.project;
+        let made = || {
+            let reader = annotation.reader.and_then(|id| project.reader(id));
+            format::made(annotation, reader, TimeZone::system())
+        };
         response.widget_info(|| {
             WidgetInfo::selected(
                 Role::Button,
                 true,
                 selected,
-                format!("Box {n}: {place}, {extent}, {share} of the image"),
+                format!(
+                    "Box {n}: {place}, {extent}, {share} of the image. {}",
+                    made()
+                ),
             )
         });
         let fill = match (selected, response.hovered()) {
@@ -519,9 +534,8 @@ impl AnnotateRoom {
         if button.clicked() {
             delete(cx, image, annotation.id);
         }
-        let reader = annotation.reader.and_then(|id| cx.project.reader(id));
         let response = response.on_hover_ui(|ui| {
-            ui.label(format::made(annotation, reader, TimeZone::system()));
+            ui.label(made());
         });
         if response.clicked() {
             self.canvas.select(Some(annotation.id));
@@ -532,7 +546,11 @@ impl AnnotateRoom {
     fn foot_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
         let t = Tokens::of(ui);
         ui.spacing_mut().item_spacing.y = 8.0;
-        let (to_do, second_look) = (self.queue.counts().to_do, self.queue.counts().second_look);
+        let Counts {
+            to_do,
+            second_look,
+            open,
+        } = self.queue.counts();
         let what = match cx.queue.classes {
             Classes::Rare => "rare image",
             Classes::All | Classes::One(_) => "image",
@@ -542,7 +560,11 @@ impl AnnotateRoom {
                 "Nothing to do; {} for a second look.",
                 format::plural(second_look, what, &format!("{what}s"))
             ),
-            0 => format!("Every {what} here has its box, or needs none."),
+            0 if open > 0 => format!(
+                "{} to be confirmed.",
+                format::plural(open, "boxed image", "boxed images")
+            ),
+            0 => format!("Every {what} here is done."),
             1 => format!("1 {what} still needs a box."),
             n => format!("{} {what}s still need a box.", format::count(n)),
         };

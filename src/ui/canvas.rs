@@ -225,6 +225,28 @@ impl Canvas {
         }
     }
 
+    /// Takes up an image, or another reader's boxes on it: nothing of the one before is in the hand any more.
+    pub fn turn_to(&mut self, image: ImageId, reader: Option<ReaderId>) {
+        let page = Some((image, reader));
+        if self.page == page {
+            return;
+        }
+        let same_image = self.page.map(|(id, _)| id) == Some(image);
+        let zoom = if self.keep_zoom || same_image {
+            self.zoom
+        } else {
+            Zoom::Fit
+        };
+        *self = Self {
+            tool: self.tool,
+            squares: self.squares,
+            keep_zoom: self.keep_zoom,
+            zoom,
+            page,
+            ..Self::default()
+        };
+    }
+
     /// The canvas, filling what room there is; a grey image is seen through `look`, and `bare` shows it without anything on
     /// it. Returns how far the right button has dragged since the last frame, in points.
     pub fn ui(
@@ -241,23 +263,6 @@ impl Canvas {
         let painter = ui.painter_at(area);
         painter.rect_filled(area, 0.0, Tokens::of(ui).canvas);
 
-        let page = Some((image.id, cx.reader));
-        if self.page != page {
-            let same_image = self.page.map(|(id, _)| id) == Some(image.id);
-            let zoom = if self.keep_zoom || same_image {
-                self.zoom
-            } else {
-                Zoom::Fit
-            };
-            *self = Self {
-                tool: self.tool,
-                squares: self.squares,
-                keep_zoom: self.keep_zoom,
-                zoom,
-                page,
-                ..Self::default()
-            };
-        }
         cx.textures.show_squares(self.squares);
         let picture = cx.full(image, look);
         response.widget_info(|| WidgetInfo {

@@ -204,7 +204,8 @@ fn filters_ui(ui: &mut Ui, cx: &mut Context<'_>, members: &[Member], view: &mut 
         ui.add_space(4.0);
         let words = format!("Confirm {} boxed", format::count(open.len()));
         let confirm = WordButton::new(&words).width(width).ui(ui);
-        let tooltip = "Mark every image here that has a box as done";
+        let tooltip =
+            "Mark every image of this queue that has a box as done, whichever part is shown";
         if confirm.on_hover_text(tooltip).clicked() {
             let done = open.iter().map(|member| Edit::SetReview {
                 image: member.id,
@@ -279,7 +280,10 @@ fn foot_ui(ui: &mut Ui, queue: &Queue) {
                 .font(tokens::medium(13.0))
                 .color(t.text_strong),
         );
-        ui.label("done");
+        ui.label(match queue.counts().open {
+            0 => "done",
+            _ => "boxed or done",
+        });
         if let Some(left) = queue.time_left() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(weak(left, t));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use care_data::{BoundingBox, Edit, RunState};
+use care_data::{BoundingBox, Edit, ReviewState, RunState};
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -135,8 +135,15 @@ fn readers() -> Scene {
         let mut annotation = project.new_box(image, rect);
         annotation.reader = Some(id);
         send(&mut window, Command::Edit(Edit::AddBox { annotation }));
+        let done = Edit::SetReview {
+            image,
+            reader: Some(id),
+            state: ReviewState::Done,
+        };
+        send(&mut window, Command::Edit(done));
     }
     key(&mut window, Modifiers::COMMAND, Key::R);
+    window.get_by_label("Take the mean");
     (Some(root), window)
 }
 

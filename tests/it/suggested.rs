@@ -204,6 +204,24 @@ fn a_model_suggests_and_sorts() {
     let unsure = sorted(Sort::Uncertainty, &state.attention);
     assert_eq!(unsure.len(), 20);
     assert!(unsure.is_sorted_by(|a, b| a.0 >= b.0 - 1e-6), "{unsure:?}");
+    // What it says meanwhile moves the images about only now and then, and never not at all.
+    let mut queue = Queue::default();
+    let view_of_all = view(Sort::Uncertainty);
+    let mut order = |attention: &Attention, now: f64| {
+        queue.update(project, None, &view_of_all, attention, None, now);
+        let ids: Vec<_> = queue.list().iter().map(|m| m.id).collect();
+        (ids, queue.resorted_in(&view_of_all, attention, now))
+    };
+    let (imported, _) = order(&Attention::default(), 0.0);
+    let (kept, again_in) = order(&state.attention, 0.5);
+    assert_eq!(kept, imported);
+    let (by_model, again) = order(&state.attention, 0.5 + again_in.unwrap());
+    assert_eq!(again, None);
+    let mut fresh = Queue::default();
+    fresh.update(project, None, &view_of_all, &state.attention, None, 0.0);
+    let expected: Vec<_> = fresh.list().iter().map(|m| m.id).collect();
+    assert_eq!(by_model, expected);
+    assert_ne!(by_model, imported);
     let energy = sorted(Sort::Energy, &state.attention);
     let known = energy.iter().position(|it| it.1.is_none()).unwrap();
     assert!(known > 0 && energy[known..].iter().all(|it| it.1.is_none()));

@@ -65,7 +65,7 @@ impl Intake {
     /// # Errors
     /// Where it cannot be written; then nothing changed.
     pub fn write(mut self) -> Result<Arrived, ProjectError> {
-        let arrivals = Arrivals::new(
+        let mut arrivals = Arrivals::new(
             self.import,
             &self.state,
             &self.worked_on,
@@ -73,7 +73,7 @@ impl Intake {
             &self.salt,
             self.first_box,
         );
-        self.store.take_in(&arrivals)?;
+        self.store.take_in(&mut arrivals)?;
         Ok(Arrived(arrivals))
     }
 }

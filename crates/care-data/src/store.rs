@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, ffi, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
+    ffi, params,
 };
 
 use crate::edit::Edit;
@@ -278,18 +279,18 @@ impl Store {
 
     /// The images that somebody ever drew a box on, took one from, marked, or gave another class, also where that was undone.
     pub fn worked_on(&self) -> Result<HashSet<ImageId>, ProjectError> {
-        // Whichever of an edit and its inverse adds the box names the image; moving one comes after that.
-        let images =
-            "SELECT value FROM journal, json_tree(journal.edit) AS part WHERE part.key = 'image'
-            UNION SELECT value FROM journal, json_tree(journal.inverse) AS part WHERE part.key = 'image'";
-        let id = |row: &Row| Ok(ImageId(row.get(0)?));
-        let images = all(&self.connection, images, id).map_err(|error| self.failed(error))?;
-        Ok(images.into_iter().collect())
+        worked_on(&self.connection).map_err(|error| self.failed(error))
     }
 
-    /// Writes an import; everything has its id already.
-    pub fn take_in(&mut self, import: &Arrivals) -> Result<(), ProjectError> {
+    /// Writes an import; everything has its id already. Boxes for images that somebody has worked on meanwhile are left out.
+    pub fn take_in(&mut self, import: &mut Arrivals) -> Result<(), ProjectError> {
         self.transact(|transaction| {
+            let first_new = import.images.first().map(|image| image.id);
+            let worked_on = worked_on(transaction)?;
+            import.boxes.retain(|it| {
+                first_new.is_some_and(|first| it.image >= first) || !worked_on.contains(&it.image)
+            });
+            import.taken_in.boxes = import.boxes.len();
             for class in &import.classes {
                 transaction
                     .prepare_cached("INSERT INTO class (id, name, color, rare) VALUES (?, ?, ?, ?)")?
@@ -389,7 +390,10 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
     ) -> Result<T, ProjectError> {
-        let result = self.connection.transaction().and_then(|transaction| {
+        // At once the only writer: another connection may write between a look and a change.
+        let behavior = TransactionBehavior::Immediate;
+        let begun = self.connection.transaction_with_behavior(behavior);
+        let result = begun.and_then(|transaction| {
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
@@ -471,6 +475,15 @@ fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<()> {
         }
     };
     one(changed)
+}
+
+fn worked_on(connection: &Connection) -> rusqlite::Result<HashSet<ImageId>> {
+    // Whichever of an edit and its inverse adds the box names the image; moving one comes after that.
+    let images =
+        "SELECT value FROM journal, json_tree(journal.edit) AS part WHERE part.key = 'image'
+        UNION SELECT value FROM journal, json_tree(journal.inverse) AS part WHERE part.key = 'image'";
+    let id = |row: &Row| Ok(ImageId(row.get(0)?));
+    Ok(all(connection, images, id)?.into_iter().collect())
 }
 
 fn one(changed: usize) -> rusqlite::Result<()> {

@@ -504,13 +504,13 @@ fn case_ui(
                 .enabled(rects.is_some())
                 .ui(ui);
             let is_held = ui.input(|i| {
-                i.events.iter().any(|event| {
-                    matches!(event, egui::Event::Key { key: held, repeat: true, .. } if *held == key)
-                })
+                i.events
+                    .iter()
+                    .any(|event| matches!(event, egui::Event::Key { repeat: true, .. }))
             });
             let pressed = ui.input_mut(|i| i.consume_key(Modifiers::NONE, key));
-            let pressed = pressed && !typing && !is_held;
-            if let Some(rects) = rects.filter(|_| button.clicked() || pressed) {
+            let is_asked = button.clicked() || pressed && !typing;
+            if let Some(rects) = rects.filter(|_| is_asked && !is_held) {
                 let settled = settle(cx.project, &[(image.id, rects)]);
                 cx.commands.extend(settled.map(Command::Edit));
                 answer = Some(Answer::Settled);

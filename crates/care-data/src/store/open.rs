@@ -141,6 +141,8 @@ pub fn open_to_read(path: &Path, immutable: bool) -> rusqlite::Result<Connection
 pub fn prepare_to_write(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Another connection of this process may be writing an import.
+    connection.busy_timeout(Duration::from_secs(60))?;
     connection.pragma_update(None, "foreign_keys", "ON")
 }
 

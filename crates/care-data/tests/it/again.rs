@@ -202,3 +202,40 @@ fn the_project_is_worked_in_while_an_import_is_written() {
     let found = import(&data, &Options::default()).unwrap();
     assert!(read.unwrap().begin_intake(found).is_err(), "only read");
 }
+
+#[test]
+fn boxes_that_come_in_late_give_way_to_work_done_meanwhile() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    for i in 1..=3_u8 {
+        save(&data.join(format!("nevus/{i}.png")), i);
+    }
+    let mut project = Project::create(&root.path().join("p.care")).unwrap();
+    let first = import(&data, &Options::default()).unwrap();
+    project.take_in(first).unwrap();
+    let table = "image_id,x,y,width,height\n1,1,1,5,5\n2,1,1,5,5\n3,1,1,5,5\n";
+    write(&data.join("boxes.csv"), table);
+    let ids: Vec<_> = project.images().iter().map(|it| it.id).collect();
+    let found = import(&data, &Options::default()).unwrap();
+    let intake = project.begin_intake(found).unwrap();
+    let rect = BoundingBox::new(0.0, 0.0, 3.0, 3.0).unwrap();
+    let annotation = project.new_box(ids[0], rect);
+    project.apply(Edit::AddBox { annotation }).unwrap();
+    let none_needed = Edit::SetReview {
+        image: ids[1],
+        reader: None,
+        state: ReviewState::Done,
+    };
+    project.apply(none_needed).unwrap();
+    let taken = project.accept(intake.write().unwrap()).unwrap();
+    assert_eq!(taken.boxes, 1);
+    let boxes = |project: &Project| {
+        let boxes = ids.iter().map(|id| project.boxes(*id).len());
+        boxes.collect::<Vec<_>>()
+    };
+    assert_eq!(boxes(&project), [1, 0, 1]);
+    assert_eq!(project.boxes(ids[0])[0].rect, rect);
+    let dir = project.dir().to_owned();
+    drop(project);
+    assert_eq!(boxes(&Project::open(&dir).unwrap()), [1, 0, 1]);
+}
