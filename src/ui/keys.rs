@@ -29,8 +29,8 @@ const IN_PLACE: [(&str, &str); 8] = [
     ),
     ("Left, Right", "On the film's slider: one frame back or on"),
     (
-        "1, 2, 3",
-        "Among readers: take the first one's boxes, the second's, the mean",
+        "1, 2, 3, 4",
+        "Among readers: take the first one's boxes, the second's, the mean, those picked",
     ),
 ];
 

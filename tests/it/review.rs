@@ -278,10 +278,20 @@ fn two_readers_read_apart_and_are_settled() {
     window.get_by_label_contains("settled");
     key(&mut window, Modifiers::NONE, Key::Num1);
     assert_eq!(project(&window).boxes(first)[0].rect.xyxy(), a);
+    key(&mut window, Modifiers::NONE, Key::Num4);
+    assert_eq!(
+        project(&window).boxes(first)[0].rect.xyxy(),
+        a,
+        "none picked"
+    );
+    window.get_by_label("Bob's box 1").click();
+    settle(&mut window);
+    key(&mut window, Modifiers::NONE, Key::Num4);
+    assert_eq!(project(&window).boxes(first)[0].rect.xyxy(), b);
 
     // Back to before the readers: whoever is no longer there reads no more.
     key(&mut window, Modifiers::NONE, Key::Escape);
-    for _ in 0..8 {
+    for _ in 0..9 {
         key(&mut window, Modifiers::COMMAND, Key::Z);
     }
     assert!(project(&window).readers().is_empty());

@@ -1,18 +1,22 @@
 //! Readers who read apart: who reads now, how far two of them agree, and what becomes of it.
 
+mod case;
+
+use std::collections::HashSet;
+
 use care_data::agreement::{Agreement, compare, has_read, settle};
-use care_data::{BoundingBox, Edit, Image, ImageId, Project, Reader, ReaderId, ReviewState};
+use care_data::{BoundingBox, BoxId, Edit, Image, ImageId, Project, Reader, ReaderId, ReviewState};
 use egui::{
-    Align, ComboBox, Key, Layout, Modifiers, Rect, RichText, Role, ScrollArea, Sense, Stroke,
-    StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2,
+    Align, ComboBox, Key, Layout, Modifiers, Rect, RichText, Role, ScrollArea, Sense, TextEdit, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
+use self::case::{Answer, side_by_side};
 use crate::command::{Action, Command};
 use crate::format;
 use crate::ui::tokens::{self, Tokens, radius, size};
 use crate::ui::widgets::{
-    IconButton, WordButton, box_on_screen, box_outline, combo_caret, elided, fitted, focus_ring,
-    name_field, picture_ui, segmented, sheet,
+    IconButton, WordButton, combo_caret, elided, focus_ring, name_field, segmented, sheet,
 };
 use crate::ui::{Context, icons};
 
@@ -36,6 +40,8 @@ pub(super) struct ReadersSheet {
     chosen: Option<ImageId>,
     /// The chosen row is to be scrolled to.
     reveal: bool,
+    /// Of the boxes of both readers.
+    picked: HashSet<BoxId>,
 }
 
 /// The images that both have read, the least agreement first.
@@ -188,7 +194,7 @@ impl ReadersSheet {
                 if let Some((id, agreement)) = row
                     && let Some(image) = project.image(*id)
                 {
-                    match case_ui(ui, cx, image, pair, agreement) {
+                    match side_by_side(ui, cx, image, pair, agreement, &mut self.picked) {
                         Some(Answer::Anew) => self.open = false,
                         Some(Answer::Settled) => self.next_open(project, &table, image.id),
                         None => {}
@@ -425,105 +431,6 @@ fn summary_ui(ui: &mut Ui, project: &Project, table: &Table) {
         words += &format!(" {waiting} for the other reader.");
     }
     ui.label(RichText::new(words).color(t.text_strong));
-}
-
-/// What was made of an image.
-enum Answer {
-    Settled,
-    /// It is to be drawn on instead.
-    Anew,
-}
-
-/// The two readings side by side, and what to make of them.
-fn case_ui(
-    ui: &mut Ui,
-    cx: &mut Context<'_>,
-    image: &Image,
-    pair: (ReaderId, ReaderId),
-    agreement: &Agreement,
-) -> Option<Answer> {
-    let t = Tokens::of(ui);
-    let look = cx.project.look();
-    let picture = cx.full(image, look);
-    let (names, rects) = {
-        let of = |id| {
-            let boxes = cx.project.boxes_of(Some(id), image.id).iter();
-            boxes.map(|it| it.rect).collect::<Vec<_>>()
-        };
-        let name = |id| name_of(cx.project, id).to_owned();
-        ([name(pair.0), name(pair.1)], [of(pair.0), of(pair.1)])
-    };
-    let side = vec2((ui.available_width() - 12.0) / 2.0, HEIGHT - 96.0);
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 12.0;
-        for (name, rects) in names.iter().zip(&rects) {
-            ui.allocate_ui_with_layout(side, Layout::top_down(Align::Min), |ui| {
-                ui.label(
-                    RichText::new(name)
-                        .text_style(tokens::caption())
-                        .color(t.text_weak),
-                );
-                let (cell, _) = ui.allocate_exact_size(vec2(side.x, side.y - 20.0), Sense::hover());
-                ui.painter()
-                    .rect_filled(cell, f32::from(radius::IMAGE), t.canvas);
-                let shape = vec2(image.size.width as f32, image.size.height as f32);
-                let place = fitted(cell, shape);
-                picture_ui(ui, place, &picture);
-                for rect in rects {
-                    let on_screen = box_on_screen(*rect, image.size, place);
-                    box_outline(ui.painter(), on_screen, false);
-                }
-                if rects.is_empty() {
-                    ui.painter().rect_stroke(
-                        cell,
-                        f32::from(radius::IMAGE),
-                        Stroke::new(1.0, t.stroke),
-                        StrokeKind::Inside,
-                    );
-                }
-            });
-        }
-    });
-    ui.add_space(8.0);
-    let mut answer = None;
-    let mean: Option<Vec<BoundingBox>> =
-        (agreement.only_a.is_empty() && agreement.only_b.is_empty() && !agreement.pairs.is_empty())
-            .then(|| agreement.pairs.iter().map(|pair| pair.mean()).collect());
-    let [of_a, of_b] = rects;
-    let choices = [
-        (format!("Take {}'s", names[0]), Some(of_a), Key::Num1),
-        (format!("Take {}'s", names[1]), Some(of_b), Key::Num2),
-        ("Take the mean".to_owned(), mean, Key::Num3),
-    ];
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 8.0;
-        let typing = ui.ctx().text_edit_focused();
-        for (words, rects, key) in choices {
-            let button = WordButton::new(&words)
-                .key(key.name())
-                .enabled(rects.is_some())
-                .ui(ui);
-            let is_held = ui.input(|i| {
-                i.events
-                    .iter()
-                    .any(|event| matches!(event, egui::Event::Key { repeat: true, .. }))
-            });
-            let pressed = ui.input_mut(|i| i.consume_key(Modifiers::NONE, key));
-            let is_asked = button.clicked() || pressed && !typing;
-            if let Some(rects) = rects.filter(|_| is_asked && !is_held) {
-                let settled = settle(cx.project, &[(image.id, rects)]);
-                cx.commands.extend(settled.map(Command::Edit));
-                answer = Some(Answer::Settled);
-            }
-        }
-    });
-    ui.add_space(4.0);
-    if WordButton::new("Draw it anew").ui(ui).clicked() {
-        cx.commands.send(Command::Read(None));
-        cx.commands.send(Command::Annotate(image.id));
-        answer = Some(Answer::Anew);
-    }
-    answer
 }
 
 /// The table as CSV: image, boxes of each reader, those without a counterpart, mean overlap, whether they agree.
