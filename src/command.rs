@@ -276,7 +276,7 @@ impl Action {
             ),
             Self::Readers => of(
                 "Readers",
-                "Readers who read apart, how far they agree, and what becomes of it",
+                "Readers who read apart, and how far they agree",
                 command(Key::R),
             ),
             Self::DeleteBox => of("Delete box", "Delete the selected box", key(Key::Delete)),
@@ -287,7 +287,7 @@ impl Action {
             ),
             Self::Suggest => of(
                 "Suggest a box",
-                "Suggest a box, from the picture or from the model's attention",
+                "Suggest a box, from the picture or the model's attention",
                 key(Key::B),
             ),
             Self::ToolBox => of("Box", "Draw a box", key(Key::D)),
@@ -330,7 +330,7 @@ impl Action {
             ),
             Self::HideBoxes => of(
                 "Hide boxes",
-                "Show the image alone, while the key is held; a drag then moves it",
+                "While held: the image alone, and a drag moves it",
                 key(Key::Space),
             ),
             Self::Invert => of(
@@ -340,7 +340,7 @@ impl Action {
             ),
             Self::ProjectWindow => of(
                 "Window",
-                "See a grey image as training does; drag with the right button to change",
+                "See a grey image as training does; a right drag changes it",
                 key(Key::W),
             ),
             Self::ShowInAnnotate => of(

@@ -21,7 +21,7 @@ const IN_PLACE: [(&str, &str); 8] = [
     ),
     (
         "Wheel on an edge",
-        "Move the edge of the selected box by a pixel, with Shift by ten",
+        "Move that edge of the box by a pixel, with Shift by ten",
     ),
     (
         "Arrows",
@@ -30,7 +30,7 @@ const IN_PLACE: [(&str, &str); 8] = [
     ("Left, Right", "On the film's slider: one frame back or on"),
     (
         "1, 2, 3, 4",
-        "Among readers: take the first one's boxes, the second's, the mean, those picked",
+        "Readers: the first's, the second's, the mean, the picked",
     ),
 ];
 

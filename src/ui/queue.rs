@@ -112,14 +112,24 @@ impl QueuePanel {
                 (Filter::Done, "Done", all - to_do - second),
                 (Filter::All, "All", all),
             ];
-            if second > 0 || view.filter == Filter::SecondLook {
-                let narrow = ui.available_width() < 200.0;
+            // In the narrow panel there is room for three numbers.
+            let narrow = ui.available_width() < 200.0;
+            let with_second = second > 0 || view.filter == Filter::SecondLook;
+            if with_second {
                 let words = if narrow { "2nd" } else { "2nd look" };
                 choices.insert(2, (Filter::SecondLook, words, second));
             }
             let choices: Vec<_> = choices
                 .into_iter()
-                .map(|(filter, word, n)| (filter, format!("{word} {}", format::count(n))))
+                .map(|(filter, word, n)| {
+                    let bare =
+                        narrow && with_second && matches!(filter, Filter::Done | Filter::All);
+                    let words = match bare {
+                        true => word.to_owned(),
+                        false => format!("{word} {}", format::count(n)),
+                    };
+                    (filter, words)
+                })
                 .collect();
             segmented_across(ui, "Part of the queue", &choices, &mut view.filter);
         }
