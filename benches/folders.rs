@@ -31,7 +31,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use rustix::fs::{Advice, fadvise};
-use support::{FRAME, Took, at, frame, paced, send, settle, wait_for_image, window};
+use support::common::settle;
+use support::{FRAME, Took, at, frame, paced, send, wait_for_image, window};
 
 const SMALL: usize = 100_000;
 const PHOTOS: usize = 1_000;

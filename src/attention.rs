@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use care_data::{BoundingBox, ClassId, Image, ImageId, ImageSize, Project, RunId};
+use care_data::{BoundingBox, ClassId, Image, ImageId, ImageSize, Project, ReaderId, RunId};
 use care_learn::attention_loss::{Raster, Upsampling};
 use care_learn::attention_on_demand::{AttentionOnDemand, Question};
 use care_learn::metrics::attention_score;
 use care_learn::{AttentionMap, ModelRole};
 
+use crate::queue::QueueView;
 use crate::training::TrainingRun;
+
+/// Images that it looks at to sort the queue, at most.
+pub const MAX_SORTED: usize = 5000;
 
 /// An image as the model sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +91,8 @@ pub struct Attention {
     revision: u64,
     /// The system gave no thread.
     failed: bool,
+    /// When the queue was last looked through: revisions of the project and of what was seen, who reads, and the queue.
+    looked: Option<(u64, u64, Option<ReaderId>, QueueView)>,
 }
 
 impl Attention {
@@ -104,11 +110,6 @@ impl Attention {
     #[must_use]
     pub fn seen(&self, image: ImageId) -> Option<&Result<Seen, String>> {
         self.seen.get(&image)
-    }
-
-    #[must_use]
-    pub fn is_asking(&self) -> bool {
-        self.asked.is_some()
     }
 
     #[must_use]
@@ -143,9 +144,28 @@ impl Attention {
     }
 
     /// As [`ask_of`](Self::ask_of), looking for weights only where another run is shown or it has ended since.
-    pub fn keep_to(&mut self, project: &Project, run: Option<&TrainingRun>) {
+    fn keep_to(&mut self, project: &Project, run: Option<&TrainingRun>) {
         if self.of != run.map(|run| (run.id, run.phase.is_over())) {
             self.ask_of(project, run);
+        }
+    }
+
+    /// Looks at what the queue is to be sorted by, one image after another.
+    pub fn look_through(
+        &mut self,
+        project: &Project,
+        run: Option<&TrainingRun>,
+        reader: Option<ReaderId>,
+        queue: &QueueView,
+        ctx: &egui::Context,
+    ) {
+        self.keep_to(project, run);
+        let looked = (project.revision(), self.revision, reader, queue.clone());
+        // Otherwise there is nothing new to look for.
+        if self.asked.is_some() || self.looked.as_ref() != Some(&looked) {
+            let wanted = queue.images(project, reader).take(MAX_SORTED);
+            self.go_on(project, wanted, ctx);
+            self.looked = Some(looked);
         }
     }
 

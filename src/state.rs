@@ -47,9 +47,6 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
-    /// When images were last looked for that the queue is to be sorted by: revisions of the project and of what was seen,
-    /// who reads, and the queue.
-    pub looked: Option<(u64, u64, Option<ReaderId>, QueueView)>,
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
@@ -91,7 +88,6 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
-            looked: None,
             missing: Missing::default(),
             export: None,
             run: None,
@@ -143,7 +139,6 @@ impl State {
         self.reader = reader.filter(is_there);
         self.attention.leave();
         self.suggestion = None;
-        self.looked = None;
         self.missing = Missing::default();
         self.export = None;
         self.project = project;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use care_studio::app::App;
-use care_studio::command::Command;
 use egui::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -12,9 +11,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../../tests/it/common.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
-mod common;
+pub mod common;
 
-pub use common::settle;
+pub use common::send;
 
 /// A frame's share of 60 a second.
 pub const FRAME: Duration = Duration::from_nanos(16_666_667);
@@ -31,11 +30,6 @@ pub struct Took {
 pub fn window(project: Option<&Path>) -> Harness<'static, App> {
     let builder = Harness::builder().with_step_dt(FRAME.as_secs_f32());
     common::build(builder, project)
-}
-
-pub fn send(window: &mut Harness<'_, App>, command: Command) {
-    window.state_mut().commands().send(command);
-    settle(window);
 }
 
 /// Layout and tessellation, everything but the graphics card.

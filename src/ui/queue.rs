@@ -15,8 +15,8 @@ use super::widgets::{
     focus_ring, name_field, progress_bar, segmented_across,
 };
 use super::{Context, icons};
+use crate::attention::MAX_SORTED;
 use crate::command::{Action, Command, Room};
-use crate::dispatch::MAX_SORTED;
 use crate::format;
 use crate::queue::{Classes, Filter, Member, Queue, QueueView, Sort};
 use crate::textures::Picture;

@@ -13,22 +13,12 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use tempfile::TempDir;
 
-use crate::common::{settle, tabs_to, tiny_project, type_text, wait_for, window};
+use crate::common::{press, send, settle, tabs_to, tiny_project, type_text, wait_for, window};
 use crate::train::{has_film, project_with_boxes, set_epochs};
 use crate::{compare, greys, suggested};
 
 /// A window in some state, and what keeps its project on the disk.
 type Scene = (Option<TempDir>, Harness<'static, App>);
-
-fn key(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    window.key_press_modifiers(modifiers, key);
-    settle(window);
-}
-
-fn send(window: &mut Harness<'_, App>, command: Command) {
-    window.state_mut().commands().send(command);
-    settle(window);
-}
 
 fn room(room: Room) -> (TempDir, Harness<'static, App>) {
     let (root, dir) = tiny_project(true);
@@ -43,7 +33,7 @@ fn start() -> Scene {
 
 fn start_after_a_project() -> Scene {
     let (root, mut window) = room(Room::Images);
-    key(&mut window, Modifiers::COMMAND, Key::W);
+    press(&mut window, Modifiers::COMMAND, Key::W);
     window.get_by_label("Open project tiny");
     (Some(root), window)
 }
@@ -115,7 +105,7 @@ fn grey_image() -> Scene {
 
 fn zoomed() -> Scene {
     let (root, mut window) = room(Room::Annotate);
-    key(&mut window, Modifiers::NONE, Key::Z);
+    press(&mut window, Modifiers::NONE, Key::Z);
     (Some(root), window)
 }
 
@@ -142,7 +132,7 @@ fn readers() -> Scene {
         };
         send(&mut window, Command::Edit(done));
     }
-    key(&mut window, Modifiers::COMMAND, Key::R);
+    press(&mut window, Modifiers::COMMAND, Key::R);
     window.get_by_label("Take the mean");
     (Some(root), window)
 }
@@ -166,7 +156,7 @@ fn training() -> Scene {
 
 fn leaving_a_run() -> Scene {
     let (root, mut window) = training();
-    key(&mut window, Modifiers::COMMAND, Key::W);
+    press(&mut window, Modifiers::COMMAND, Key::W);
     window.get_by_label("Keep training");
     (root, window)
 }
@@ -190,13 +180,13 @@ fn project_menu() -> Scene {
 
 fn keys() -> Scene {
     let (root, mut window) = room(Room::Annotate);
-    key(&mut window, Modifiers::NONE, Key::F1);
+    press(&mut window, Modifiers::NONE, Key::F1);
     (Some(root), window)
 }
 
 fn palette() -> Scene {
     let (root, mut window) = room(Room::Images);
-    key(&mut window, Modifiers::COMMAND, Key::P);
+    press(&mut window, Modifiers::COMMAND, Key::P);
     type_text(&mut window, "box");
     (Some(root), window)
 }
@@ -278,7 +268,7 @@ fn out_of_reach(window: &mut Harness<'_, App>, is_sheet: bool) -> Vec<String> {
     let mut reached = HashSet::new();
     let mut in_vain = 0;
     while in_vain < 40 {
-        key(window, Modifiers::NONE, Key::Tab);
+        press(window, Modifiers::NONE, Key::Tab);
         let focused = clickable(window)
             .into_iter()
             .find(|(_, (_, focused))| *focused);
@@ -292,7 +282,7 @@ fn out_of_reach(window: &mut Harness<'_, App>, is_sheet: bool) -> Vec<String> {
     let mut missed = clickable(window);
     missed.retain(|id, _| !reached.contains(id));
     if is_sheet {
-        key(window, Modifiers::NONE, Key::Escape);
+        press(window, Modifiers::NONE, Key::Escape);
         let behind = clickable(window);
         assert!(
             reached.iter().all(|id| !behind.contains_key(id)),
@@ -327,29 +317,29 @@ fn the_whole_way_can_be_gone_by_key() {
 
     tabs_to(&mut window, "Path of a folder or project");
     type_text(&mut window, pictures.to_str().unwrap());
-    key(&mut window, none, Key::Enter);
+    press(&mut window, none, Key::Enter);
     wait_for(&mut window, "the offer", |app| app.state.offer.is_some());
     tabs_to(&mut window, "Add 20 images");
-    key(&mut window, none, Key::Enter);
+    press(&mut window, none, Key::Enter);
     wait_for(&mut window, "the project", |app| project(app).is_some());
     tabs_to(&mut window, "Mark scarce as rare");
-    key(&mut window, none, Key::Space);
+    press(&mut window, none, Key::Space);
 
     // Boxes: suggested, accepted, and moved by a pixel.
-    key(&mut window, command, Key::Num2);
+    press(&mut window, command, Key::Num2);
     let counts = |window: &mut Harness<'_, App>| window.state_mut().state.counts();
     assert!(counts(&mut window).rare > 3);
     while counts(&mut window).to_do > 0 {
         let image = window.state().state.selected.unwrap();
         suggested::suggest(&mut window);
-        key(&mut window, none, Key::Enter);
+        press(&mut window, none, Key::Enter);
         let rects = |window: &Harness<'_, App>| -> Vec<_> {
             let project = window.state().state.project.as_ref().unwrap();
             project.boxes(image).iter().map(|it| it.rect).collect()
         };
         let before = rects(&window);
         assert_eq!(before.len(), 1);
-        key(&mut window, none, Key::ArrowDown);
+        press(&mut window, none, Key::ArrowDown);
         assert_ne!(rects(&window), before);
         // Another class and back.
         let class = |window: &Harness<'_, App>| {
@@ -357,27 +347,27 @@ fn the_whole_way_can_be_gone_by_key() {
             project.image(image).unwrap().class
         };
         let rare = class(&window);
-        key(&mut window, none, Key::Num1);
+        press(&mut window, none, Key::Num1);
         assert_ne!(class(&window), rare);
-        key(&mut window, command, Key::Z);
+        press(&mut window, command, Key::Z);
         assert_eq!(class(&window), rare);
-        key(&mut window, none, Key::Enter);
+        press(&mut window, none, Key::Enter);
     }
 
     // A slider, then a small run.
-    key(&mut window, command, Key::Num3);
+    press(&mut window, command, Key::Num3);
     assert_eq!(window.state().state.room, Room::Train);
     tabs_to(&mut window, "alpha");
-    key(&mut window, none, Key::ArrowRight);
+    press(&mut window, none, Key::ArrowRight);
     assert!(window.state().state.draft.live.alpha > RunConfig::default().live.alpha);
     set_epochs(&mut window, 1, 1);
     settle(&mut window);
-    key(&mut window, command, Key::T);
+    press(&mut window, command, Key::T);
     assert!(window.state().state.is_training());
     wait_for(&mut window, "the end", |app| !app.state.is_training());
     let run = window.state().state.run.as_ref().unwrap();
     assert_eq!(run.phase, Phase::Ended(RunState::Finished));
-    key(&mut window, command, Key::Num4);
+    press(&mut window, command, Key::Num4);
     assert_eq!(window.state().state.room, Room::Compare);
     window.get_by_label_contains("CARE recognises");
 }

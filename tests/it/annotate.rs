@@ -1,6 +1,6 @@
 //! Room 2, used as a person uses it: boxes drawn, moved, resized and deleted with the pointer, the queue by key.
 
-use crate::common::{settle, tiny_project, window};
+use crate::common::{key, press, settle, tiny_project, window};
 use care_data::{Image, ImageSize, Project, ReviewState};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -72,15 +72,6 @@ fn drag(window: &mut Harness<'_, App>, from: [f64; 2], to: [f64; 2]) {
 
 fn click(window: &mut Harness<'_, App>, pixel: [f64; 2]) {
     drag(window, pixel, pixel);
-}
-
-fn press(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    window.key_press_modifiers(modifiers, key);
-    settle(window);
-}
-
-fn key(window: &mut Harness<'_, App>, key: Key) {
-    press(window, Modifiers::NONE, key);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use care_data::{Edit, Project};
 use care_studio::app::App;
 use care_studio::command::Command;
 use care_studio::settings::Settings;
-use egui::{Event, Key, TexturesDelta, UiBuilder};
+use egui::{Event, Key, Modifiers, TexturesDelta, UiBuilder};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder, TestRenderer};
 use image::{Rgb, RgbImage};
@@ -129,4 +129,20 @@ pub fn tabs_to(window: &mut Harness<'_, App>, label: &str) -> usize {
 pub fn type_text(window: &mut Harness<'_, App>, text: &str) {
     window.event(Event::Text(text.to_owned()));
     settle(window);
+}
+
+/// As a panel would ask for it.
+pub fn send(window: &mut Harness<'_, App>, command: Command) {
+    window.state_mut().commands().send(command);
+    settle(window);
+}
+
+pub fn press(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
+    window.key_press_modifiers(modifiers, key);
+    settle(window);
+}
+
+/// Without Ctrl, Shift and their like.
+pub fn key(window: &mut Harness<'_, App>, key: Key) {
+    press(window, Modifiers::NONE, key);
 }

@@ -13,7 +13,7 @@ use egui_kittest::kittest::Queryable;
 use image::{ImageBuffer, Luma};
 use tempfile::TempDir;
 
-use crate::common::{settle, window};
+use crate::common::{press, settle, window};
 
 /// Six images of 16 bits in each of two classes, one of them rare; Annotate shows the first.
 pub fn annotate() -> (TempDir, Harness<'static, App>) {
@@ -55,11 +55,6 @@ fn until_decoded(window: &mut Harness<'_, App>) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the image in hand shows no window");
-}
-
-fn press(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    window.key_press_modifiers(modifiers, key);
-    settle(window);
 }
 
 fn drag_with_the_right_button(window: &mut Harness<'_, App>, by: Vec2) {

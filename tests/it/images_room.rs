@@ -1,6 +1,6 @@
 //! The start page and room 1, used as a person uses them.
 
-use crate::common::{settle, tiny_folder, tiny_project, wait_for, window};
+use crate::common::{send, settle, tiny_folder, tiny_project, wait_for, window};
 use care_data::{BoundingBox, Edit};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -344,9 +344,4 @@ fn an_offer_says_what_is_there_and_can_be_read_otherwise() {
     wait_for(&mut window, "another look", |app| app.state.job.is_none());
     let problem = window.state().state.problem.as_ref().unwrap();
     assert_eq!(problem.title, "These images cannot be read");
-}
-
-fn send(window: &mut Harness<'_, App>, command: Command) {
-    window.state_mut().commands().send(command);
-    settle(window);
 }

@@ -10,7 +10,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use tempfile::TempDir;
 
-use crate::common::{settle, tiny_project, window};
+use crate::common::{press, send, settle, tiny_project, window};
 
 fn annotate() -> (TempDir, Harness<'static, App>) {
     let (root, dir) = tiny_project(true);
@@ -19,22 +19,12 @@ fn annotate() -> (TempDir, Harness<'static, App>) {
     (root, window)
 }
 
-fn send(window: &mut Harness<'_, App>, command: Command) {
-    window.state_mut().commands().send(command);
-    settle(window);
-}
-
 fn project<'a>(window: &'a Harness<'_, App>) -> &'a Project {
     window.state().state.project.as_ref().unwrap()
 }
 
 fn in_hand(window: &Harness<'_, App>) -> ImageId {
     window.state().state.selected.unwrap()
-}
-
-fn key(window: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
-    window.key_press_modifiers(modifiers, key);
-    settle(window);
 }
 
 /// Draws from one share of the canvas to another.
@@ -62,7 +52,7 @@ fn an_image_is_to_do_done_or_needs_a_second_look() {
     let (_root, mut window) = annotate();
     let first = in_hand(&window);
     let state = |window: &Harness<'_, App>, image| project(window).review(None, image).state;
-    key(&mut window, Modifiers::NONE, Key::R);
+    press(&mut window, Modifiers::NONE, Key::R);
     assert_eq!(state(&window, first), ReviewState::SecondLook);
     assert_ne!(in_hand(&window), first, "and on to the next");
     window.get_by_label("To do 3");
@@ -79,9 +69,9 @@ fn an_image_is_to_do_done_or_needs_a_second_look() {
     settle(&mut window);
     assert_eq!(state(&window, first), ReviewState::Done);
     // An image that was done with its box is to do without it, and one undo brings both back.
-    key(&mut window, Modifiers::NONE, Key::Delete);
+    press(&mut window, Modifiers::NONE, Key::Delete);
     assert_eq!(state(&window, first), ReviewState::ToDo);
-    key(&mut window, Modifiers::COMMAND, Key::Z);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
     assert_eq!(state(&window, first), ReviewState::Done);
     assert_eq!(project(&window).boxes(first).len(), 1);
 }
@@ -104,12 +94,12 @@ fn a_note_is_kept_when_the_hands_rest_and_when_they_leave() {
     window.step();
     send(&mut window, Command::Go(Room::Images));
     assert!(note(&window).contains('!'));
-    key(&mut window, Modifiers::COMMAND, Key::Z);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
     assert_eq!(note(&window), "ruler, r");
 
     // Also where the project is closed within the second.
     send(&mut window, Command::Go(Room::Annotate));
-    key(&mut window, Modifiers::NONE, Key::N);
+    press(&mut window, Modifiers::NONE, Key::N);
     window.get_by_label("Note").type_text("?");
     window.step();
     let dir = project(&window).dir().to_owned();
@@ -140,18 +130,18 @@ fn boxes_that_nobody_confirmed_are_walked_through_and_confirmed_together() {
     window.get_by_label("To do 0");
     assert_eq!(confirmed(&window), 0);
     let before = in_hand(&window);
-    key(&mut window, Modifiers::NONE, Key::Enter);
+    press(&mut window, Modifiers::NONE, Key::Enter);
     assert_eq!(confirmed(&window), 1);
     assert_ne!(
         in_hand(&window),
         before,
         "on to the next that nobody confirmed"
     );
-    key(&mut window, Modifiers::NONE, Key::Q);
+    press(&mut window, Modifiers::NONE, Key::Q);
     window.get_by_label("Confirm 3 boxed").click();
     settle(&mut window);
     assert_eq!(confirmed(&window), 4);
-    key(&mut window, Modifiers::COMMAND, Key::Z);
+    press(&mut window, Modifiers::COMMAND, Key::Z);
     assert_eq!(confirmed(&window), 1, "one edit");
 }
 
@@ -228,7 +218,7 @@ fn two_readers_read_apart_and_are_settled() {
     let first = in_hand(&window);
     let (ada, bob) = (Some(ReaderId(1)), Some(ReaderId(2)));
     for name in ["Ada", "Bob"] {
-        key(&mut window, Modifiers::COMMAND, Key::R);
+        press(&mut window, Modifiers::COMMAND, Key::R);
         window.get_by_label("A reader's name").focus();
         window.get_by_label("A reader's name").type_text(name);
         settle(&mut window);
@@ -242,10 +232,10 @@ fn two_readers_read_apart_and_are_settled() {
         draw(&mut window, 0.4, if name == "Ada" { 0.6 } else { 0.62 });
         window.get_by_label("1 of 4");
         let class = project(&window).image(first).unwrap().class;
-        key(&mut window, Modifiers::NONE, Key::Num1);
+        press(&mut window, Modifiers::NONE, Key::Num1);
         let is = project(&window).image(first).unwrap().class;
         assert_eq!(is, class, "the class is the project's");
-        key(&mut window, Modifiers::NONE, Key::Enter);
+        press(&mut window, Modifiers::NONE, Key::Enter);
         send(&mut window, Command::Annotate(first));
     }
     let at = project(&window);
@@ -256,16 +246,16 @@ fn two_readers_read_apart_and_are_settled() {
     // An undo comes back to whose box it takes away.
     send(&mut window, Command::Read(ada));
     for _ in 0..2 {
-        key(&mut window, Modifiers::COMMAND, Key::Z);
+        press(&mut window, Modifiers::COMMAND, Key::Z);
         assert_eq!(window.state().state.reader, bob);
     }
     for _ in 0..2 {
-        key(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+        press(&mut window, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
     }
 
-    key(&mut window, Modifiers::COMMAND, Key::R);
+    press(&mut window, Modifiers::COMMAND, Key::R);
     window.get_by_label_contains("Ada and Bob both read 1 image; they agree on 1.");
-    key(&mut window, Modifiers::NONE, Key::Num3);
+    press(&mut window, Modifiers::NONE, Key::Num3);
     let [settled] = project(&window).boxes(first) else {
         panic!("one box")
     };
@@ -276,9 +266,9 @@ fn two_readers_read_apart_and_are_settled() {
     );
     assert!((settled.rect.xyxy()[2] - (a[2] + b[2]) / 2.0).abs() < 1e-9);
     window.get_by_label_contains("settled");
-    key(&mut window, Modifiers::NONE, Key::Num1);
+    press(&mut window, Modifiers::NONE, Key::Num1);
     assert_eq!(project(&window).boxes(first)[0].rect.xyxy(), a);
-    key(&mut window, Modifiers::NONE, Key::Num4);
+    press(&mut window, Modifiers::NONE, Key::Num4);
     assert_eq!(
         project(&window).boxes(first)[0].rect.xyxy(),
         a,
@@ -286,13 +276,13 @@ fn two_readers_read_apart_and_are_settled() {
     );
     window.get_by_label("Bob's box 1").click();
     settle(&mut window);
-    key(&mut window, Modifiers::NONE, Key::Num4);
+    press(&mut window, Modifiers::NONE, Key::Num4);
     assert_eq!(project(&window).boxes(first)[0].rect.xyxy(), b);
 
     // Back to before the readers: whoever is no longer there reads no more.
-    key(&mut window, Modifiers::NONE, Key::Escape);
+    press(&mut window, Modifiers::NONE, Key::Escape);
     for _ in 0..9 {
-        key(&mut window, Modifiers::COMMAND, Key::Z);
+        press(&mut window, Modifiers::COMMAND, Key::Z);
     }
     assert!(project(&window).readers().is_empty());
     assert_eq!(window.state().state.reader, None);
@@ -323,7 +313,7 @@ fn thirty_images_in_a_row_without_leaving_the_canvas() {
         seen.push(in_hand(&window));
         let from = 0.35 + f32::from(n) * 0.002;
         draw(&mut window, from, from + 0.2);
-        key(&mut window, Modifiers::NONE, Key::Enter);
+        press(&mut window, Modifiers::NONE, Key::Enter);
     }
     let project = project(&window);
     for id in &seen {

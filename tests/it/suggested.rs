@@ -17,7 +17,7 @@ use egui_kittest::kittest::Queryable;
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
-use crate::common::{settle, wait_for, window};
+use crate::common::{key, send, settle, wait_for, window};
 
 const LESION: [f64; 4] = [30.0, 20.0, 62.0, 44.0];
 
@@ -50,16 +50,6 @@ pub fn project() -> (TempDir, PathBuf) {
     let class = class.unwrap().id;
     project.apply(Edit::SetRare { class, rare: true }).unwrap();
     (root, dir)
-}
-
-fn send(window: &mut Harness<'_, App>, command: Command) {
-    window.state_mut().commands().send(command);
-    settle(window);
-}
-
-fn key(window: &mut Harness<'_, App>, key: Key) {
-    window.key_press_modifiers(Modifiers::NONE, key);
-    settle(window);
 }
 
 pub fn suggest(window: &mut Harness<'_, App>) -> Found {

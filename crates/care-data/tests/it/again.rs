@@ -43,27 +43,19 @@ fn imported_again_new_boxes_go_where_nobody_worked() {
     project.apply(Edit::RemoveBox { id }).unwrap();
     draw(&mut project, ids[2]);
     project.undo().unwrap();
-    project
-        .apply(Edit::SetReview {
-            image: ids[3],
-            reader: None,
-            state: ReviewState::Done,
-        })
-        .unwrap();
-    project
-        .apply(Edit::SetReview {
-            image: ids[4],
-            reader: None,
-            state: ReviewState::Done,
-        })
-        .unwrap();
-    project
-        .apply(Edit::SetReview {
-            image: ids[4],
-            reader: None,
-            state: ReviewState::ToDo,
-        })
-        .unwrap();
+    for (image, state) in [
+        (ids[3], ReviewState::Done),
+        (ids[4], ReviewState::Done),
+        (ids[4], ReviewState::ToDo),
+    ] {
+        let reader = None;
+        let said = Edit::SetReview {
+            image,
+            reader,
+            state,
+        };
+        project.apply(said).unwrap();
+    }
     table(true);
     for (round, expected) in [(1, 2), (2, 0)] {
         let taken = project

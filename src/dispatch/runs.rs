@@ -1,0 +1,236 @@
+//! Runs: begun, followed, stopped, shown, and recorded in the project.
+
+use care_data::project::ProjectError;
+use care_data::{Metric, Project, RunId};
+use care_learn::event::Results;
+use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
+use care_learn::run_folder::RunFolder;
+use care_learn::task::{pick_watch_list, preflight};
+use care_learn::worker::Worker;
+use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
+
+use crate::format;
+use crate::state::{Problem, State};
+use crate::training::{Phase, TrainingRun};
+use crate::weight_store::with_path_of_weights;
+
+/// Held-out images in the film.
+pub const WATCHED: usize = 8;
+
+pub(super) fn tell(state: &mut State, command: TrainerCommand, phase: Phase) {
+    if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+        worker.send(command);
+        run.phase = phase;
+    }
+}
+
+pub(super) fn train(state: &mut State, ctx: &egui::Context) {
+    if state.is_training() {
+        return;
+    }
+    let Some(project) = &mut state.project else {
+        return;
+    };
+    let config = match with_path_of_weights(state.draft.clone()) {
+        Ok(config) => config,
+        Err(error) => {
+            state.problem = Some(Problem::new("This run cannot start", format!("{error:#}.")));
+            return;
+        }
+    };
+    if let Some(problem) = preflight(project, &config)
+        .into_iter()
+        .find(|problem| problem.blocks())
+    {
+        state.problem = Some(Problem::new("This run cannot start", problem));
+        return;
+    }
+    let watch = pick_watch_list(project, WATCHED);
+    let (id, folder) = match project.begin_run() {
+        Ok(run) => run,
+        Err(error) => {
+            state.problem = Some(Problem::new("This run cannot start", error));
+            return;
+        }
+    };
+    // The memory is the run's now, and its models will be newer.
+    state.attention.leave();
+    state.suggestion = None;
+    let run = TrainingRun::new(id, config.clone(), watch.clone());
+    let task = Task::from_project(project, config, folder, watch);
+    let wake = ctx.clone();
+    match Worker::start(task, move || wake.request_repaint()) {
+        Ok(worker) => {
+            state.worker = Some(worker);
+            state.run = Some(run);
+            state.last_event = format!("Run {id} started");
+        }
+        Err(error) => end_run(id, &Outcome::Failed(error.to_string()), state),
+    }
+}
+
+/// Takes in what the trainer reported. Once a frame.
+pub fn drain_trainer(state: &mut State) {
+    let Some(worker) = &state.worker else { return };
+    let events: Vec<TrainerEvent> = worker.events().collect();
+    for event in events {
+        let ended = match &event {
+            TrainerEvent::Ended(outcome) => Some(outcome.clone()),
+            _ => None,
+        };
+        let Some(run) = &mut state.run else { return };
+        run.take(event);
+        if let Some(outcome) = ended {
+            let id = run.id;
+            state.worker = None;
+            end_run(id, &outcome, state);
+        }
+    }
+}
+
+fn end_run(id: RunId, outcome: &Outcome, state: &mut State) {
+    if let (Some(project), Some(run)) = (&state.project, &mut state.run)
+        && matches!(outcome, Outcome::Finished(_) | Outcome::Stopped(Some(_)))
+        && let Err(error) =
+            RunFolder::open(&project.run_dir(id)).and_then(|folder| run.read_results(&folder))
+    {
+        state.problem = Some(Problem::new(
+            format!("The results of run {id} cannot be read"),
+            error,
+        ));
+    }
+    let Some(project) = &mut state.project else {
+        return;
+    };
+    match record_end(project, id, outcome) {
+        Ok(note) => {
+            state.last_event = match outcome {
+                Outcome::Failed(_) => format!("Run {id} failed"),
+                _ => format!("Run {id} {note}"),
+            };
+        }
+        Err(error) => {
+            state.problem = Some(Problem::new(
+                "The end of the run could not be recorded",
+                error,
+            ));
+        }
+    }
+}
+
+/// Writes into the project how a run ended, and returns it in words.
+///
+/// # Errors
+/// Where the project cannot be written.
+pub fn record_end(
+    project: &mut Project,
+    id: RunId,
+    outcome: &Outcome,
+) -> Result<String, ProjectError> {
+    let (note, results) = match outcome {
+        Outcome::Finished(results) => (
+            format!("finished in {}", format::duration(results.seconds)),
+            Some(results),
+        ),
+        Outcome::Stopped(results) => ("stopped".to_owned(), results.as_ref()),
+        Outcome::Failed(why) => (why.clone(), None),
+    };
+    let metrics = results.map_or(Vec::new(), |results| metrics_of(project, results));
+    project.end_run(id, outcome.state(), &note, &metrics)?;
+    Ok(note)
+}
+
+/// The figures of a run as rows of the project's table of metrics.
+#[must_use]
+pub fn metrics_of(project: &Project, results: &Results) -> Vec<Metric> {
+    let classes: Vec<&str> = project.classes().iter().map(|c| c.name.as_str()).collect();
+    let models = results.summaries.iter();
+    models
+        .flat_map(|(role, summary)| figures(role.name(), &classes, summary))
+        .collect()
+}
+
+/// The figures of one model. `classes` are in class order.
+#[must_use]
+pub fn figures(model: &str, classes: &[&str], summary: &Summary) -> Vec<Metric> {
+    let of_classes = |measure: &str, estimates: &[Option<Estimate>]| -> Vec<_> {
+        let named = classes.iter().zip(estimates);
+        named
+            .map(|(class, estimate)| (format!("{measure} {class}"), *estimate))
+            .collect()
+    };
+    let iou = format!("IoU of F \u{2265} {IOU_THRESHOLD} with the boxes");
+    let figures = [
+        of_classes("recall", &summary.recalls),
+        vec![
+            ("rare recall".to_owned(), summary.rare_recall),
+            ("mca".to_owned(), summary.mca),
+        ],
+        of_classes("precision", &summary.precisions),
+        of_classes("F1", &summary.f1s),
+        of_classes("AUROC", &summary.aurocs),
+        vec![
+            ("energy in the box".to_owned(), summary.energy),
+            ("pointing hit".to_owned(), summary.pointing_hit),
+            (iou.clone(), summary.iou),
+            (
+                "energy in the box, all classes".to_owned(),
+                summary.energy_all,
+            ),
+            (
+                "pointing hit, all classes".to_owned(),
+                summary.pointing_hit_all,
+            ),
+            (iou + ", all classes", summary.iou_all),
+        ],
+    ];
+    let defined = |(name, estimate): (String, Option<Estimate>)| {
+        let estimate = estimate?;
+        Some(Metric {
+            model: model.to_owned(),
+            name,
+            value: estimate.value,
+            n: u64::from(estimate.n),
+            low: Some(estimate.low),
+            high: Some(estimate.high),
+        })
+    };
+    figures.into_iter().flatten().filter_map(defined).collect()
+}
+
+/// Leaves the run in training: it is stopped without being tested, its checkpoint is saved behind the window.
+pub fn leave_run(state: &mut State) {
+    let Some(worker) = state.worker.take() else {
+        return;
+    };
+    if let Some(id) = state.run.as_ref().map(|run| run.id) {
+        end_run(id, &Outcome::Stopped(None), state);
+    }
+    let dropped = std::thread::Builder::new()
+        .name("leaving".into())
+        .spawn(move || drop(worker));
+    // Without a thread it was dropped, and waited for, here.
+    state.leaving.extend(dropped);
+}
+
+pub(super) fn show_run(id: RunId, state: &mut State) {
+    if state.is_training() {
+        return;
+    }
+    let Some(project) = &state.project else {
+        return;
+    };
+    let Some(run) = project.runs().iter().find(|run| run.id == id) else {
+        return;
+    };
+    let folder = RunFolder::open(&project.run_dir(id));
+    match folder.and_then(|folder| TrainingRun::read(id, run.state, &folder)) {
+        Ok(run) => {
+            state.draft = run.config.clone();
+            state.run = Some(run);
+        }
+        Err(error) => {
+            state.problem = Some(Problem::new(format!("Run {id} cannot be shown"), error));
+        }
+    }
+}
