@@ -4,7 +4,8 @@ use care_data::grey::Voi;
 use care_data::{Edit, ImageId, Look, Project, Window, Windowing};
 use egui::{ComboBox, DragValue, Label, RichText, Ui, Vec2};
 
-use super::{row_ui, title_row};
+use super::inspector::row_ui;
+use super::title_row;
 use crate::command::Action;
 use crate::format;
 use crate::textures::Grey;
