@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use care_data::import::Format;
+use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
@@ -40,6 +41,8 @@ impl Room {
 pub enum Command {
     Action(Action),
     Go(Room),
+    /// Opens a demo's project, which is made where there is none.
+    OpenDemo(Demo),
     /// Opens `NAME.care`.
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.

@@ -7,13 +7,14 @@ mod runs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use care_data::synthetic::Demo;
 use care_data::{Project, RunId, RunState};
 use care_learn::TrainerCommand;
 
 pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
-use self::reading::{answer_offer, export, read_folder, start_demo};
-pub use self::reading::{demo_dir, finish_job};
+pub use self::reading::finish_job;
+use self::reading::{answer_offer, export, open_demo, read_folder};
 pub use self::runs::{WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end};
 use self::runs::{show_run, tell, train};
 use crate::command::{Action, Command, Room};
@@ -36,6 +37,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
     match command {
         Command::Action(action) => act(action, state, ctx),
         Command::Go(room) => state.room = room,
+        Command::OpenDemo(demo) => open_demo(demo, state, ctx),
         Command::OpenProject(dir) => open_project(&dir, state),
         Command::ReadFolder(from) => read_folder(from, None, state, ctx),
         Command::ReadAs(from, format) => read_folder(from, Some(format), state, ctx),
@@ -117,6 +119,7 @@ fn leaves_project(command: &Command, state: &State) -> bool {
     let opens = |dir: &Path| !is_open(state, dir) && Project::open(dir).is_ok();
     match command {
         Command::Action(Action::CloseProject | Action::StartDemo) | Command::Quit => true,
+        Command::OpenDemo(demo) => !is_open(state, &crate::demo::dir(*demo)),
         Command::OpenProject(dir) => opens(dir),
         Command::OpenPath(path) => is_project(path) && opens(path),
         _ => false,
@@ -141,7 +144,8 @@ fn tries_again(command: &Command) -> bool {
                 | Action::CloseProject
                 | Action::Train
         ),
-        Command::OpenProject(_)
+        Command::OpenDemo(_)
+        | Command::OpenProject(_)
         | Command::ReadFolder(_)
         | Command::ReadAs(..)
         | Command::Export
@@ -161,7 +165,7 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             let title = "Open a project (NAME.care)";
             ask_for_folder(title, Command::OpenProject, state, ctx);
         }
-        Action::StartDemo => start_demo(state, ctx),
+        Action::StartDemo => open_demo(Demo::Skin, state, ctx),
         Action::CloseProject => {
             remember(state);
             state.show(None);

@@ -9,7 +9,8 @@ use egui::{
     StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
-use care_data::{ImageId, Look, synthetic};
+use care_data::synthetic::Demo;
+use care_data::{ImageId, Look};
 use jiff::Zoned;
 
 use super::paths::{drop_text, path_field};
@@ -252,7 +253,7 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
     ui.label(
         RichText::new(format!(
             "{} synthetic images, a rare class, and a ruler that misleads the model.",
-            synthetic::NUM_IMAGES
+            Demo::Skin.num_images()
         ))
         .line_height(Some(20.0)),
     );
