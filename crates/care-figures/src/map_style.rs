@@ -31,8 +31,8 @@ impl Palette {
     /// The sRGB colour of `value` in 0..=1; beyond, that of the nearer end.
     #[must_use]
     pub fn color(self, value: f32) -> [u8; 3] {
-        // NaN is as nothing.
-        let value = f64::from(value.max(0.0).min(1.0));
+        let value = if value.is_nan() { 0.0 } else { value };
+        let value = f64::from(value.clamp(0.0, 1.0));
         let gradient = match self {
             Self::Turbo => colorous::TURBO,
             Self::Viridis => colorous::VIRIDIS,
