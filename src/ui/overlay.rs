@@ -74,7 +74,7 @@ pub fn overlay_ui(ui: &mut Ui, cx: &mut Context<'_>) {
     let middle = rect.center().y;
     color_bar(
         painter,
-        &t,
+        t,
         &style,
         Rect::from_min_max(pos2(left, rect.top()), pos2(left + BAR, rect.bottom())),
     );
