@@ -192,6 +192,7 @@ impl App {
                         is_training: state.is_training(),
                         draft: &state.draft,
                         device: &state.device,
+                        map_style: &state.settings.map_style,
                         problem: state.problem.as_ref(),
                         textures,
                         commands,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use care_data::import::Format;
 use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
+use care_figures::MapStyle;
 use care_learn::{LiveParams, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
@@ -73,6 +74,8 @@ pub enum Command {
     ShowRun(RunId),
     /// From now on these keys hold.
     SetKeys(Keymap),
+    /// From now on attention maps are drawn like this.
+    SetMapStyle(MapStyle),
     /// Takes a project out of the list of recent ones; the project itself stays as it is.
     Forget(PathBuf),
     SetExport(ExportDraft),
@@ -131,6 +134,7 @@ pub enum Action {
     Pause,
     Resume,
     Stop,
+    RawGrid,
     SwitchTheme,
     ShowKeys,
     FindCommand,
@@ -148,7 +152,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -189,6 +193,7 @@ impl Action {
         Self::Pause,
         Self::Resume,
         Self::Stop,
+        Self::RawGrid,
         Self::SwitchTheme,
         Self::ShowKeys,
         Self::FindCommand,
@@ -358,6 +363,11 @@ impl Action {
                 "Stop",
                 "Stop after this step, or leave out the test; the checkpoint is kept",
                 None,
+            ),
+            Self::RawGrid => of(
+                "Raw grid",
+                "Show attention maps on the network's own grid, or smooth",
+                key(Key::G),
             ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
             Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use care_data::synthetic::Demo;
 use care_data::{Project, RunId, RunState};
+use care_figures::Grid;
 use care_learn::TrainerCommand;
 
 pub use self::edits::apply;
@@ -64,6 +65,13 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             keys.install(ctx);
             state.settings.keys = keys;
             state.settings.save();
+        }
+        Command::SetMapStyle(style) => {
+            state.settings.map_style = style;
+            // A slider that is being dragged is not a decision yet; leaving the project saves what it came to.
+            if !ctx.input(|input| input.pointer.any_down()) {
+                state.settings.save();
+            }
         }
         Command::SetLive(live) => {
             state.draft.live = live;
@@ -176,6 +184,14 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
                 Some(_) => None,
                 None => state.project.as_ref().map(ExportDraft::new),
             };
+        }
+        Action::RawGrid => {
+            let style = &mut state.settings.map_style;
+            style.grid = match style.grid {
+                Grid::Smooth => Grid::Raw,
+                Grid::Raw => Grid::Smooth,
+            };
+            state.settings.save();
         }
         Action::Undo => step_back(state, Project::undo, UNDONE),
         Action::Redo => step_back(state, Project::redo, REDONE),

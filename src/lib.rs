@@ -3,7 +3,6 @@
 pub mod app;
 pub mod attention;
 pub mod cli;
-pub mod colormap;
 pub mod command;
 pub mod demo;
 pub mod dialog;

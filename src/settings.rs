@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use care_data::{Project, ReaderId};
+use care_figures::MapStyle;
 use serde::{Deserialize, Serialize};
 
 use crate::keymap::Keymap;
@@ -17,6 +18,8 @@ const MAX_RECENT: usize = 6;
 pub struct Settings {
     pub light: bool,
     pub keys: Keymap,
+    /// How attention maps are drawn.
+    pub map_style: MapStyle,
     /// Newest first.
     pub recent: Vec<RecentProject>,
     #[serde(skip)]

@@ -6,15 +6,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use care_data::decode::{self, DecodeError};
 use care_data::{GreyImage, ImageId, Look, Window};
+use care_figures::{Blending, MapStyle, map_style};
 use care_learn::AttentionMap;
-use egui::{ColorImage, TextureHandle, TextureOptions};
-
-use crate::colormap;
+use egui::{Color32, ColorImage, TextureHandle, TextureOptions};
 
 /// Longer side of a thumbnail in pixels: the largest cell is 160 points, at scale 2.
 const THUMBNAIL_SIDE: u32 = 320;
@@ -142,12 +142,21 @@ impl Shared {
     }
 }
 
+/// An attention map on the graphics card.
+#[derive(Clone)]
+pub struct MapTexture {
+    /// Translucent, at full opacity: tint it to fade it.
+    pub texture: TextureHandle,
+    /// Lines round what is above the threshold, in 0..=1 across and down the image.
+    pub contour: Arc<Vec<Vec<[f32; 2]>>>,
+}
+
 /// The window's pictures. Belongs to one open project; dropped and made anew with it.
 pub struct Textures {
     ctx: egui::Context,
     shared: Arc<Shared>,
     pictures: HashMap<Key, Cached>,
-    maps: HashMap<u64, (TextureHandle, u64)>,
+    maps: HashMap<u64, (MapTexture, u64)>,
     frame: u64,
     serial: u64,
     /// Pixels of whole images are squares when enlarged.
@@ -356,22 +365,32 @@ impl Textures {
         picture
     }
 
-    /// An attention map as a translucent texture at full opacity; tint it to fade it. `key` names the map for good:
-    /// the same key always means the same values.
-    pub fn map(&mut self, key: u64, map: &AttentionMap) -> TextureHandle {
+    /// An attention map with its values times `gain`. `key` names its values for good; the style's opacity is left to a tint, so
+    /// that changing it uploads nothing.
+    pub fn map(&mut self, key: u64, map: &AttentionMap, style: &MapStyle, gain: f32) -> MapTexture {
         let frame = self.frame;
-        let entry = self.maps.entry(key).or_insert_with(|| {
+        let mut hasher = DefaultHasher::new();
+        let contour = style.contour.map(f32::to_bits);
+        (key, style.palette, style.grid, contour, gain.to_bits()).hash(&mut hasher);
+        let entry = self.maps.entry(hasher.finish()).or_insert_with(|| {
             let long = map.width.max(map.height).max(1);
-            let (w, h) = (
-                (MAP_SIDE * map.width / long).max(1),
-                (MAP_SIDE * map.height / long).max(1),
-            );
-            let texture = self.ctx.load_texture(
-                "attention",
-                colormap::overlay(map, w, h),
-                TextureOptions::LINEAR,
-            );
-            (texture, frame)
+            let size = [map.width, map.height].map(|side| (MAP_SIDE * side / long).max(1));
+            let rgba = map_style::overlay(map, style, Blending::ByAttention, gain, size);
+            let pixels = rgba
+                .into_iter()
+                .map(|[r, g, b, a]| Color32::from_rgba_unmultiplied(r, g, b, a));
+            let pixels = ColorImage::new(size, pixels.collect());
+            let texture = self
+                .ctx
+                .load_texture("attention", pixels, TextureOptions::LINEAR);
+            let contour = style
+                .contour
+                .map(|threshold| map_style::contour(map, style.grid, gain, threshold));
+            let drawn = MapTexture {
+                texture,
+                contour: Arc::new(contour.unwrap_or_default()),
+            };
+            (drawn, frame)
         });
         entry.1 = frame;
         entry.0.clone()

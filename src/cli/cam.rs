@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use care_data::decode::{decode, resized, resized_and_cropped};
 use care_data::{ImageSize, Look};
+use care_figures::{Blending, MapStyle, map_style};
 use care_learn::AttentionMap;
 use care_learn::evaluation::{Explainer, Explanation};
 use serde::Serialize;
@@ -13,7 +14,6 @@ use super::args::Preprocessing;
 use super::output;
 use super::pictures::{all_written, picture_path, prepare};
 use super::request::Cam;
-use crate::colormap::{OPACITY, overlay};
 use crate::weight_store::with_path_of_weights;
 
 #[derive(Serialize)]
@@ -83,12 +83,14 @@ fn map_of(request: &Cam, explainer: &Explainer, path: &Path, name: &str) -> Resu
     let explanation = explainer.explain(pixels.as_raw(), request.class)?;
 
     let (width, height) = shown.dimensions();
-    let tint = overlay(&explanation.map, width as usize, height as usize);
-    for (pixel, tint) in shown.pixels_mut().zip(&tint.pixels) {
-        let left = 1.0 - OPACITY * f32::from(tint.a()) / 255.0;
-        // The tint is multiplied with its own opacity already.
-        for (value, tint) in pixel.0.iter_mut().zip([tint.r(), tint.g(), tint.b()]) {
-            *value = (f32::from(*value) * left + f32::from(tint) * OPACITY).round() as u8;
+    let style = MapStyle::default();
+    let size = [width as usize, height as usize];
+    let tint = map_style::overlay(&explanation.map, &style, Blending::ByAttention, 1.0, size);
+    for (pixel, [r, g, b, alpha]) in shown.pixels_mut().zip(tint) {
+        let share = style.opacity * f32::from(alpha) / 255.0;
+        for (value, tint) in pixel.0.iter_mut().zip([r, g, b]) {
+            let mixed = f32::from(*value) * (1.0 - share) + f32::from(tint) * share;
+            *value = mixed.round() as u8;
         }
     }
     let cannot_write = |path: &Path| format!("{} cannot be written", path.display());

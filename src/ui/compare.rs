@@ -13,8 +13,9 @@ use egui::{
 };
 
 use self::cases::{Cases, Cell, Key, Order};
+use super::overlay::overlay_ui;
 use super::tokens::{self, Tokens, size};
-use super::widgets::{WordButton, color_bar, combo_caret, divider, problem_ui};
+use super::widgets::{WordButton, combo_caret, divider, problem_ui};
 use super::{Context, bar_frame, icons};
 use crate::command::{Action, Command};
 use crate::format;
@@ -144,7 +145,7 @@ fn left_ui(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun, shown: &mut Sho
                 let t = Tokens::of(ui);
                 let weak = |text: &str, font| RichText::new(text).font(font).color(t.text_weak);
                 ui.label(weak("model attention", tokens::medium(12.0)));
-                color_bar(ui);
+                overlay_ui(ui, cx);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let n = format::plural(shown.rows.len(), "image", "images");
                     let text = if ui.available_width() < 290.0 {

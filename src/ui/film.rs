@@ -12,8 +12,8 @@ use egui::{
 };
 
 use super::Context;
+use super::overlay::overlay_ui;
 use super::tokens::{self, Tokens, radius, size};
-use super::widgets::color_bar;
 use crate::format;
 use crate::training::Phase;
 use cell::{Fade, Layer, empty_cell, model_cell, original_cell};
@@ -199,9 +199,13 @@ impl FilmView {
             let rect = grid.cell(row, column);
             let id = watch.get(column);
             let image = id.and_then(|id| cx.project.image(*id));
+            let peaks: Vec<Option<f32>> = ModelRole::ALL
+                .into_iter()
+                .filter_map(|role| Some(run?.frame(role, self.epoch())?.seen(*id?)?.peak))
+                .collect();
             let layers: Vec<Layer<'_>> = [(earlier, 1.0 - progress), (frame, progress)]
                 .into_iter()
-                .filter_map(|(frame, share)| Layer::of(frame?, *id?, share))
+                .filter_map(|(frame, share)| Layer::of(frame?, *id?, share, cx.map_style, &peaks))
                 .collect();
             match (image, frame) {
                 (Some(image), Some(_)) => model_cell(ui, cx, rect, image, &layers),
@@ -236,7 +240,7 @@ impl FilmView {
     }
 }
 
-fn header(ui: &mut Ui, cx: &Context<'_>, grid: &Grid, watch: &[ImageId]) {
+fn header(ui: &mut Ui, cx: &mut Context<'_>, grid: &Grid, watch: &[ImageId]) {
     let t = Tokens::of(ui);
     let rect = Rect::from_min_max(
         grid.area.min + vec2(PAD, 0.0),
@@ -261,7 +265,9 @@ fn header(ui: &mut Ui, cx: &Context<'_>, grid: &Grid, watch: &[ImageId]) {
                     .text_style(tokens::caption())
                     .color(t.text_weak),
             );
-            ui.with_layout(Layout::right_to_left(Align::Center), color_bar);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                overlay_ui(ui, cx)
+            });
         },
     );
     if !watch.is_empty() {

@@ -12,6 +12,7 @@ pub mod job;
 pub mod keys;
 pub mod leave;
 pub mod offer;
+pub mod overlay;
 pub mod palette;
 pub mod paths;
 pub mod plots;
@@ -25,6 +26,7 @@ pub mod view;
 pub mod widgets;
 
 use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Review};
+use care_figures::MapStyle;
 use care_learn::RunConfig;
 use egui::{Frame, Margin};
 
@@ -55,6 +57,8 @@ pub struct Context<'a> {
     /// The settings of the next run; its `live` part is also what the run in training trains with.
     pub draft: &'a RunConfig,
     pub device: &'a str,
+    /// How attention maps are drawn.
+    pub map_style: &'a MapStyle,
     /// What went wrong last, if anything. Each room shows it beside what it concerns.
     pub problem: Option<&'a Problem>,
     pub textures: &'a mut Textures,

@@ -93,6 +93,7 @@ fn is_possible(action: Action, state: &State) -> bool {
         Action::ChooseFolder
         | Action::OpenProject
         | Action::StartDemo
+        | Action::RawGrid
         | Action::SwitchTheme
         | Action::ShowKeys => true,
         Action::Pause | Action::Resume | Action::Stop => state.is_training(),

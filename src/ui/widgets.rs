@@ -8,7 +8,6 @@ use egui::{
 
 use super::icons;
 use super::tokens::{self, Tokens, radius, size};
-use crate::colormap;
 use crate::command::{Command, Commands};
 use crate::state::Problem;
 use crate::textures::Picture;
@@ -498,43 +497,6 @@ pub fn progress_bar(ui: &mut Ui, name: &str, fraction: f32) {
     done.set_width(rect.width() * fraction.clamp(0.0, 1.0));
     ui.painter()
         .rect_filled(done, f32::from(radius::BAR), t.accent);
-}
-
-/// The colour bar that stands wherever a map does: 0, turbo, 1.
-pub fn color_bar(ui: &mut Ui) {
-    let t = Tokens::of(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(124.0, 16.0), Sense::hover());
-    let bar = Rect::from_min_max(
-        pos2(rect.left() + 14.0, rect.center().y - 4.0),
-        pos2(rect.right() - 14.0, rect.center().y + 4.0),
-    );
-    let mut mesh = egui::Mesh::default();
-    const STEPS: u32 = 32;
-    for i in 0..=STEPS {
-        let f = i as f32 / STEPS as f32;
-        let [r, g, b] = colormap::turbo(f);
-        let x = egui::lerp(bar.x_range(), f);
-        mesh.colored_vertex(pos2(x, bar.top()), Color32::from_rgb(r, g, b));
-        mesh.colored_vertex(pos2(x, bar.bottom()), Color32::from_rgb(r, g, b));
-        if i > 0 {
-            mesh.add_triangle(2 * i - 2, 2 * i - 1, 2 * i);
-            mesh.add_triangle(2 * i - 1, 2 * i, 2 * i + 1);
-        }
-    }
-    ui.painter().add(mesh);
-    for (text, x, align) in [
-        ("0", rect.left(), Align2::LEFT_CENTER),
-        ("1", rect.right(), Align2::RIGHT_CENTER),
-    ] {
-        ui.painter().text(
-            pos2(x, rect.center().y),
-            align,
-            text,
-            FontId::proportional(12.0),
-            t.text,
-        );
-    }
-    response.on_hover_text("Model attention, one scale for all pictures");
 }
 
 /// The part of `cell` that a picture of this size fills when it is fitted into it.

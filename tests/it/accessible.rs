@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::common::{press, send, settle, tabs_to, tiny_project, type_text, wait_for, window};
 use crate::train::{has_film, project_with_boxes, set_epochs};
-use crate::{compare, greys, suggested};
+use crate::{compare, greys, overlay, suggested};
 
 /// A window in some state, and what keeps its project on the disk.
 type Scene = (Option<TempDir>, Harness<'static, App>);
@@ -171,6 +171,13 @@ fn compare() -> Scene {
     (Some(root), window)
 }
 
+fn overlay_choices() -> Scene {
+    let (root, mut window) = compare::finished(12);
+    overlay::open(&mut window);
+    window.get_by_label("One scale");
+    (Some(root), window)
+}
+
 fn project_menu() -> Scene {
     let (root, mut window) = room(Room::Images);
     window.get_by_label("Project tiny").click();
@@ -191,7 +198,7 @@ fn palette() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 19] = [
+const SCENES: [(&str, fn() -> Scene); 20] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -208,6 +215,7 @@ const SCENES: [(&str, fn() -> Scene); 19] = [
     ("leaving a run", leaving_a_run),
     ("Compare before a run", compare_before_a_run),
     ("Compare", compare),
+    ("overlay choices", overlay_choices),
     ("project menu", project_menu),
     ("keys", keys),
     ("palette", palette),

@@ -94,6 +94,7 @@ pub fn finished_run(project: &Project, id: RunId, num_rare: usize) -> TrainingRu
                     width: 2,
                     values: vec![1.0, 0.0],
                 },
+                peak: Some(1.0),
                 probabilities: (0..classes.len())
                     .map(|class| if class == predicted { 0.8 } else { 0.2 })
                     .collect(),

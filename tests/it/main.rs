@@ -13,6 +13,7 @@ mod images_room;
 #[cfg(target_os = "linux")]
 mod kill;
 mod measures;
+mod overlay;
 mod pictures;
 mod raster;
 mod review;

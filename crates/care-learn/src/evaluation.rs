@@ -14,7 +14,7 @@ use crate::config::{BackboneKind, Outside, RunConfig};
 use crate::dataset::{Dataset, normalised, rgb};
 use crate::device::{DeviceError, pick_device};
 use crate::event::{AttentionMap, ImageAttention, ModelRole};
-use crate::grad_cam::{GradCam, label_tensor};
+use crate::grad_cam::{Evaluated, GradCam, label_tensor, peak};
 use crate::metrics::{argmax, attention_score};
 use crate::panics::{Panic, caught};
 use crate::run_folder::{RunData, RunFolder, RunFolderError};
@@ -274,7 +274,11 @@ impl Explainer {
                 })))
             });
             let label = label_tensor(&[class], *device);
-            let (map, logits) = cam.evaluate_activations(backbone, &activations, &label);
+            let Evaluated {
+                attention: map,
+                logits,
+                ..
+            } = cam.evaluate_activations(backbone, &activations, &label);
             let map = AttentionMap {
                 height: *height,
                 width: *width,
@@ -386,16 +390,20 @@ impl Viewer {
             }
             let labels: Vec<usize> = chunk.iter().map(|i| targets[*i].label).collect();
             let labels = label_tensor(&labels, self.device);
-            let (maps, logits) =
-                self.cam
-                    .evaluate(network.backbone(), &data.batch(chunk, self.device), &labels);
-            let maps = values(&maps);
+            let images = data.batch(chunk, self.device);
+            let Evaluated {
+                attention,
+                raw,
+                logits,
+            } = self.cam.evaluate(network.backbone(), &images, &labels);
+            let (maps, raw) = (values(&attention), values(&raw));
             let probabilities = values(&logits.softmax(-1, Kind::Float));
             let area = maps.len() / chunk.len();
             let classes = probabilities.len() / chunk.len();
-            for ((image, map), probabilities) in chunk
+            for (((image, map), raw), probabilities) in chunk
                 .iter()
                 .zip(maps.chunks_exact(area))
+                .zip(raw.chunks_exact(area))
                 .zip(probabilities.chunks_exact(classes))
             {
                 let target = &targets[*image];
@@ -408,6 +416,7 @@ impl Viewer {
                         width: self.grid[1],
                         values: map.to_vec(),
                     },
+                    peak: Some(peak(raw, self.cam.normalisation)),
                     probabilities: probabilities.to_vec(),
                     energy: score.map(|s| s.energy as f32),
                     hit: score.map(|s| s.hit),

@@ -38,6 +38,9 @@ pub type AttentionMap = HeatMap;
 pub struct ImageAttention {
     pub image: ImageId,
     pub map: AttentionMap,
+    /// The map's largest value before normalisation, in logits ([`crate::grad_cam::peak`]): for showing several models' maps on one
+    /// scale; none in runs of before it was kept.
+    pub peak: Option<f32>,
     /// Softmax probability of each class, in class order.
     pub probabilities: Vec<f32>,
     /// Share of the attention that lies in the boxes, 0..=1; none without a box or with a flat map.
@@ -62,6 +65,11 @@ pub struct FilmFrame {
 }
 
 impl FilmFrame {
+    #[must_use]
+    pub fn seen(&self, image: ImageId) -> Option<&ImageAttention> {
+        self.images.iter().find(|seen| seen.image == image)
+    }
+
     /// Mean energy in the box over the watched images that have one.
     #[must_use]
     pub fn mean_energy(&self) -> Option<f32> {

@@ -24,6 +24,17 @@ pub struct GradCam {
     pub weights: CamWeights,
 }
 
+/// What a network in evaluation mode makes of images.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// F [B, h, w].
+    pub attention: Tensor,
+    /// The weighted sum [B, h, w] that F is, before normalisation.
+    pub raw: Tensor,
+    /// [B, C].
+    pub logits: Tensor,
+}
+
 impl GradCam {
     /// F [B, h, w] from the activations [B, K, h, w] and logits [B, C] of one forward pass, for the classes
     /// `labels` [B] (i64). Differentiable with respect to the activations and, with [`CamWeights::Exact`], the head.
@@ -31,6 +42,18 @@ impl GradCam {
     /// For a head of pooling and one linear layer w_k is known in closed form. Any other head is differentiated,
     /// itself only, with its graph kept; gradients have to be enabled then.
     pub fn attention(
+        self,
+        backbone: &dyn Backbone,
+        activations: &Tensor,
+        logits: &Tensor,
+        labels: &Tensor,
+    ) -> Tensor {
+        let raw = self.raw(backbone, activations, logits, labels);
+        normalise(&raw, self.normalisation)
+    }
+
+    /// The weighted sum [B, h, w] of [`Self::attention`], before it is normalised.
+    fn raw(
         self,
         backbone: &dyn Backbone,
         activations: &Tensor,
@@ -47,7 +70,7 @@ impl GradCam {
             }
             None => self.head_weights(activations, logits, labels),
         };
-        normalise(&weighted_sum(activations, &weights), self.normalisation)
+        weighted_sum(activations, &weights)
     }
 
     /// The same maps with constant weights, for maps that are only looked at: nothing is differentiated twice.
@@ -85,13 +108,8 @@ impl GradCam {
         normalise(&raw, self.normalisation)
     }
 
-    /// F [B, h, w] and logits [B, C] in evaluation mode, without a graph, for images [B, 3, H, W].
-    pub fn evaluate(
-        self,
-        backbone: &dyn Backbone,
-        images: &Tensor,
-        labels: &Tensor,
-    ) -> (Tensor, Tensor) {
+    /// Maps and logits in evaluation mode, without a graph, for images [B, 3, H, W].
+    pub fn evaluate(self, backbone: &dyn Backbone, images: &Tensor, labels: &Tensor) -> Evaluated {
         let activations = tch::no_grad(|| backbone.features(images, false));
         self.evaluate_activations(backbone, &activations, labels)
     }
@@ -102,23 +120,26 @@ impl GradCam {
         backbone: &dyn Backbone,
         activations: &Tensor,
         labels: &Tensor,
-    ) -> (Tensor, Tensor) {
-        if backbone.pooled_linear().is_some() {
-            return tch::no_grad(|| {
+    ) -> Evaluated {
+        let (raw, logits) = if backbone.pooled_linear().is_some() {
+            tch::no_grad(|| {
                 let logits = backbone.head(activations, false);
-                (
-                    self.attention(backbone, activations, &logits, labels),
-                    logits,
-                )
-            });
+                (self.raw(backbone, activations, &logits, labels), logits)
+            })
+        } else {
+            let constant = self.constant();
+            tch::with_grad(|| {
+                let activations = activations.detach().set_requires_grad(true);
+                let logits = backbone.head(&activations, false);
+                let raw = constant.raw(backbone, &activations, &logits, labels);
+                (raw.detach(), logits.detach())
+            })
+        };
+        Evaluated {
+            attention: tch::no_grad(|| normalise(&raw, self.normalisation)),
+            raw,
+            logits,
         }
-        let constant = self.constant();
-        tch::with_grad(|| {
-            let activations = activations.detach().set_requires_grad(true);
-            let logits = backbone.head(&activations, false);
-            let attention = constant.attention(backbone, &activations, &logits, labels);
-            (attention.detach(), logits.detach())
-        })
     }
 }
 
@@ -164,6 +185,16 @@ pub fn normalise(raw: &Tensor, normalisation: Normalisation) -> Tensor {
     let high = map.amax(over, true);
     let varies = tch::no_grad(|| map.amin(over, true).less_tensor(&high)).to_kind(raw.kind());
     map / (high + EPS) * varies
+}
+
+/// What the values of a weighted sum are divided by to give F: the largest, after the ReLU or above the smallest.
+#[must_use]
+pub fn peak(raw: &[f32], normalisation: Normalisation) -> f32 {
+    let floor = match normalisation {
+        Normalisation::Max => 0.0,
+        Normalisation::MinMax => raw.iter().copied().fold(f32::INFINITY, f32::min),
+    };
+    raw.iter().map(|value| value - floor).fold(0.0, f32::max)
 }
 
 /// Labels as the functions here want them.
@@ -271,7 +302,7 @@ mod tests {
                 (
                     f,
                     gradients,
-                    cam.evaluate(&backbone, &images.detach(), &labels).0,
+                    cam.evaluate(&backbone, &images.detach(), &labels).attention,
                 )
             };
             let (closed, closed_gradients, closed_seen) = run(true);
@@ -356,7 +387,9 @@ mod tests {
                 .collect();
             let raw = weighted_sum(&activations, &Tensor::stack(&weights, 1));
             let expected = normalise(&raw, Normalisation::Max);
-            let (seen, _) = GradCam::default().evaluate(backbone, &images, &labels);
+            let seen = GradCam::default().evaluate(backbone, &images, &labels);
+            assert!(close(&seen.raw, &raw, 1e-4), "{layer}");
+            let seen = seen.attention;
             assert!(close(&seen, &expected, 1e-4), "{layer}");
             assert!(seen.max().double_value(&[]) > 0.9, "{layer}");
 
@@ -418,8 +451,16 @@ mod tests {
                     normalisation,
                     ..GradCam::default()
                 };
-                let (closed, logits) = cam.evaluate(backbone, &images, &labels);
-                let (auto, auto_logits) = cam.evaluate(&Silent(backbone), &images, &labels);
+                let Evaluated {
+                    attention: closed,
+                    logits,
+                    ..
+                } = cam.evaluate(backbone, &images, &labels);
+                let Evaluated {
+                    attention: auto,
+                    logits: auto_logits,
+                    ..
+                } = cam.evaluate(&Silent(backbone), &images, &labels);
                 assert_eq!((closed.kind(), closed.size()), (Kind::Float, vec![3, 7, 7]));
                 assert!(close(&closed, &auto, 1e-5), "{kind:?} {normalisation:?}");
                 assert!(close(&logits, &auto_logits, 1e-5), "{kind:?}");
@@ -477,6 +518,23 @@ mod tests {
     }
 
     #[test]
+    fn a_map_times_its_peak_is_the_sum_again() {
+        let raw = [-1.0f32, 0.5, 3.0, -0.25];
+        for (normalisation, floor) in [(Normalisation::Max, 0.0), (Normalisation::MinMax, -1.0)] {
+            let peak = peak(&raw, normalisation);
+            let f = normalise(&Tensor::from_slice(&raw).view([1, 2, 2]), normalisation);
+            let f = Vec::<f32>::try_from(f.flatten(0, -1)).expect("numbers");
+            for (f, raw) in f.iter().zip(raw) {
+                assert!(
+                    (f * peak + floor - raw.max(floor)).abs() < 1e-6,
+                    "{normalisation:?}"
+                );
+            }
+        }
+        assert_eq!(peak(&[-1.0, -2.0], Normalisation::Max), 0.0);
+    }
+
+    #[test]
     fn an_images_map_depends_on_that_image_alone() {
         let backbone = Pooled {
             linear: numbers(&[3, 5], 0.7),
@@ -484,11 +542,13 @@ mod tests {
         };
         let images = numbers(&[4, 5, 3, 3], 0.1);
         let labels = Tensor::from_slice(&[2i64, 0, 1, 1]);
-        let together = GradCam::default().evaluate(&backbone, &images, &labels).0;
+        let together = GradCam::default()
+            .evaluate(&backbone, &images, &labels)
+            .attention;
         for i in 0..4 {
             let alone = GradCam::default()
                 .evaluate(&backbone, &images.narrow(0, i, 1), &labels.narrow(0, i, 1))
-                .0;
+                .attention;
             assert!(close(&together.narrow(0, i, 1), &alone, 1e-12));
         }
     }

@@ -476,6 +476,7 @@ mod tests {
         ImageAttention {
             image: ImageId(1),
             map: AttentionMap::default(),
+            peak: None,
             probabilities: probabilities.to_vec(),
             energy,
             hit: energy.map(|e| e > 0.5),

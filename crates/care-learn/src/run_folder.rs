@@ -10,7 +10,7 @@
 //! | `film.safetensors` | the watch list's maps at each refresh: [`Film`] |
 //! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision; of a TorchScript network `.pt`, the network with them |
 //! | `results.json` | [`Results`] |
-//! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit, iou |
+//! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit, iou, peak |
 //!
 //! Whole files are written under a temporary name, synced and renamed: a reader, or the next start after a power
 //! cut, finds the old one or the new one.
@@ -392,6 +392,10 @@ impl RunWriter {
                     "intersection over union of the map from {IOU_THRESHOLD} on with the boxes, NaN where not defined"
                 ),
             ),
+            (
+                "peak".to_owned(),
+                "the map's largest value before normalisation, in logits".to_owned(),
+            ),
         ]);
         write_whole(
             path,
@@ -480,6 +484,7 @@ struct Columns {
     energy: Vec<f32>,
     hit: Vec<u8>,
     iou: Vec<f32>,
+    peak: Vec<f32>,
 }
 
 impl Columns {
@@ -503,6 +508,7 @@ impl Columns {
                 .collect(),
             hit: images.iter().map(|i| i.hit.map_or(2, u8::from)).collect(),
             iou: images.iter().map(|i| i.iou.unwrap_or(f32::NAN)).collect(),
+            peak: images.iter().map(|i| i.peak.unwrap_or(f32::NAN)).collect(),
         }
     }
 
@@ -521,6 +527,7 @@ impl Columns {
             owned_f32(&name("energy"), &shape(&[]), self.energy.iter().copied()),
             owned_u8(&name("hit"), &shape(&[]), self.hit.iter().copied()),
             owned_f32(&name("iou"), &shape(&[]), self.iou.iter().copied()),
+            owned_f32(&name("peak"), &shape(&[]), self.peak.iter().copied()),
         ]
     }
 
@@ -532,13 +539,14 @@ impl Columns {
             return Err("the maps have no height and width".to_owned());
         };
         let ids = integers(&file, &format!("{prefix}image"))?;
-        let iou = format!("{prefix}iou");
+        // Files of before they were measured have none.
+        let later = |name: &str| match format!("{prefix}{name}") {
+            name if file.tensor(&name).is_err() => Ok(vec![f32::NAN; ids.len()]),
+            name => Ok::<_, String>(floats(&file, &name)?.1),
+        };
         Ok(Self {
-            // Files of before it was measured have none.
-            iou: match file.tensor(&iou) {
-                Err(_) => vec![f32::NAN; ids.len()],
-                Ok(_) => floats(&file, &iou)?.1,
-            },
+            iou: later("iou")?,
+            peak: later("peak")?,
             ids,
             grid: [height, width],
             maps,
@@ -558,7 +566,8 @@ impl Columns {
             && self.probabilities.len() == n * self.num_classes
             && self.energy.len() == n
             && self.hit.len() == n
-            && self.iou.len() == n;
+            && self.iou.len() == n
+            && self.peak.len() == n;
         if !fits {
             return Err("its parts are of different lengths".to_owned());
         }
@@ -570,6 +579,7 @@ impl Columns {
                     width: self.grid[1],
                     values: self.maps[i * area..(i + 1) * area].to_vec(),
                 },
+                peak: Some(self.peak[i]).filter(|peak| !peak.is_nan()),
                 probabilities: self.probabilities[i * self.num_classes..(i + 1) * self.num_classes]
                     .to_vec(),
                 energy: Some(self.energy[i]).filter(|e| !e.is_nan()),
@@ -645,7 +655,7 @@ mod tests {
     use crate::event::Change;
 
     #[test]
-    fn test_parts_of_before_the_iou_are_read() {
+    fn test_parts_of_before_the_iou_and_the_peak_are_read() {
         let image = ImageAttention {
             image: ImageId(7),
             map: AttentionMap {
@@ -653,15 +663,16 @@ mod tests {
                 width: 2,
                 values: vec![0.5, 1.0],
             },
+            peak: Some(2.5),
             probabilities: vec![0.25, 0.75],
             energy: Some(0.5),
             hit: Some(true),
             iou: Some(0.125),
         };
         let columns = Columns::of(&[&image, &image]);
-        let read = |with_iou: bool| {
+        let read = |without: &[&str]| {
             let mut tensors = columns.tensors("care.", &[2]);
-            tensors.retain(|t| with_iou || t.name != "care.iou");
+            tensors.retain(|t| !without.contains(&t.name.as_str()));
             let views = tensors.iter().map(|t| {
                 let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes);
                 (t.name.as_str(), view.expect("fits"))
@@ -670,9 +681,13 @@ mod tests {
             let read = Columns::read(&bytes, "care.").and_then(|columns| columns.images());
             read.expect("reads")
         };
-        assert_eq!(read(true), [image.clone(), image.clone()]);
-        let older = ImageAttention { iou: None, ..image };
-        assert_eq!(read(false), [older.clone(), older]);
+        assert_eq!(read(&[]), [image.clone(), image.clone()]);
+        let older = ImageAttention {
+            iou: None,
+            peak: None,
+            ..image
+        };
+        assert_eq!(read(&["care.iou", "care.peak"]), [older.clone(), older]);
     }
 
     /// Cut at every byte of the last line, as a power cut may leave it.

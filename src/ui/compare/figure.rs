@@ -5,20 +5,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use care_data::Image;
 use care_learn::ModelRole;
 use egui::{
-    Align2, Color32, FontId, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, pos2, vec2,
+    Align2, FontId, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
 };
 
 use super::Shown;
 use super::cases::{Case, Reading, Seen, WRONG_REASON, attention};
-use crate::colormap;
 use crate::command::{Action, Command};
 use crate::format;
 use crate::training::TrainingRun;
 use crate::ui::Context;
-use crate::ui::icons;
 use crate::ui::tokens::{self, Tokens, radius};
-use crate::ui::widgets::{box_on_screen, box_outline, elided, focus_ring, picture_ui, texture_ui};
+use crate::ui::widgets::{box_on_screen, box_outline, elided, focus_ring, picture_ui};
+use crate::ui::{icons, overlay};
 
 const GAP: f32 = 8.0;
 const CAPTION: f32 = 24.0;
@@ -103,7 +102,7 @@ fn row_ui(
             sense,
         );
         let seen = role.and_then(|role| Some((role, case.seen(role)?)));
-        picture_of(ui, cx, run, image, seen, square);
+        picture_of(ui, cx, run, case, image, seen, square);
         match (role, seen) {
             (None, _) => original_ui(ui, shown, image, &response, square, caption),
             (Some(_), Some((role, seen))) => {
@@ -133,6 +132,7 @@ fn picture_of(
     ui: &Ui,
     cx: &mut Context<'_>,
     run: &TrainingRun,
+    case: &Case,
     image: &Image,
     seen: Option<(ModelRole, Seen)>,
     square: Rect,
@@ -144,13 +144,12 @@ fn picture_of(
     }
     let map = seen.and_then(|(role, seen)| Some((role, attention(run, role, seen)?)));
     if let Some((role, attention)) = map {
-        let texture = cx.textures.map(map_key(run, role, image), &attention.map);
-        texture_ui(
-            ui.painter(),
-            rect,
-            &texture,
-            Color32::WHITE.gamma_multiply(colormap::OPACITY),
-        );
+        let shown = overlay::Shown {
+            key: map_key(run, role, image),
+            map: &attention.map,
+            gain: cx.map_style.gain(attention.peak, peaks(run, case)),
+        };
+        overlay::map_ui(ui.painter(), cx, rect, shown, 1.0);
     }
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     for annotation in cx.project.boxes(image.id) {
@@ -160,6 +159,12 @@ fn picture_of(
             false,
         );
     }
+}
+
+/// The peaks of all models' maps of an image.
+fn peaks(run: &TrainingRun, case: &Case) -> impl Iterator<Item = Option<f32>> {
+    let seen = ModelRole::ALL.into_iter();
+    seen.filter_map(|role| Some(attention(run, role, case.seen(role)?)?.peak))
 }
 
 /// A run's map of a test image never changes, so its key is made of these three alone.

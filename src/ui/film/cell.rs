@@ -3,16 +3,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use care_data::{Image, ImageId};
+use care_figures::MapStyle;
 use care_learn::event::{FilmFrame, ImageAttention};
 use care_learn::metrics::argmax;
-use egui::{
-    Color32, Rect, RichText, Role, Sense, Stroke, StrokeKind, Tooltip, Ui, WidgetInfo, vec2,
-};
+use egui::{Rect, RichText, Role, Sense, Stroke, StrokeKind, Tooltip, Ui, WidgetInfo, vec2};
 
-use crate::colormap;
-use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens, radius};
-use crate::ui::widgets::{box_on_screen, box_outline, fitted, picture_ui, texture_ui};
+use crate::ui::widgets::{box_on_screen, box_outline, fitted, picture_ui};
+use crate::ui::{Context, overlay};
 
 /// A cell under the pointer, enlarged.
 const LARGE: f32 = 320.0;
@@ -51,12 +49,26 @@ pub(super) struct Layer<'a> {
     frame: &'a FilmFrame,
     seen: &'a ImageAttention,
     share: f32,
+    /// [`care_figures::MapStyle::gain`].
+    gain: f32,
 }
 
 impl<'a> Layer<'a> {
-    pub(super) fn of(frame: &'a FilmFrame, image: ImageId, share: f32) -> Option<Self> {
-        let seen = frame.images.iter().find(|seen| seen.image == image)?;
-        Some(Self { frame, seen, share })
+    /// `peaks` are those of all models' maps of the image.
+    pub(super) fn of(
+        frame: &'a FilmFrame,
+        image: ImageId,
+        share: f32,
+        style: &MapStyle,
+        peaks: &[Option<f32>],
+    ) -> Option<Self> {
+        let seen = frame.seen(image)?;
+        Some(Self {
+            frame,
+            seen,
+            share,
+            gain: style.gain(seen.peak, peaks.iter().copied()),
+        })
     }
 }
 
@@ -155,12 +167,21 @@ pub(super) fn model_cell(
 
 fn maps_ui(ui: &Ui, cx: &mut Context<'_>, rect: Rect, layers: &[Layer<'_>]) {
     let run = cx.run.map(|run| run.id);
-    for Layer { frame, seen, share } in layers {
+    for Layer {
+        frame,
+        seen,
+        share,
+        gain,
+    } in layers
+    {
         let mut hasher = DefaultHasher::new();
         ("film", run, frame.role, frame.step, seen.image).hash(&mut hasher);
-        let texture = cx.textures.map(hasher.finish(), &seen.map);
-        let tint = Color32::WHITE.gamma_multiply(colormap::OPACITY * share);
-        texture_ui(ui.painter(), rect, &texture, tint);
+        let shown = overlay::Shown {
+            key: hasher.finish(),
+            map: &seen.map,
+            gain: *gain,
+        };
+        overlay::map_ui(ui.painter(), cx, rect, shown, *share);
     }
 }
 

@@ -305,12 +305,12 @@ fn the_best_epochs_weights_are_those_that_are_tested() {
         Dataset::load(paths, &all, Look::default(), size, Preprocess::IMAGENET).expect("threads");
     assert!(data.wait_for(&all, || true));
     let labels: Vec<usize> = test.iter().map(|s| s.label).collect();
-    let (maps, _) = GradCam::default().evaluate(
+    let maps = GradCam::default().evaluate(
         network.backbone(),
         &data.batch(&all, Device::Cpu),
         &label_tensor(&labels, Device::Cpu),
     );
-    for (map, seen) in maps.unbind(0).iter().zip(&seen) {
+    for (map, seen) in maps.attention.unbind(0).iter().zip(&seen) {
         let map = Vec::<f32>::try_from(map.flatten(0, -1)).expect("numbers");
         let near = map
             .iter()

@@ -11,7 +11,7 @@ use care_data::ImageSize;
 use care_learn::attention_loss::Upsampling;
 use care_learn::backbone::Network;
 use care_learn::config::BackboneKind;
-use care_learn::grad_cam::{GradCam, label_tensor};
+use care_learn::grad_cam::{Evaluated, GradCam, label_tensor};
 use serde::Deserialize;
 use tch::{Device, Tensor};
 
@@ -116,7 +116,11 @@ fn check(reference: &Reference) {
 
     let images = images(&reference.images);
     let labels = label_tensor(&[reference.label; 2], Device::Cpu);
-    let (map, logits) = GradCam::default().evaluate(network.backbone(), &images, &labels);
+    let Evaluated {
+        attention: map,
+        logits,
+        ..
+    } = GradCam::default().evaluate(network.backbone(), &images, &labels);
     let error = largest_difference(&logits, &reference.logits);
     let largest = reference
         .logits
