@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use care_data::import::Import;
 use care_data::synthetic::Demo;
-use care_data::{Edit, Part, Project, ProjectError};
+use care_data::{BoundingBox, Edit, ImageId, Part, Project, ProjectError};
 use care_learn::{LiveParams, RunConfig};
+
+use crate::story;
 
 /// Rare training images that the window's demo leaves without a box, for the visitor to draw.
 pub const LEFT_TO_DRAW: usize = 4;
@@ -50,6 +52,37 @@ pub fn config(demo: Demo) -> RunConfig {
             ..config
         },
     }
+}
+
+/// Makes the project of a story: as [`create`], with so many images left that at least [`story::BOXES`] are to be drawn. Returns
+/// those with it.
+///
+/// # Errors
+/// As [`create`].
+pub fn for_story(
+    demo: Demo,
+    dir: &Path,
+    import: Import,
+) -> Result<(Project, Vec<(ImageId, BoundingBox)>), ProjectError> {
+    let mut left = Vec::new();
+    let mut num_boxes = 0;
+    let images = import.images.iter();
+    for image in images.filter(|it| it.part == Some(Part::Train) && it.class == demo.rare_class()) {
+        if num_boxes >= story::BOXES {
+            break;
+        }
+        num_boxes += image.boxes.len();
+        left.push((image.hash, image.boxes.clone()));
+    }
+    let project = create(demo, dir, import, left.len())?;
+    let mut boxes = Vec::new();
+    for (hash, of_image) in left {
+        let image = project.images().iter().find(|image| image.hash == hash);
+        if let Some(image) = image {
+            boxes.extend(of_image.into_iter().map(|rect| (image.id, rect)));
+        }
+    }
+    Ok((project, boxes))
 }
 
 /// Makes a demo's project from its generated images and marks the rare class. Boxes come with the rare class in

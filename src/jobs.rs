@@ -27,7 +27,7 @@ pub enum Kind {
     MakeDemo {
         demo: Demo,
         into: PathBuf,
-        seed: u64,
+        for_story: bool,
     },
     /// What was read for the open project is written into it.
     TakeIn,

@@ -55,7 +55,7 @@ pub fn run(start: Start, device: String) -> Result<()> {
             match start {
                 Start::Page => {}
                 Start::Project(dir) => app.commands().send(Command::OpenProject(dir)),
-                Start::Story(demo) => app.commands().send(Command::OpenDemo(demo)),
+                Start::Story(demo) => app.commands().send(Command::PlayStory(demo)),
             }
             Ok(Box::new(app))
         }),

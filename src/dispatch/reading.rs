@@ -48,7 +48,7 @@ pub(super) fn export(state: &mut State, ctx: &egui::Context) {
     }
 }
 
-fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
+pub(super) fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
     if let Some(job) = &state.job {
         state.problem = Some(Problem::new(
             format!("{} is not finished", job.kind.title()),
@@ -79,7 +79,7 @@ pub(super) fn open_demo(demo: Demo, state: &mut State, ctx: &egui::Context) {
         let kind = Kind::MakeDemo {
             demo,
             into,
-            seed: SEED,
+            for_story: false,
         };
         start_job(kind, work, state, ctx);
     }
@@ -119,7 +119,15 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
         }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
-                Kind::MakeDemo { demo, .. } => take_in_demo(*demo, import, state),
+                Kind::MakeDemo {
+                    demo, for_story, ..
+                } => {
+                    if *for_story {
+                        super::story::take_in(*demo, import, state)
+                    } else {
+                        take_in_demo(*demo, import, state)
+                    }
+                }
                 _ => begin_intake(import, state, ctx),
             };
             taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
