@@ -257,7 +257,7 @@ impl App {
             leave::leave_sheet(&ctx, run.id, commands);
         }
         if story.is_some() {
-            story::shield_ui(&ctx, commands);
+            story::shield_ui(&ctx);
         }
         self.carry_out(&ctx);
     }

@@ -46,7 +46,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::TakeOver => {
             if let Some(story) = &mut state.story {
                 story.take_over();
-                state.last_event = "It is yours. This project is gone when the window closes".into();
+                state.last_event =
+                    "It is yours. This project is gone when the window closes".into();
             }
         }
         Command::OpenProject(dir) => open_project(&dir, state),
