@@ -17,6 +17,7 @@ pub mod film;
 pub mod grad_cam;
 mod libtorch;
 pub mod metrics;
+pub mod model_export;
 pub mod optimizer;
 mod panics;
 pub mod run_folder;
