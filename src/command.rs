@@ -10,6 +10,7 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::jobs::ExportDraft;
 use crate::keymap::Keymap;
+use crate::lens;
 use crate::queue::QueueView;
 use crate::suggestion::Source;
 
@@ -60,6 +61,8 @@ pub enum Command {
     Suggest(Source),
     /// Takes the suggested box away.
     DropSuggestion,
+    /// Whose attention is to lie over the image in hand, and how.
+    SetLens(lens::View),
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
@@ -120,6 +123,8 @@ pub enum Action {
     ActualSize,
     KeepZoom,
     Squares,
+    NextModel,
+    Lens,
     DoubleBox,
     CopyBoxes,
     PasteBoxes,
@@ -149,7 +154,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -179,6 +184,8 @@ impl Action {
         Self::ActualSize,
         Self::KeepZoom,
         Self::Squares,
+        Self::NextModel,
+        Self::Lens,
         Self::DoubleBox,
         Self::CopyBoxes,
         Self::PasteBoxes,
@@ -322,6 +329,16 @@ impl Action {
                 "Show an enlarged image's pixels as squares, or smooth",
                 key(Key::S),
             ),
+            Self::NextModel => of(
+                "Model attention",
+                "Lay the next model's attention over the image, or none",
+                key(Key::M),
+            ),
+            Self::Lens => of(
+                "Loss lens",
+                "Show what the attention loss rewards and penalises, or the map",
+                key(Key::L),
+            ),
             Self::DoubleBox => of("Double", "Double the selected box", command(Key::D)),
             Self::CopyBoxes => of(
                 "Copy",
@@ -398,6 +415,8 @@ impl Action {
             | Self::ActualSize
             | Self::KeepZoom
             | Self::Squares
+            | Self::NextModel
+            | Self::Lens
             | Self::DoubleBox
             | Self::CopyBoxes
             | Self::PasteBoxes

@@ -10,6 +10,7 @@ use crate::attention::Attention;
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
+use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
@@ -47,6 +48,7 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
+    pub lens: Lens,
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
@@ -88,6 +90,7 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
+            lens: Lens::default(),
             missing: Missing::default(),
             export: None,
             run: None,
@@ -139,6 +142,7 @@ impl State {
         self.reader = reader.filter(is_there);
         self.attention.leave();
         self.suggestion = None;
+        self.lens.leave();
         self.missing = Missing::default();
         self.export = None;
         self.project = project;
