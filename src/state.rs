@@ -14,6 +14,7 @@ use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
+use crate::story::Story;
 use crate::suggestion::Suggestion;
 use crate::training::{TrainingRun, first_config};
 
@@ -70,6 +71,8 @@ pub struct State {
     pub last_event: String,
     /// The last thing that went wrong, until it is dismissed.
     pub problem: Option<Problem>,
+    /// The demo that shows itself, also after a person has taken over.
+    pub story: Option<Story>,
     pub show_keys: bool,
     /// The list of commands is open.
     pub find_command: bool,
@@ -103,6 +106,7 @@ impl State {
             leaving: Vec::new(),
             last_event: String::new(),
             problem: None,
+            story: None,
             show_keys: false,
             find_command: false,
             device,
@@ -146,6 +150,9 @@ impl State {
         self.missing = Missing::default();
         self.export = None;
         self.project = project;
+        // Last: its folder goes with it.
+        let dir = self.project.as_ref().map(Project::dir);
+        self.story = (self.story.take()).filter(|story| dir.is_some_and(|dir| story.owns(dir)));
     }
 
     /// Whether the last edit could not be saved.

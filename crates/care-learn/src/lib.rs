@@ -18,6 +18,7 @@ pub mod grad_cam;
 pub mod lens;
 mod libtorch;
 pub mod metrics;
+pub mod model_export;
 pub mod optimizer;
 mod panics;
 pub mod run_folder;
