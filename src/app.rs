@@ -213,6 +213,7 @@ impl App {
                         queue: &state.queue,
                         attention: &state.attention,
                         suggestion: state.suggestion.as_ref(),
+                        lens: &state.lens,
                         missing: &state.missing,
                         run: state.run.as_ref(),
                         is_training: state.is_training(),

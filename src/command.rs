@@ -11,6 +11,7 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::jobs::ExportDraft;
 use crate::keymap::Keymap;
+use crate::lens;
 use crate::queue::QueueView;
 use crate::suggestion::Source;
 
@@ -67,6 +68,8 @@ pub enum Command {
     Suggest(Source),
     /// Takes the suggested box away.
     DropSuggestion,
+    /// Whose attention is to lie over the image in hand, and how.
+    SetLens(lens::View),
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
@@ -129,6 +132,8 @@ pub enum Action {
     ActualSize,
     KeepZoom,
     Squares,
+    NextModel,
+    Lens,
     DoubleBox,
     CopyBoxes,
     PasteBoxes,
@@ -159,7 +164,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -191,6 +196,8 @@ impl Action {
         Self::ActualSize,
         Self::KeepZoom,
         Self::Squares,
+        Self::NextModel,
+        Self::Lens,
         Self::DoubleBox,
         Self::CopyBoxes,
         Self::PasteBoxes,
@@ -345,6 +352,16 @@ impl Action {
                 "Show an enlarged image's pixels as squares, or smooth",
                 key(Key::S),
             ),
+            Self::NextModel => of(
+                "Model attention",
+                "Lay the next model's attention over the image, or none",
+                key(Key::M),
+            ),
+            Self::Lens => of(
+                "Loss lens",
+                "Show what the attention loss rewards and penalises, or the map",
+                key(Key::L),
+            ),
             Self::DoubleBox => of("Double", "Double the selected box", command(Key::D)),
             Self::CopyBoxes => of(
                 "Copy",
@@ -426,6 +443,8 @@ impl Action {
             | Self::ActualSize
             | Self::KeepZoom
             | Self::Squares
+            | Self::NextModel
+            | Self::Lens
             | Self::DoubleBox
             | Self::CopyBoxes
             | Self::PasteBoxes

@@ -66,6 +66,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::Suggest(first) => suggest(first, state, ctx),
         Command::DropSuggestion => state.suggestion = None,
+        Command::SetLens(view) => state.lens.view = view,
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
             state.selected = Some(image);
@@ -395,6 +396,11 @@ pub fn look_on(state: &mut State, ctx: &egui::Context) {
         let image = image.filter(|_| suggestion.source == Source::Attention);
         state.attention.go_on(project, image.into_iter(), ctx);
         suggestion.go_on(project, &state.attention);
+    }
+    if matches!(state.room, Room::Annotate | Room::Train) {
+        let image = state.selected.and_then(|id| project.image(id));
+        let run = state.run.as_ref();
+        state.lens.go_on(project, run, &state.draft, image, ctx);
     }
     // A run has the processor for itself.
     if state.queue.sort.needs_model() && state.room == Room::Annotate && state.worker.is_none() {

@@ -10,6 +10,7 @@ use crate::attention::Attention;
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
+use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
@@ -48,6 +49,7 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
+    pub lens: Lens,
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
@@ -91,6 +93,7 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
+            lens: Lens::default(),
             missing: Missing::default(),
             export: None,
             run: None,
@@ -143,6 +146,7 @@ impl State {
         self.reader = reader.filter(is_there);
         self.attention.leave();
         self.suggestion = None;
+        self.lens.leave();
         self.missing = Missing::default();
         self.export = None;
         self.project = project;

@@ -55,6 +55,7 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
     };
     // The memory is the run's now, and its models will be newer.
     state.attention.leave();
+    state.lens.leave();
     state.suggestion = None;
     let run = TrainingRun::new(id, config.clone(), watch.clone());
     let task = Task::from_project(project, config, folder, watch);

@@ -11,6 +11,7 @@ use care_learn::task::Problem;
 use egui::{Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::film::{self, FilmView, Mark};
+use super::lens::{LensView, lens_card_ui};
 use super::plots::{self, PlotsView};
 use super::story::{self, Place};
 use super::tokens::{Tokens, size};
@@ -36,6 +37,7 @@ pub struct TrainRoom {
     /// The sliders under the hand. Letting go makes one change of it, as with a box.
     dragged: Option<LiveParams>,
     ready: Option<Ready>,
+    lens: LensView,
 }
 
 impl TrainRoom {
@@ -100,6 +102,7 @@ impl TrainRoom {
             section(ui, |ui| checklist(ui, cx, ready));
         }
         section(ui, |ui| self.attention_loss(ui, cx));
+        section(ui, |ui| self.loss_lens(ui, cx));
         section(ui, |ui| {
             if let (Some(run), true) = (cx.run, cx.is_training) {
                 fixed_model(ui, &run.config);
@@ -116,6 +119,20 @@ impl TrainRoom {
         });
         if let Some(run) = cx.run {
             section(ui, |ui| changes(ui, run, marks));
+        }
+    }
+
+    /// Of the image that was selected last, in the film or elsewhere.
+    fn loss_lens(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
+        let project = cx.project;
+        let image = cx.selected.and_then(|id| project.image(id));
+        let name = image.map_or("", |image| image.name());
+        title(ui, "Loss lens", |ui| {
+            remark(ui, name, None, Tokens::of(ui).text_weak);
+        });
+        match image {
+            Some(image) => lens_card_ui(&mut self.lens, ui, cx, image, self.dragged),
+            None => caption(ui, "Click an image of the film to see its loss."),
         }
     }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::common::{press, send, settle, tabs_to, tiny_project, type_text, wait_for, window};
 use crate::train::{has_film, project_with_boxes, set_epochs};
-use crate::{compare, greys, overlay, suggested};
+use crate::{compare, greys, lens, overlay, suggested};
 
 /// A window in some state, and what keeps its project on the disk.
 type Scene = (Option<TempDir>, Harness<'static, App>);
@@ -100,6 +100,13 @@ fn suggestion() -> Scene {
 
 fn grey_image() -> Scene {
     let (root, window) = greys::annotate();
+    (Some(root), window)
+}
+
+/// With a box, under the lens of a network that nothing has trained.
+fn loss_lens() -> Scene {
+    let (root, mut window) = lens::untrained();
+    lens::add_box(&mut window, [30.0, 20.0, 62.0, 44.0]);
     (Some(root), window)
 }
 
@@ -206,7 +213,7 @@ fn story() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 21] = [
+const SCENES: [(&str, fn() -> Scene); 22] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -216,6 +223,7 @@ const SCENES: [(&str, fn() -> Scene); 21] = [
     ("Annotate", annotate),
     ("suggestion", suggestion),
     ("grey image", grey_image),
+    ("loss lens", loss_lens),
     ("zoomed", zoomed),
     ("readers", readers),
     ("Train", train),

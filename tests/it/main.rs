@@ -12,6 +12,7 @@ mod greys;
 mod images_room;
 #[cfg(target_os = "linux")]
 mod kill;
+mod lens;
 mod measures;
 mod overlay;
 mod pictures;
