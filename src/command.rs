@@ -67,6 +67,12 @@ pub enum Command {
     SetDraft(RunConfig),
     /// Settings of the attention loss; a training run takes them at its next step.
     SetLive(LiveParams),
+    /// The film shows these held-out images, in this order, now and in runs to come; none has them picked.
+    SetWatch(Option<Vec<ImageId>>),
+    /// Whether the run in training waits after its last epoch, before it is tested.
+    HoldBeforeTest(bool),
+    /// Draws the curves of this run behind those of the one shown.
+    DrawBehind(Option<RunId>),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
     /// From now on these keys hold.
@@ -131,6 +137,8 @@ pub enum Action {
     Pause,
     Resume,
     Stop,
+    MoreEpochs,
+    Watch,
     RawGrid,
     SwitchTheme,
     ShowKeys,
@@ -149,7 +157,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -190,6 +198,8 @@ impl Action {
         Self::Pause,
         Self::Resume,
         Self::Stop,
+        Self::MoreEpochs,
+        Self::Watch,
         Self::RawGrid,
         Self::SwitchTheme,
         Self::ShowKeys,
@@ -360,6 +370,16 @@ impl Action {
                 "Stop",
                 "Stop after this step, or leave out the test; the checkpoint is kept",
                 None,
+            ),
+            Self::MoreEpochs => of(
+                "Another 5 epochs",
+                "Train stage 2 for 5 epochs more than planned; its learning rate follows",
+                None,
+            ),
+            Self::Watch => of(
+                "Watch in the film",
+                "Watch the selected held-out image in the film, or no longer",
+                key(Key::O),
             ),
             Self::RawGrid => of(
                 "Raw grid",
