@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use care_data::import::Format;
+use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_figures::MapStyle;
 use care_learn::{LiveParams, RunConfig};
@@ -41,6 +42,12 @@ impl Room {
 pub enum Command {
     Action(Action),
     Go(Room),
+    /// Opens a demo's project, which is made where there is none.
+    OpenDemo(Demo),
+    /// The demo that shows itself, from the beginning.
+    PlayStory(Demo),
+    /// A person goes on where the story is.
+    TakeOver,
     /// Opens `NAME.care`.
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
@@ -101,6 +108,8 @@ pub enum Action {
     ChooseFolder,
     OpenProject,
     StartDemo,
+    StartChestDemo,
+    PlayStory,
     Export,
     CloseProject,
     Undo,
@@ -141,6 +150,7 @@ pub enum Action {
     Watch,
     RawGrid,
     SwitchTheme,
+    FullScreen,
     ShowKeys,
     FindCommand,
 }
@@ -157,10 +167,12 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
+        Self::StartChestDemo,
+        Self::PlayStory,
         Self::Export,
         Self::CloseProject,
         // Before undo: a key without Shift also answers where Shift is held, and takes the press.
@@ -202,6 +214,7 @@ impl Action {
         Self::Watch,
         Self::RawGrid,
         Self::SwitchTheme,
+        Self::FullScreen,
         Self::ShowKeys,
         Self::FindCommand,
     ];
@@ -229,8 +242,18 @@ impl Action {
             ),
             Self::StartDemo => of(
                 "Start the demo",
-                "Synthetic images with a rare class and a misleading ruler",
+                "Synthetic skin lesions with a rare class and a misleading ruler",
                 None,
+            ),
+            Self::StartChestDemo => of(
+                "Start the chest demo",
+                "Synthetic chest radiographs with a rare class and a misleading side marker",
+                None,
+            ),
+            Self::PlayStory => of(
+                "Run the demo by itself",
+                "The demo shows itself, from the beginning; any key takes over",
+                key(Key::F5),
             ),
             Self::Export => of(
                 "Export",
@@ -387,6 +410,11 @@ impl Action {
                 key(Key::G),
             ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
+            Self::FullScreen => of(
+                "Full screen",
+                "Fill the whole screen, or leave it",
+                key(Key::F11),
+            ),
             Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),
             Self::FindCommand => of(
                 "Find a command",

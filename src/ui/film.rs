@@ -16,6 +16,7 @@ use egui::{
 };
 
 use super::overlay::overlay_ui;
+use super::story::{self, Place};
 use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{IconButton, WordButton, elided};
 use super::{Context, icons};
@@ -214,6 +215,9 @@ impl FilmView {
             }
         };
         let right = row_label(ui, grid, row, role.name(), &caption, t.role(role));
+        let whole = grid.row(row).with_min_x(grid.area.left() + PAD - 4.0);
+        let whole = whole.with_max_x(grid.value_right() + 4.0);
+        story::mark(ui.ctx(), Place::Row(role), whole);
         let frame = frames[row - 1];
         if cx.is_training && role == ModelRole::Care && frame.is_some() {
             ui.painter()

@@ -215,7 +215,7 @@ impl PlotsView {
                         .count()
                 });
                 if let Some(n) = scored {
-                    weak(ui, format!("{} watched", format::count(n)));
+                    weak(ui, format!("watched, n = {}", format::count(n)));
                 }
             }
             _ => {
@@ -240,6 +240,10 @@ impl PlotsView {
                     ui,
                     match (self.measure, n) {
                         (Measure::LearningRate, _) => "learning rate".to_owned(),
+                        // The group of the choices is named after the part.
+                        (_, Some(n)) if ui.available_width() < 120.0 => {
+                            format!("n = {}", format::count(n as usize))
+                        }
                         (_, Some(n)) => format!("validation, n = {}", format::count(n as usize)),
                         (_, None) => "validation".to_owned(),
                     },
@@ -262,7 +266,7 @@ impl PlotsView {
             .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
             .show(|ui| {
                 ui.spacing_mut().item_spacing.y = 6.0;
-                slider_row(ui, "Smoothing", &mut self.smoothing, 0.0..=0.95);
+                slider_row(ui, "Smooth", &mut self.smoothing, 0.0..=0.95);
                 let weak = |text: &str| {
                     let text = RichText::new(text).text_style(tokens::caption());
                     text.color(Tokens::of(ui).text_weak)

@@ -20,6 +20,7 @@ mod raster;
 mod review;
 #[cfg(target_os = "linux")]
 mod screen;
+mod story;
 mod suggested;
 mod train;
 mod two_windows;

@@ -12,6 +12,7 @@
 #include <ATen/ops/linalg_vector_norm_ops.h>
 #include <ATen/ops/stack_ops.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <c10/core/CachingDeviceAllocator.h>
@@ -38,6 +39,13 @@ Tensors gradients(const Tensors &parameters) {
   out.reserve(parameters.size());
   for (const at::Tensor &parameter : parameters) out.push_back(parameter.grad());
   return out;
+}
+
+// A module without anything in it, of the same program.
+Program empty_module(const std::shared_ptr<torch::jit::CompilationUnit> &unit) {
+  Program module(c10::QualifiedName("__torch__.Network"), unit, /*shouldMangle=*/true);
+  module.register_attribute("training", c10::BoolType::get(), false);
+  return module;
 }
 
 template <typename F> const char *guarded(F f) {
@@ -169,8 +177,60 @@ const char *care_program_set_training(Program *program, bool training) {
   return guarded([&] { program->train(training); });
 }
 
-const char *care_program_save(const Program *program, const char *path) {
-  return guarded([&] { program->save(path); });
+// `text` is kept in the file under `name`, where that is not empty.
+const char *care_program_save(const Program *program, const char *path, const char *name, const char *text) {
+  return guarded([&] {
+    torch::jit::ExtraFilesMap extra;
+    if (*name) extra[name] = text;
+    program->save(path, extra);
+  });
+}
+
+// A program without methods, in evaluation mode, whose parameters and buffers are these tensors themselves; a dot in a name
+// stands between a module and what is in it. It is the caller's, to be closed.
+const char *care_program_of(const char *const *names, at::Tensor *const *tensors, const bool *are_buffers, size_t n,
+                            Program **program) {
+  return guarded([&] {
+    auto unit = std::make_shared<torch::jit::CompilationUnit>();
+    Program root = empty_module(unit);
+    for (size_t i = 0; i < n; i++) {
+      Program parent = root;
+      std::string name = names[i];
+      for (size_t dot; (dot = name.find('.')) != std::string::npos; name = name.substr(dot + 1)) {
+        std::string part = name.substr(0, dot);
+        if (!parent.hasattr(part)) parent.register_module(part, empty_module(unit));
+        parent = parent.attr(part).toModule();
+      }
+      parent.register_parameter(name, *tensors[i], are_buffers[i]);
+    }
+    *program = new Program(root);
+  });
+}
+
+// Gives the program a method that does what `f` does with `x`: its calls into libtorch are written down. `f` returns a tensor
+// that stays its own, or nullptr where it fails.
+const char *care_program_trace(Program *program, const char *method, const at::Tensor *x, void *data,
+                               const at::Tensor *(*f)(void *, at::Tensor *)) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    auto traced = [&](torch::jit::Stack inputs) -> torch::jit::Stack {
+      const at::Tensor *y = f(data, new at::Tensor(inputs.at(0).toTensor()));
+      if (!y) throw std::runtime_error("the network failed");
+      return {*y};
+    };
+    auto name = [](const at::Tensor &) { return std::string(); };
+    auto state = torch::jit::tracer::trace({*x}, traced, name, true, false, program).first;
+    auto unit = program->_ivalue()->compilation_unit();
+    program->type()->addMethod(
+        unit->create_function(c10::QualifiedName(*program->type()->name(), method), state->graph));
+  });
+}
+
+// Gives the program a method in its own language, unless it has one of that name.
+const char *care_program_define(Program *program, const char *method, const char *source) {
+  return guarded([&] {
+    if (!program->find_method(method)) program->define(source);
+  });
 }
 
 // Calls `take` with the name of each parameter or buffer and with itself, which is `take`'s then.

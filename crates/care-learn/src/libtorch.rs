@@ -1,5 +1,5 @@
 //! What tch does not offer of libtorch (`libtorch.cpp`): operators over lists of tensors, gradients let go, bfloat16, the
-//! buffers of a TorchScript program.
+//! buffers and methods of a TorchScript program.
 #![allow(
     unsafe_code,
     reason = "calls into libtorch: everything passed lives as long as the call, which keeps none of it"
@@ -10,6 +10,8 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use tch::{Device, TchError, Tensor};
+
+use crate::panics::{Panic, caught};
 
 /// torch-sys's `C_tensor`, which is an `at::Tensor`.
 type TensorPtr = *const torch_sys::C_tensor;
@@ -57,7 +59,31 @@ unsafe extern "C" {
         result: *mut *mut torch_sys::C_tensor,
     ) -> *const c_char;
     fn care_program_set_training(program: *mut RawProgram, training: bool) -> *const c_char;
-    fn care_program_save(program: *const RawProgram, path: *const c_char) -> *const c_char;
+    fn care_program_save(
+        program: *const RawProgram,
+        path: *const c_char,
+        name: *const c_char,
+        text: *const c_char,
+    ) -> *const c_char;
+    fn care_program_of(
+        names: *const *const c_char,
+        tensors: *const TensorPtr,
+        are_buffers: *const bool,
+        n: usize,
+        program: *mut *mut RawProgram,
+    ) -> *const c_char;
+    fn care_program_trace(
+        program: *mut RawProgram,
+        method: *const c_char,
+        x: TensorPtr,
+        data: *mut c_void,
+        f: extern "C" fn(*mut c_void, *mut torch_sys::C_tensor) -> TensorPtr,
+    ) -> *const c_char;
+    fn care_program_define(
+        program: *mut RawProgram,
+        method: *const c_char,
+        source: *const c_char,
+    ) -> *const c_char;
     fn care_program_tensors(
         program: *const RawProgram,
         buffers: bool,
@@ -223,6 +249,10 @@ impl Program {
         let mut program = ptr::null_mut();
         // SAFETY: as said above.
         checked(unsafe { care_program_open(path.as_ptr(), gpu, &raw mut program) })?;
+        Self::opened(program)
+    }
+
+    fn opened(program: *mut RawProgram) -> Result<Self, TchError> {
         let nothing = || TchError::Torch("nothing was opened".to_owned());
         NonNull::new(program).map(Self).ok_or_else(nothing)
     }
@@ -251,9 +281,92 @@ impl Program {
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<(), TchError> {
+        self.save_with(path, ("", ""))
+    }
+
+    /// With a file of this name and text inside, unless it has no name.
+    pub(crate) fn save_with(&self, path: &Path, beside: (&str, &str)) -> Result<(), TchError> {
         let path = c_path(path)?;
+        let (name, text) = (CString::new(beside.0)?, CString::new(beside.1)?);
         // SAFETY: as said above.
-        checked(unsafe { care_program_save(self.0.as_ptr(), path.as_ptr()) })
+        checked(unsafe {
+            care_program_save(self.0.as_ptr(), path.as_ptr(), name.as_ptr(), text.as_ptr())
+        })
+    }
+
+    /// A program without methods, in evaluation mode, whose parameters and buffers are these tensors themselves, each with
+    /// its name as torch has it.
+    pub(crate) fn of(
+        tensors: &[(String, Tensor)],
+        is_buffer: impl Fn(&Tensor) -> bool,
+    ) -> Result<Self, TchError> {
+        let names = tensors.iter().map(|(name, _)| CString::new(name.as_str()));
+        let kept: Vec<CString> = names.collect::<Result<_, _>>()?;
+        let names: Vec<*const c_char> = kept.iter().map(|name| name.as_ptr()).collect();
+        let pointers: Vec<TensorPtr> = tensors.iter().map(|(_, it)| it.as_ptr()).collect();
+        let are_buffers: Vec<bool> = tensors.iter().map(|(_, it)| is_buffer(it)).collect();
+        let mut program = ptr::null_mut();
+        // SAFETY: as said above; the lists are equally long.
+        checked(unsafe {
+            care_program_of(
+                names.as_ptr(),
+                pointers.as_ptr(),
+                are_buffers.as_ptr(),
+                names.len(),
+                &raw mut program,
+            )
+        })?;
+        Self::opened(program)
+    }
+
+    /// Gives the program a method that does what `f` does with `x`: what `f` asks of libtorch is written down, sizes as they
+    /// are now. Returns what it gave.
+    pub(crate) fn trace<F: FnMut(&Tensor) -> Tensor>(
+        &self,
+        method: &str,
+        x: &Tensor,
+        f: F,
+    ) -> Result<Tensor, TchError> {
+        struct Traced<F> {
+            f: F,
+            result: Option<Result<Tensor, Panic>>,
+        }
+
+        extern "C" fn call<F: FnMut(&Tensor) -> Tensor>(
+            data: *mut c_void,
+            x: *mut torch_sys::C_tensor,
+        ) -> TensorPtr {
+            // SAFETY: `data` is the struct below, and nobody else owns `x`.
+            let (traced, x) = unsafe { (&mut *data.cast::<Traced<F>>(), Tensor::from_ptr(x)) };
+            // A panic must not reach C++.
+            let result = traced.result.insert(caught(|| (traced.f)(&x)));
+            result.as_ref().map_or(ptr::null(), Tensor::as_ptr)
+        }
+
+        let method = CString::new(method)?;
+        let mut traced = Traced { f, result: None };
+        // SAFETY: as said above; `traced` is of the type that `call` takes it for.
+        let done = checked(unsafe {
+            care_program_trace(
+                self.0.as_ptr(),
+                method.as_ptr(),
+                x.as_ptr(),
+                (&raw mut traced).cast(),
+                call::<F>,
+            )
+        });
+        match traced.result {
+            Some(Ok(result)) => done.map(|()| result),
+            Some(Err(Panic::Torch(why) | Panic::Fault(why))) => Err(TchError::Torch(why)),
+            None => done.and(Err(TchError::Torch("nothing was traced".to_owned()))),
+        }
+    }
+
+    /// Gives the program a method in TorchScript's own language, unless it has one of that name.
+    pub(crate) fn define(&self, method: &str, source: &str) -> Result<(), TchError> {
+        let (method, source) = (CString::new(method)?, CString::new(source)?);
+        // SAFETY: as said above.
+        checked(unsafe { care_program_define(self.0.as_ptr(), method.as_ptr(), source.as_ptr()) })
     }
 
     /// By name; what is done to them is done to the program's.

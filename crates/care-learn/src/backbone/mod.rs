@@ -11,7 +11,7 @@ mod split;
 mod torchscript;
 mod vgg;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use rand::{Rng, SeedableRng};
@@ -257,6 +257,17 @@ impl Network {
     /// # Errors
     /// Where the tensors cannot be packed.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
+        self.to_bytes_with(None)
+    }
+
+    /// As [`Self::to_bytes`]; a safetensors file has this in its header. TorchScript has no such place.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`].
+    pub fn to_bytes_with(
+        &self,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Vec<u8>, WeightsError> {
         if let Body::Script(script) = &self.body {
             return script.to_bytes();
         }
@@ -282,7 +293,29 @@ impl Network {
                 Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
             })
             .collect::<Result<Vec<_>, SafeTensorError>>()?;
-        Ok(safetensors::serialize(views, None)?)
+        Ok(safetensors::serialize(views, metadata)?)
+    }
+
+    /// The network as the bytes of a TorchScript file, for any number of square images of `input_size`: in evaluation mode, with its
+    /// parameters by their names and the methods `forward_features`, `forward_head` and `forward`. `beside` is a file's name and text
+    /// that are kept inside.
+    ///
+    /// # Errors
+    /// Where libtorch cannot write it down, or no temporary file can be written.
+    pub fn to_torchscript(
+        &self,
+        input_size: u32,
+        beside: (&str, &str),
+    ) -> Result<Vec<u8>, WeightsError> {
+        match &self.body {
+            Body::Script(script) => script.to_bytes_with(beside),
+            _ if self.store.device() != Device::Cpu => {
+                let mut twin = self.duplicate()?;
+                twin.store.set_device(Device::Cpu);
+                torchscript::traced(&twin.store, twin.backbone(), input_size, beside)
+            }
+            _ => torchscript::traced(&self.store, self.backbone(), input_size, beside),
+        }
     }
 
     /// Takes weights into a built-in network by name, from a safetensors file or one of PyTorch's (see [`crate::weights`]). Every parameter has to be

@@ -249,6 +249,13 @@ impl Script {
         std::fs::read(file).map_err(WeightsError::Temporary)
     }
 
+    /// As [`Self::to_bytes`], with the method `forward` and with a file of this name and text inside.
+    pub(super) fn to_bytes_with(&self, beside: (&str, &str)) -> Result<Vec<u8>, WeightsError> {
+        let twin = self.duplicate(0, Device::Cpu)?;
+        twin.set_mode(false)?;
+        finish(&twin.program, beside)
+    }
+
     /// libtorch writes to a file only, and calls what is inside by the file's name.
     fn save(&self) -> Result<(TempDir, PathBuf), WeightsError> {
         let dir = tempfile::tempdir().map_err(WeightsError::Temporary)?;
@@ -270,6 +277,37 @@ impl Script {
         self.set_mode(train)?;
         self.program.call(method, x)
     }
+}
+
+/// A network as the bytes of a TorchScript file: its parameters by their names, and what it does in evaluation mode with
+/// any number of square images of `side`, as `forward_features`, `forward_head` and `forward`.
+///
+/// The parameters and statistics have to be on the CPU.
+pub(super) fn traced(
+    store: &VarStore,
+    network: &dyn Backbone,
+    side: u32,
+    beside: (&str, &str),
+) -> Result<Vec<u8>, WeightsError> {
+    let mut variables: Vec<(String, Tensor)> = store.variables().into_iter().collect();
+    variables.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let program = Program::of(&variables, |variable| !variable.requires_grad())?;
+    let shape = [TRIED, 3, i64::from(side), i64::from(side)];
+    let images = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    let activations = program.trace(FEATURES, &images, |x| network.features(x, false))?;
+    let _ = program.trace(HEAD, &activations, |x| network.head(x, false))?;
+    finish(&program, beside)
+}
+
+/// Adds `forward` where there is none, and writes the file.
+fn finish(program: &Program, beside: (&str, &str)) -> Result<Vec<u8>, WeightsError> {
+    let forward =
+        format!("def forward(self, images):\n    return self.{HEAD}(self.{FEATURES}(images))\n");
+    program.define("forward", &forward)?;
+    let dir = tempfile::tempdir().map_err(WeightsError::Temporary)?;
+    let file = dir.path().join("network.pt");
+    program.save_with(&file, beside)?;
+    std::fs::read(file).map_err(WeightsError::Temporary)
 }
 
 /// Also where all parameters before it are kept as they are.
