@@ -126,13 +126,14 @@ fn grid(ui: &mut Ui, cx: &mut Context<'_>, images: &[ImageId], watch: &[ImageId]
             ui.set_height(rows as f32 * pitch + 6.0);
             let row = |y: f32| (y / pitch).floor().max(0.0) as usize;
             let end = ((row(viewport.bottom()) + 1) * columns).min(images.len());
-            for place in (row(viewport.top()) * columns).min(end)..end {
+            let begin = (row(viewport.top()) * columns).min(end);
+            for (place, id) in images.iter().enumerate().take(end).skip(begin) {
                 let at = vec2(
                     (place % columns) as f32 * pitch,
                     (place / columns) as f32 * pitch,
                 );
                 let rect = Rect::from_min_size(origin + at, vec2(CELL, CELL));
-                if let Some(image) = cx.project.image(images[place]) {
+                if let Some(image) = cx.project.image(*id) {
                     cell(ui, cx, rect, image, watch);
                 }
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use care_data::{ImageId, Look, Part, RunId};
 use care_learn::Task;
 use care_learn::task::{Problem, check as problems_of};
-use egui::{Align2, RichText, Sense, Ui, vec2};
+use egui::{Align2, RichText, Sense, TextStyle, Ui, vec2};
 
 use super::rows::{remark, title};
 use crate::command::{Command, Room};
@@ -168,10 +168,17 @@ fn check(ui: &mut Ui, cx: &mut Context<'_>, kind: Check, text: &str, room: Optio
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(4.0, 0.0);
             ui.label(RichText::new(text).color(t.text));
-            if let Some(room) = room
-                && ui.link(format!("Open {}", room.name())).clicked()
-            {
-                cx.commands.send(Command::Go(room));
+            if let Some(room) = room {
+                let words = format!("Open {}", room.name());
+                // In two lines it would be two controls, the second without a name.
+                let font = TextStyle::Body.resolve(ui.style());
+                let whole = ui.painter().layout_no_wrap(words.clone(), font, t.text);
+                if ui.available_size_before_wrap().x < whole.size().x {
+                    ui.end_row();
+                }
+                if ui.link(words).clicked() {
+                    cx.commands.send(Command::Go(room));
+                }
             }
         });
     });
