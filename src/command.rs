@@ -77,6 +77,12 @@ pub enum Command {
     SetDraft(RunConfig),
     /// Settings of the attention loss; a training run takes them at its next step.
     SetLive(LiveParams),
+    /// The film shows these held-out images, in this order, now and in runs to come; none has them picked.
+    SetWatch(Option<Vec<ImageId>>),
+    /// Whether the run in training waits after its last epoch, before it is tested.
+    HoldBeforeTest(bool),
+    /// Draws the curves of this run behind those of the one shown.
+    DrawBehind(Option<RunId>),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
     /// From now on these keys hold.
@@ -145,6 +151,8 @@ pub enum Action {
     Pause,
     Resume,
     Stop,
+    MoreEpochs,
+    Watch,
     RawGrid,
     SwitchTheme,
     FullScreen,
@@ -209,6 +217,8 @@ impl Action {
         Self::Pause,
         Self::Resume,
         Self::Stop,
+        Self::MoreEpochs,
+        Self::Watch,
         Self::RawGrid,
         Self::SwitchTheme,
         Self::FullScreen,
@@ -400,6 +410,16 @@ impl Action {
                 "Stop",
                 "Stop after this step, or leave out the test; the checkpoint is kept",
                 None,
+            ),
+            Self::MoreEpochs => of(
+                "Another 5 epochs",
+                "Train stage 2 for 5 epochs more than planned; its learning rate follows",
+                None,
+            ),
+            Self::Watch => of(
+                "Watch in the film",
+                "Watch the selected held-out image in the film, or no longer",
+                key(Key::O),
             ),
             Self::RawGrid => of(
                 "Raw grid",

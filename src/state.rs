@@ -55,6 +55,10 @@ pub struct State {
     pub export: Option<ExportDraft>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
+    /// The images that were chosen for the film; none where they are picked.
+    pub watch: Option<Vec<ImageId>>,
+    /// An earlier run whose curves are drawn behind those of the one shown.
+    pub behind: Option<TrainingRun>,
     /// The thread that trains, while it does.
     pub worker: Option<Worker>,
     /// The settings of the next run. Its `live` part is also what the run in training trains with.
@@ -97,6 +101,8 @@ impl State {
             missing: Missing::default(),
             export: None,
             run: None,
+            watch: None,
+            behind: None,
             worker: None,
             draft: RunConfig::default(),
             job: None,
@@ -135,6 +141,7 @@ impl State {
         self.job = None;
         self.offer = None;
         self.run = None;
+        self.behind = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
@@ -142,6 +149,9 @@ impl State {
         let desk = project.as_ref().map(|it| self.settings.desk(it.dir()));
         let (queue, reader) = desk.unwrap_or_default();
         self.queue = queue;
+        self.watch = project
+            .as_ref()
+            .and_then(|it| self.settings.watch(it.dir()));
         let is_there = |id: &ReaderId| project.as_ref().is_some_and(|it| it.reader(*id).is_some());
         self.reader = reader.filter(is_there);
         self.attention.leave();

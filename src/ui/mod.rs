@@ -59,6 +59,10 @@ pub struct Context<'a> {
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,
+    /// The images that were chosen for the film; none where they are picked.
+    pub watch: Option<&'a [ImageId]>,
+    /// An earlier run whose curves are drawn behind those of `run`.
+    pub behind: Option<&'a TrainingRun>,
     /// The settings of the next run; its `live` part is also what the run in training trains with.
     pub draft: &'a RunConfig,
     pub device: &'a str,

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 
 use crate::common::{press, send, settle, tabs_to, tiny_project, type_text, wait_for, window};
 use crate::train::{has_film, project_with_boxes, set_epochs};
-use crate::{compare, greys, lens, overlay, suggested};
+use crate::{compare, film, greys, lens, overlay, suggested};
 
 /// A window in some state, and what keeps its project on the disk.
-type Scene = (Option<TempDir>, Harness<'static, App>);
+pub type Scene = (Option<TempDir>, Harness<'static, App>);
 
 fn room(room: Room) -> (TempDir, Harness<'static, App>) {
     let (root, dir) = tiny_project(true);
@@ -161,6 +161,11 @@ fn training() -> Scene {
     (root, window)
 }
 
+fn film_of_a_run() -> Scene {
+    let (root, window) = film::finished();
+    (Some(root), window)
+}
+
 fn leaving_a_run() -> Scene {
     let (root, mut window) = training();
     press(&mut window, Modifiers::COMMAND, Key::W);
@@ -213,7 +218,7 @@ fn story() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 22] = [
+const SCENES: [(&str, fn() -> Scene); 24] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -228,6 +233,8 @@ const SCENES: [(&str, fn() -> Scene); 22] = [
     ("readers", readers),
     ("Train", train),
     ("training", training),
+    ("a film", film_of_a_run),
+    ("choosing for the film", film::choosing),
     ("leaving a run", leaving_a_run),
     ("Compare before a run", compare_before_a_run),
     ("Compare", compare),

@@ -8,6 +8,7 @@ mod cli;
 mod common;
 mod compare;
 mod convert;
+mod film;
 mod greys;
 mod images_room;
 #[cfg(target_os = "linux")]
