@@ -172,7 +172,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
