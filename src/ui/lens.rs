@@ -269,11 +269,9 @@ impl LensView {
                 gain: 1.0,
             });
         }
-        let Some((of, Some(masks))) = &self.masks else {
-            return Over::Muted;
-        };
-        let Some(boxed) = &reading.lens.boxed else {
-            return Over::Muted;
+        // Without a box there is nothing to tint, and the image is to be drawn on in its colours.
+        let (Some((of, Some(masks))), Some(boxed)) = (&self.masks, &reading.lens.boxed) else {
+            return Over::Nothing;
         };
         let scaled: Vec<BoundingBox> = boxes
             .iter()
@@ -332,21 +330,20 @@ impl LensView {
 pub enum Over<'a> {
     Nothing,
     Map(Shown<'a>),
-    /// The image is nearly grey; nothing is on it.
-    Muted,
+    /// The image under it is nearly grey.
     Tint(&'a Tint),
 }
 
 impl Over<'_> {
     #[must_use]
     pub fn is_muted(&self) -> bool {
-        matches!(self, Self::Muted | Self::Tint(_))
+        matches!(self, Self::Tint(_))
     }
 
     /// Over the image at `rect`.
     pub fn ui(&self, painter: &Painter, cx: &mut Context<'_>, rect: Rect) {
         match self {
-            Self::Nothing | Self::Muted => {}
+            Self::Nothing => {}
             Self::Map(shown) => overlay::map_ui(painter, cx, rect, *shown, 1.0),
             Self::Tint(tint) => tint.ui(painter, rect),
         }

@@ -169,7 +169,7 @@ fn sliders_settings_and_tau_on_the_curve_move_the_terms() {
         let by_name = window.query_all_by_label(name);
         let slider = by_name
             .filter(|node| node.accesskit_node().role() == egui::accesskit::Role::Slider)
-            .last();
+            .next_back();
         let rail = slider.unwrap().rect();
         let pos = rail.left_center().lerp(rail.right_center(), share);
         window.hover_at(pos);
