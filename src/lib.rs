@@ -16,6 +16,7 @@ pub mod queue;
 pub mod settings;
 pub mod state;
 pub mod suggestion;
+pub mod take_away;
 pub mod textures;
 pub mod training;
 pub mod ui;

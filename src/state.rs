@@ -14,6 +14,7 @@ use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::suggestion::Suggestion;
+use crate::take_away::TakeAway;
 use crate::training::{TrainingRun, first_config};
 
 /// An error beside what it concerns.
@@ -50,6 +51,8 @@ pub struct State {
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
+    /// What is about to be taken away of the run.
+    pub take_away: Option<TakeAway>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The thread that trains, while it does.
@@ -90,6 +93,7 @@ impl State {
             suggestion: None,
             missing: Missing::default(),
             export: None,
+            take_away: None,
             run: None,
             worker: None,
             draft: RunConfig::default(),
@@ -141,6 +145,7 @@ impl State {
         self.suggestion = None;
         self.missing = Missing::default();
         self.export = None;
+        self.take_away = None;
         self.project = project;
     }
 

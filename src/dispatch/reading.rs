@@ -47,7 +47,7 @@ pub(super) fn export(state: &mut State, ctx: &egui::Context) {
     }
 }
 
-fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
+pub(super) fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::Context) {
     if let Some(job) = &state.job {
         state.problem = Some(Problem::new(
             format!("{} is not finished", job.kind.title()),
@@ -120,6 +120,12 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
             }
             Ok(())
         }
+        Ok(Done::TakenAway) => {
+            if let Kind::TakeAway { what, to } = &job.kind {
+                state.last_event = format!("{} written to {}", what.name(), to.display());
+            }
+            Ok(())
+        }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo { .. } => take_in_demo(import, state),
@@ -136,6 +142,7 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
         Err(text) => Err(Problem::new(
             match job.kind {
                 Kind::Export { .. } => "Nothing was exported",
+                Kind::TakeAway { .. } => "Nothing was written",
                 Kind::TakeIn => NOT_WRITTEN,
                 _ => "These images cannot be read",
             },

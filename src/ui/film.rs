@@ -13,6 +13,7 @@ use egui::{
 
 use super::Context;
 use super::overlay::overlay_ui;
+use super::take_away::film_button_ui;
 use super::tokens::{self, Tokens, radius, size};
 use crate::format;
 use crate::training::Phase;
@@ -266,7 +267,8 @@ fn header(ui: &mut Ui, cx: &mut Context<'_>, grid: &Grid, watch: &[ImageId]) {
                     .color(t.text_weak),
             );
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                overlay_ui(ui, cx)
+                overlay_ui(ui, cx);
+                film_button_ui(ui, cx.run, cx.commands);
             });
         },
     );

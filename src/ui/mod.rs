@@ -19,6 +19,7 @@ pub mod plots;
 pub mod queue;
 pub mod start;
 pub mod status;
+pub mod take_away;
 pub mod tokens;
 pub mod top_bar;
 pub mod train;

@@ -20,6 +20,7 @@ mod review;
 #[cfg(target_os = "linux")]
 mod screen;
 mod suggested;
+mod take_away;
 mod train;
 mod two_windows;
 mod weights;
