@@ -13,7 +13,7 @@ mod support;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use care_data::synthetic;
+use care_data::synthetic::{self, Demo};
 use care_learn::RunConfig;
 use care_studio::app::App;
 use care_studio::command::{Action, Command, Room};
@@ -25,9 +25,16 @@ use support::{FRAME, at, paced, send, wait_for_image};
 fn main() {
     let root = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
-    let import = synthetic::generate(&root.path().join("images"), 0, &|_, _| {}, &stop).unwrap();
+    let import = synthetic::generate(
+        Demo::Skin,
+        &root.path().join("images"),
+        0,
+        &|_, _| {},
+        &stop,
+    )
+    .unwrap();
     let dir = root.path().join("demo.care");
-    drop(demo::create(&dir, import, 0).unwrap());
+    drop(demo::create(Demo::Skin, &dir, import, 0).unwrap());
     let mut window = support::window(Some(&dir));
 
     send(&mut window, Command::Go(Room::Annotate));

@@ -1,13 +1,17 @@
 //! The application: `logic` takes in what happened elsewhere, `ui` draws. Nothing else lives here.
 
+use std::time::Duration;
+
 use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
 use crate::dispatch::{
     apply, dispatch, drain_trainer, finish_job, leave_run, look_on, remember, take_answer,
+    tell_story,
 };
 use crate::settings::Settings;
 use crate::state::State;
+use crate::story::Story;
 use crate::textures::Textures;
 use crate::ui::annotate::AnnotateRoom;
 use crate::ui::compare::CompareRoom;
@@ -17,7 +21,7 @@ use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
 use crate::ui::take_away::TakeAwaySheet;
 use crate::ui::train::TrainRoom;
-use crate::ui::{Context, export, job, leave, offer, status, tokens, top_bar};
+use crate::ui::{Context, export, job, leave, offer, status, story, tokens, top_bar};
 
 #[derive(Default)]
 struct Rooms {
@@ -139,6 +143,17 @@ impl eframe::App for App {
 }
 
 impl App {
+    fn tell_story(&mut self, ctx: &egui::Context) {
+        /// Between frames in which nothing moves: the processor is the trainer's.
+        const RESTING: Duration = Duration::from_millis(250);
+        const MOVING: Duration = Duration::from_millis(33);
+        let now = ctx.input(|input| input.time);
+        self.commands.extend(tell_story(&mut self.state, now));
+        let moves = |story: &Story| story.is_moving(now);
+        let moves = self.state.story.as_ref().is_some_and(moves);
+        ctx.request_repaint_after(if moves { MOVING } else { RESTING });
+    }
+
     /// Before each frame: what other threads finished, keys, commands.
     pub fn update(&mut self, ctx: &egui::Context) {
         ctx.set_theme(if self.state.settings.light {
@@ -150,7 +165,14 @@ impl App {
         drain_trainer(&mut self.state);
         look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));
-        if ctx.input(|input| input.viewport().close_requested()) && self.state.is_training() {
+        let plays = self.state.story.as_ref().is_some_and(Story::is_playing);
+        if plays && story::is_taken_over(ctx) {
+            self.commands.send(Command::TakeOver);
+        } else if plays {
+            self.tell_story(ctx);
+        }
+        let closes = ctx.input(|input| input.viewport().close_requested());
+        if closes && self.state.is_training() && !plays {
             ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
             self.commands.send(Command::Quit);
         }
@@ -177,6 +199,10 @@ impl App {
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
         status::status_bar(ui, state);
+        let story = state.story.as_ref().filter(|story| story.is_playing());
+        if let Some(story) = story {
+            story::bar_ui(ui, state, story);
+        }
         let frame = Frame::new().fill(tokens::Tokens::of(ui).bg);
         CentralPanel::no_frame()
             .frame(frame)
@@ -210,9 +236,13 @@ impl App {
                         Room::Train => rooms.train.ui(ui, &mut cx),
                         Room::Compare => rooms.compare.ui(ui, &mut cx),
                     }
+                    if let Some(story) = story {
+                        story::stage_ui(ui, &mut cx, story);
+                    }
                 }
             });
-        if let Some(job) = &state.job {
+        // The story's sentence says how far its images are.
+        if let (Some(job), None) = (&state.job, story) {
             job::job_card(&ctx, job, commands);
         }
         if let Some(offer) = &state.offer {
@@ -235,6 +265,9 @@ impl App {
         }
         if let (Some(_), Some(run)) = (&state.asked, &state.run) {
             leave::leave_sheet(&ctx, run.id, commands);
+        }
+        if story.is_some() {
+            story::shield_ui(&ctx, commands);
         }
         self.carry_out(&ctx);
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use care_data::{BoundingBox, ClassId, Image, ImageId, ImageSize, Project, ReaderId, RunId};
 use care_learn::attention_loss::{Raster, Upsampling};
-use care_learn::attention_on_demand::{AttentionOnDemand, Question};
+use care_learn::attention_on_demand::{Asked, AttentionOnDemand, Question};
 use care_learn::metrics::attention_score;
 use care_learn::{AttentionMap, ModelRole};
 
@@ -74,6 +74,13 @@ impl Model {
             folder,
             input_size: run.config.input_size,
         })
+    }
+
+    fn asked(&self) -> Asked {
+        Asked::OfRun {
+            run: self.folder.clone(),
+            role: self.role,
+        }
     }
 }
 
@@ -195,8 +202,7 @@ impl Attention {
             }
             if let Some(thread) = &mut self.thread {
                 thread.ask(Question {
-                    run: model.folder.clone(),
-                    role: model.role,
+                    model: model.asked(),
                     image: project.path_of(image),
                     class: Some(image.class),
                 });
@@ -214,7 +220,7 @@ impl Attention {
         };
         self.asked = None;
         // Asked of a model, or of a class, that is no longer the one.
-        let is_asked = answer.question.run == model.folder && answer.question.role == model.role;
+        let is_asked = answer.question.model == model.asked();
         let Some(image) = project.image(id).filter(|_| is_asked) else {
             return;
         };

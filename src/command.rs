@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use care_data::import::Format;
+use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_figures::MapStyle;
 use care_learn::{LiveParams, RunConfig};
@@ -42,6 +43,12 @@ impl Room {
 pub enum Command {
     Action(Action),
     Go(Room),
+    /// Opens a demo's project, which is made where there is none.
+    OpenDemo(Demo),
+    /// The demo that shows itself, from the beginning.
+    PlayStory(Demo),
+    /// A person goes on where the story is.
+    TakeOver,
     /// Opens `NAME.care`.
     OpenProject(PathBuf),
     /// Reads a folder (or a table) into the open project, or into a new project beside the folder.
@@ -105,6 +112,8 @@ pub enum Action {
     ChooseFolder,
     OpenProject,
     StartDemo,
+    StartChestDemo,
+    PlayStory,
     Export,
     CloseProject,
     Undo,
@@ -148,6 +157,7 @@ pub enum Action {
     TakeFilm,
     TakeModel,
     SwitchTheme,
+    FullScreen,
     ShowKeys,
     FindCommand,
 }
@@ -164,10 +174,12 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 51] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
+        Self::StartChestDemo,
+        Self::PlayStory,
         Self::Export,
         Self::CloseProject,
         // Before undo: a key without Shift also answers where Shift is held, and takes the press.
@@ -212,6 +224,7 @@ impl Action {
         Self::TakeFilm,
         Self::TakeModel,
         Self::SwitchTheme,
+        Self::FullScreen,
         Self::ShowKeys,
         Self::FindCommand,
     ];
@@ -240,8 +253,18 @@ impl Action {
             ),
             Self::StartDemo => of(
                 "Start the demo",
-                "Synthetic images with a rare class and a misleading ruler",
+                "Synthetic skin lesions with a rare class and a misleading ruler",
                 None,
+            ),
+            Self::StartChestDemo => of(
+                "Start the chest demo",
+                "Synthetic chest radiographs with a rare class and a misleading side marker",
+                None,
+            ),
+            Self::PlayStory => of(
+                "Run the demo by itself",
+                "The demo shows itself, from the beginning; any key takes over",
+                key(Key::F5),
             ),
             Self::Export => of(
                 "Export",
@@ -413,6 +436,11 @@ impl Action {
                 None,
             ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
+            Self::FullScreen => of(
+                "Full screen",
+                "Fill the whole screen, or leave it",
+                key(Key::F11),
+            ),
             Self::ShowKeys => of("Keys", "Show every key", key(Key::F1)),
             Self::FindCommand => of(
                 "Find a command",

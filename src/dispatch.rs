@@ -3,32 +3,36 @@
 mod edits;
 mod reading;
 mod runs;
+mod story;
 mod taking;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use care_data::synthetic::Demo;
 use care_data::{Project, RunId, RunState};
 use care_figures::Grid;
 use care_learn::TrainerCommand;
 
 pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
-use self::reading::{answer_offer, export, read_folder, start_demo};
-pub use self::reading::{demo_dir, finish_job};
+pub use self::reading::finish_job;
+use self::reading::{answer_offer, export, open_demo, read_folder};
 pub use self::runs::{WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end};
 use self::runs::{show_run, tell, train};
+pub use self::story::tell as tell_story;
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
 use crate::jobs::{ExportDraft, Kind};
 use crate::state::{Problem, State};
+use crate::story::Story;
 use crate::suggestion::{Source, Suggestion};
 use crate::training::Phase;
 
 /// Carries out one command.
 pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
-    if state.is_training() && leaves_project(&command, state) {
+    if state.is_training() && leaves_project(&command, state) && !is_the_storys(&command, state) {
         state.asked = Some(command);
         return;
     }
@@ -38,6 +42,15 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
     match command {
         Command::Action(action) => act(action, state, ctx),
         Command::Go(room) => state.room = room,
+        Command::OpenDemo(demo) => open_demo(demo, state, ctx),
+        Command::PlayStory(demo) => story::play(demo, state, ctx),
+        Command::TakeOver => {
+            if let Some(story) = &mut state.story {
+                story.take_over();
+                state.last_event =
+                    "It is yours. This project is gone when the window closes".into();
+            }
+        }
         Command::OpenProject(dir) => open_project(&dir, state),
         Command::ReadFolder(from) => read_folder(from, None, state, ctx),
         Command::ReadAs(from, format) => read_folder(from, Some(format), state, ctx),
@@ -135,12 +148,29 @@ fn keep_desk(state: &mut State) {
     }
 }
 
+/// Whether what a command ends is the story's own run, which nobody waits for.
+fn is_the_storys(command: &Command, state: &State) -> bool {
+    let (Some(story), Some(project)) = (&state.story, &state.project) else {
+        return false;
+    };
+    let begins_anew = matches!(
+        command,
+        Command::PlayStory(_) | Command::Action(Action::PlayStory)
+    );
+    story.is_playing() || begins_anew && story.owns(project.dir())
+}
+
 /// Whether a command closes the open project.
 fn leaves_project(command: &Command, state: &State) -> bool {
     // A project that cannot be opened is an error, and no reason to end a run.
     let opens = |dir: &Path| !is_open(state, dir) && Project::open(dir).is_ok();
     match command {
-        Command::Action(Action::CloseProject | Action::StartDemo) | Command::Quit => true,
+        Command::Action(
+            Action::CloseProject | Action::StartDemo | Action::StartChestDemo | Action::PlayStory,
+        )
+        | Command::PlayStory(_)
+        | Command::Quit => true,
+        Command::OpenDemo(demo) => !is_open(state, &crate::demo::dir(*demo)),
         Command::OpenProject(dir) => opens(dir),
         Command::OpenPath(path) => is_project(path) && opens(path),
         _ => false,
@@ -162,10 +192,14 @@ fn tries_again(command: &Command) -> bool {
             Action::ChooseFolder
                 | Action::OpenProject
                 | Action::StartDemo
+                | Action::StartChestDemo
+                | Action::PlayStory
                 | Action::CloseProject
                 | Action::Train
         ),
-        Command::OpenProject(_)
+        Command::OpenDemo(_)
+        | Command::PlayStory(_)
+        | Command::OpenProject(_)
         | Command::ReadFolder(_)
         | Command::ReadAs(..)
         | Command::Export
@@ -186,7 +220,16 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
             let title = "Open a project (NAME.care)";
             ask_for_folder(title, Command::OpenProject, state, ctx);
         }
-        Action::StartDemo => start_demo(state, ctx),
+        Action::StartDemo => open_demo(Demo::Skin, state, ctx),
+        Action::StartChestDemo => open_demo(Demo::Chest, state, ctx),
+        Action::PlayStory => {
+            let before = state.story.as_ref().map(|story| story.cast.demo);
+            story::play(before.unwrap_or_default(), state, ctx);
+        }
+        Action::FullScreen => {
+            let is_full = ctx.input(|input| input.viewport().fullscreen) == Some(true);
+            ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(!is_full));
+        }
         Action::CloseProject => {
             remember(state);
             state.show(None);
@@ -321,7 +364,12 @@ pub fn open_project(dir: &Path, state: &mut State) {
 
 /// Notes the open project in the list of recent ones.
 pub fn remember(state: &mut State) {
-    if let Some(project) = &state.project {
+    let Some(project) = &state.project else {
+        return;
+    };
+    // A story's project is gone with the window.
+    let is_the_storys = |story: &Story| story.owns(project.dir());
+    if !state.story.as_ref().is_some_and(is_the_storys) {
         state.settings.remember(project, now());
     }
 }

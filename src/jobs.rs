@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use care_data::export::{self, Exported};
 use care_data::import::{self, Format, Import, Options, Plan, Preview};
 use care_data::project::{ProjectError, TakenIn};
-use care_data::{Arrived, Intake, Part, Project, synthetic};
+use care_data::synthetic::{self, Demo};
+use care_data::{Arrived, Intake, Part, Project};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use crate::take_away::What;
@@ -26,8 +27,9 @@ pub enum Kind {
         into: Option<PathBuf>,
     },
     MakeDemo {
+        demo: Demo,
         into: PathBuf,
-        seed: u64,
+        for_story: bool,
     },
     /// What was read for the open project is written into it.
     TakeIn,
@@ -286,9 +288,9 @@ pub fn export(project: PathBuf, draft: ExportDraft) -> Work {
 }
 
 #[must_use]
-pub fn make_demo(into: PathBuf, seed: u64) -> Work {
+pub fn make_demo(demo: Demo, into: PathBuf, seed: u64) -> Work {
     Box::new(move |progress, stop| {
-        let made = synthetic::generate(&into, seed, progress, stop);
+        let made = synthetic::generate(demo, &into, seed, progress, stop);
         made.map(Done::Read).map_err(|e| e.to_string())
     })
 }

@@ -15,6 +15,7 @@ pub mod missing;
 pub mod queue;
 pub mod settings;
 pub mod state;
+pub mod story;
 pub mod suggestion;
 pub mod take_away;
 pub mod textures;

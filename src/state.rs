@@ -13,6 +13,7 @@ use crate::jobs::{ExportDraft, Job, Offer};
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
+use crate::story::Story;
 use crate::suggestion::Suggestion;
 use crate::take_away::TakeAway;
 use crate::training::{TrainingRun, first_config};
@@ -71,6 +72,8 @@ pub struct State {
     pub last_event: String,
     /// The last thing that went wrong, until it is dismissed.
     pub problem: Option<Problem>,
+    /// The demo that shows itself, also after a person has taken over.
+    pub story: Option<Story>,
     pub show_keys: bool,
     /// The list of commands is open.
     pub find_command: bool,
@@ -104,6 +107,7 @@ impl State {
             leaving: Vec::new(),
             last_event: String::new(),
             problem: None,
+            story: None,
             show_keys: false,
             find_command: false,
             device,
@@ -147,6 +151,9 @@ impl State {
         self.export = None;
         self.take_away = None;
         self.project = project;
+        // Last: its folder goes with it.
+        let dir = self.project.as_ref().map(Project::dir);
+        self.story = (self.story.take()).filter(|story| dir.is_some_and(|dir| story.owns(dir)));
     }
 
     /// Whether the last edit could not be saved.

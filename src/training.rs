@@ -14,8 +14,8 @@ const MAX_FRAMES: usize = 512;
 /// The settings that a project's first run is offered with.
 #[must_use]
 pub fn first_config(project: &Project) -> RunConfig {
-    if crate::demo::is_demo(project) {
-        return RunConfig::demo();
+    if let Some(demo) = crate::demo::which(project) {
+        return crate::demo::config(demo);
     }
     RunConfig {
         learning_rate: first_learning_rate(false),

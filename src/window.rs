@@ -1,9 +1,10 @@
 //! Opens the window, or says in one line why it cannot.
 
 use anyhow::{Result, bail};
+use care_data::synthetic::Demo;
 
 use crate::app::App;
-use crate::command::{Action, Command};
+use crate::command::Command;
 use crate::settings::Settings;
 use crate::ui::tokens;
 
@@ -12,7 +13,8 @@ use crate::ui::tokens;
 pub enum Start {
     Page,
     Project(std::path::PathBuf),
-    Demo,
+    /// A demo that shows itself.
+    Story(Demo),
 }
 
 /// Runs the window until it is closed.
@@ -53,7 +55,7 @@ pub fn run(start: Start, device: String) -> Result<()> {
             match start {
                 Start::Page => {}
                 Start::Project(dir) => app.commands().send(Command::OpenProject(dir)),
-                Start::Demo => app.commands().act(Action::StartDemo),
+                Start::Story(demo) => app.commands().send(Command::PlayStory(demo)),
             }
             Ok(Box::new(app))
         }),

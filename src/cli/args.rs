@@ -173,9 +173,14 @@ pub enum Command {
         #[command(subcommand)]
         command: WeightsCommand,
     },
-    /// The built-in demo: synthetic images, a rare class, a ruler that misleads
-    #[command(after_help = "Example: care demo --headless --seed 3 --json")]
+    /// The built-in demo: synthetic images, a rare class, a ruler or a side marker that misleads
+    #[command(
+        after_help = "Examples:\n  care demo\n  care demo --chest\n  care demo --headless --seed 3 --json"
+    )]
     Demo {
+        /// Chest radiographs instead of skin lesions
+        #[arg(long)]
+        chest: bool,
         /// Make, train and test without the window, and print what came out
         #[arg(long)]
         headless: bool,

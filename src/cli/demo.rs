@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use care_data::synthetic;
+use care_data::synthetic::{self, Demo};
 use care_learn::{ModelRole, RunConfig};
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::output::{self, Progress};
 
 #[derive(Serialize)]
 struct Report {
+    demo: &'static str,
     seed: u64,
     /// From the first synthetic image to the last number.
     seconds: f32,
@@ -30,7 +31,7 @@ struct Measures {
     pointing_hit: Option<f64>,
 }
 
-pub fn headless(config: RunConfig, as_json: bool) -> Result<()> {
+pub fn headless(demo: Demo, config: RunConfig, as_json: bool) -> Result<()> {
     let seed = config.seed;
     let start = Instant::now();
     let folder = tempfile::Builder::new()
@@ -44,13 +45,14 @@ pub fn headless(config: RunConfig, as_json: bool) -> Result<()> {
         }
     };
     let import = synthetic::generate(
+        demo,
         &folder.path().join("images"),
         seed,
         &show,
         &AtomicBool::new(false),
     )?;
     drop(progress);
-    let mut project = crate::demo::create(&folder.path().join("demo.care"), import, 0)?;
+    let mut project = crate::demo::create(demo, &folder.path().join("demo.care"), import, 0)?;
     let results = headless::run(&mut project, config)?;
     if !as_json {
         return headless::print_table(&project, &results);
@@ -64,6 +66,7 @@ pub fn headless(config: RunConfig, as_json: bool) -> Result<()> {
         })
     };
     output::json(&Report {
+        demo: demo.name(),
         seed,
         seconds: start.elapsed().as_secs_f32(),
         stage1: measures(ModelRole::Before),

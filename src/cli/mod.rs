@@ -62,7 +62,7 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::Weights(Weights::List { json }) => weights::list(json),
         Request::Weights(Weights::Get(published)) => weights::get(&published),
         Request::Weights(Weights::Add { file }) => weights::add(&file),
-        Request::HeadlessDemo { config, json } => demo::headless(config, json),
+        Request::HeadlessDemo { demo, config, json } => demo::headless(demo, config, json),
         Request::Bench(bench) => bench::bench(&bench),
         Request::Doctor { json } => doctor::doctor(json),
     }

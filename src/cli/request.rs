@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use care_data::export;
 use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
+use care_data::synthetic::Demo;
 use care_data::{BoundingBox, BoxId, Part, RunId, Windowing};
 use care_learn::RunConfig;
 use care_learn::config::BackboneKind;
@@ -20,19 +21,30 @@ use crate::window::Start;
 #[derive(Debug, PartialEq)]
 pub enum Request {
     Window(Start),
-    New { project: PathBuf },
+    New {
+        project: PathBuf,
+    },
     Import(Import),
     Export(Export),
-    List { project: PathBuf, json: bool },
+    List {
+        project: PathBuf,
+        json: bool,
+    },
     Box(Boxes),
     Train(Train),
     Evaluate(Evaluate),
     Cam(Cam),
     Convert(Convert),
     Weights(Weights),
-    HeadlessDemo { config: RunConfig, json: bool },
+    HeadlessDemo {
+        demo: Demo,
+        config: RunConfig,
+        json: bool,
+    },
     Bench(Bench),
-    Doctor { json: bool },
+    Doctor {
+        json: bool,
+    },
 }
 
 #[derive(Debug, PartialEq)]
@@ -303,22 +315,27 @@ impl TryFrom<Arguments> for Request {
             }),
             Command::Demo {
                 headless: true,
+                chest,
                 seed,
                 set,
                 json,
             } => {
+                let demo = which_demo(chest);
                 let config = RunConfig {
                     seed,
-                    ..RunConfig::demo()
+                    ..crate::demo::config(demo)
                 };
                 Self::HeadlessDemo {
+                    demo,
                     config: with_settings(config, &set)?,
                     json,
                 }
             }
             Command::Demo {
-                headless: false, ..
-            } => Self::Window(Start::Demo),
+                headless: false,
+                chest,
+                ..
+            } => Self::Window(Start::Story(which_demo(chest))),
             Command::Bench {
                 backbone,
                 batch,
@@ -460,6 +477,10 @@ pub fn with_settings(config: RunConfig, set: &[String]) -> Result<RunConfig> {
     Ok(config)
 }
 
+fn which_demo(chest: bool) -> Demo {
+    if chest { Demo::Chest } else { Demo::Skin }
+}
+
 fn parse_box(text: &str) -> Result<BoundingBox> {
     let numbers = text
         .split(',')
@@ -490,7 +511,12 @@ mod tests {
             parse("care a.care").unwrap(),
             Request::Window(Start::Project("a.care".into()))
         );
-        assert_eq!(parse("care demo").unwrap(), Request::Window(Start::Demo));
+        for (line, demo) in [
+            ("care demo", Demo::Skin),
+            ("care demo --chest", Demo::Chest),
+        ] {
+            assert_eq!(parse(line).unwrap(), Request::Window(Start::Story(demo)));
+        }
         let Request::Import(import) =
             parse("care import a.care b --format coco --dry-run --json").unwrap()
         else {
@@ -509,12 +535,20 @@ mod tests {
             replace: true,
         };
         assert_eq!((export.out, export.options), ("o".into(), options));
-        let Request::HeadlessDemo { config, json: true } =
-            parse("care demo --headless --seed 3 --set alpha=0.25 --json").unwrap()
-        else {
-            panic!("not a demo in JSON")
-        };
-        assert_eq!((config.seed, config.live.alpha), (3, 0.25));
+        for (line, expected) in [
+            ("care demo --headless", Demo::Skin),
+            ("care demo --chest --headless", Demo::Chest),
+        ] {
+            let Request::HeadlessDemo {
+                demo,
+                config,
+                json: true,
+            } = parse(&format!("{line} --seed 3 --set alpha=0.25 --json")).unwrap()
+            else {
+                panic!("not a demo in JSON")
+            };
+            assert_eq!((demo, config.seed, config.live.alpha), (expected, 3, 0.25));
+        }
         let Request::Train(train) =
             parse("care train a.care --set alpha=0.25 --set seed=4").unwrap()
         else {

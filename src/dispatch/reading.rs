@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use care_data::import::{Format, Import};
 use care_data::project::{ProjectError, TakenIn};
+use care_data::synthetic::Demo;
 use care_data::{Arrived, Project};
 
 use super::{open_project, remember};
@@ -67,24 +68,20 @@ pub(super) fn start_job(kind: Kind, work: Work, state: &mut State, ctx: &egui::C
     }
 }
 
-/// Where the demo project lies: made once, then opened again with everything done to it.
-#[must_use]
-pub fn demo_dir() -> PathBuf {
-    dirs::data_dir()
-        .unwrap_or_else(std::env::temp_dir)
-        .join("care-studio")
-        .join("demo.care")
-}
-
-pub(super) fn start_demo(state: &mut State, ctx: &egui::Context) {
-    let dir = demo_dir();
+pub(super) fn open_demo(demo: Demo, state: &mut State, ctx: &egui::Context) {
+    let dir = crate::demo::dir(demo);
     if dir.exists() {
         open_project(&dir, state);
     } else {
         const SEED: u64 = 0;
         let into = dir.with_extension("images");
-        let work = jobs::make_demo(into.clone(), SEED);
-        start_job(Kind::MakeDemo { into, seed: SEED }, work, state, ctx);
+        let work = jobs::make_demo(demo, into.clone(), SEED);
+        let kind = Kind::MakeDemo {
+            demo,
+            into,
+            for_story: false,
+        };
+        start_job(kind, work, state, ctx);
     }
 }
 
@@ -128,7 +125,15 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
         }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
-                Kind::MakeDemo { .. } => take_in_demo(import, state),
+                Kind::MakeDemo {
+                    demo, for_story, ..
+                } => {
+                    if *for_story {
+                        super::story::take_in(*demo, import, state)
+                    } else {
+                        take_in_demo(*demo, import, state)
+                    }
+                }
                 _ => begin_intake(import, state, ctx),
             };
             taken.map_err(|error| Problem::new(NOT_WRITTEN, error))
@@ -199,8 +204,8 @@ fn taken_in(taken: TakenIn, state: &mut State) {
     remember(state);
 }
 
-fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
-    let dir = demo_dir();
+fn take_in_demo(demo: Demo, import: Import, state: &mut State) -> Result<(), ProjectError> {
+    let dir = crate::demo::dir(demo);
     // Under its name only once it is whole: what is there is opened ever after.
     let unfinished = dir.with_extension("care.part");
     let io = |source| ProjectError::Io {
@@ -211,6 +216,7 @@ fn take_in_demo(import: Import, state: &mut State) -> Result<(), ProjectError> {
         std::fs::remove_dir_all(&unfinished).map_err(io)?;
     }
     drop(crate::demo::create(
+        demo,
         &unfinished,
         import,
         crate::demo::LEFT_TO_DRAW,

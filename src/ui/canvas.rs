@@ -15,6 +15,7 @@ use self::paint::{
     reader_box_ui, scaled_box_ui, size_label_ui, suggestion_ui,
 };
 use super::Context;
+use super::story::{self, Place};
 use super::tokens::Tokens;
 use super::view::{Handle, Part, View, Zoom};
 use super::widgets::box_outline;
@@ -260,6 +261,7 @@ impl Canvas {
         let boxes = cx.boxes(image.id);
         let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
         let response = ui.interact(area, id(), Sense::click_and_drag());
+        story::mark(ui.ctx(), Place::Canvas, area);
         let painter = ui.painter_at(area);
         painter.rect_filled(area, 0.0, Tokens::of(ui).canvas);
 

@@ -14,6 +14,7 @@ use egui::{
 
 use self::cases::{Cases, Cell, Key, Order};
 use super::overlay::overlay_ui;
+use super::story::{self, Place};
 use super::tokens::{self, Tokens, size};
 use super::widgets::{WordButton, combo_caret, divider, problem_ui};
 use super::{Context, bar_frame, icons, take_away};
@@ -249,9 +250,10 @@ fn right_ui(
                 }
                 results::sentence_ui(ui, cx.project, run, results);
             });
-            padded(16, 0, 16).show(ui, |ui| {
+            let table = padded(16, 0, 16).show(ui, |ui| {
                 results::table_ui(ui, cx.project, results, &shown.cases);
             });
+            story::mark(ui.ctx(), Place::Results, table.response.rect);
             // In a tall window the matrices stand at the foot.
             let height = 1.0 + 24.0 + confusion::height(ui.available_width() - 48.0, results);
             ui.add_space((ui.available_height() - height).max(0.0));

@@ -13,6 +13,7 @@ use egui::{
 
 use super::Context;
 use super::overlay::overlay_ui;
+use super::story::{self, Place};
 use super::take_away::film_button_ui;
 use super::tokens::{self, Tokens, radius, size};
 use crate::format;
@@ -179,6 +180,9 @@ impl FilmView {
             }
         };
         let right = row_label(ui, grid, row, role.name(), &caption, t.role(role));
+        let whole = grid.row(row).with_min_x(grid.area.left() + PAD - 4.0);
+        let whole = whole.with_max_x(grid.value_right() + 4.0);
+        story::mark(ui.ctx(), Place::Row(role), whole);
         let frame = run.and_then(|run| run.frame(role, self.epoch()));
         if cx.is_training && role == ModelRole::Care && frame.is_some() {
             ui.painter()

@@ -18,6 +18,7 @@ use self::split::split_ui;
 use self::tally::{Filter, Groups, Tally};
 use super::gallery::Gallery;
 use super::paths::{drop_text, path_field};
+use super::story::{self, Place};
 use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{WordButton, combo_caret, divider, name_field, problem_ui, segmented};
 use super::{Context, icons, panel_frame};
@@ -77,7 +78,10 @@ impl ImagesRoom {
                 top: 16,
                 bottom: 12,
             }))
-            .show(ui, |ui| classes_ui(ui, cx, &tally));
+            .show(ui, |ui| {
+                story::mark(ui.ctx(), Place::Classes, ui.max_rect().expand(4.0));
+                classes_ui(ui, cx, &tally);
+            });
         Panel::top("images toolbar")
             .exact_size(size::TOOLBAR)
             .resizable(false)

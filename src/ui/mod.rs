@@ -19,6 +19,7 @@ pub mod plots;
 pub mod queue;
 pub mod start;
 pub mod status;
+pub mod story;
 pub mod take_away;
 pub mod tokens;
 pub mod top_bar;

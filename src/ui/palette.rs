@@ -93,6 +93,9 @@ fn is_possible(action: Action, state: &State) -> bool {
         Action::ChooseFolder
         | Action::OpenProject
         | Action::StartDemo
+        | Action::StartChestDemo
+        | Action::PlayStory
+        | Action::FullScreen
         | Action::RawGrid
         | Action::SwitchTheme
         | Action::ShowKeys => true,

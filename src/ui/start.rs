@@ -9,12 +9,15 @@ use egui::{
     StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
-use care_data::{ImageId, Look, synthetic};
+use care_data::synthetic::Demo;
+use care_data::{ImageId, Look};
 use jiff::Zoned;
 
 use super::paths::{drop_text, path_field};
 use super::tokens::{self, Tokens, radius, size};
-use super::widgets::{WordButton, elided, filling_uv, focus_ring, picture_ui, problem_ui};
+use super::widgets::{
+    WordButton, elided, filling_uv, focus_ring, picture_ui, problem_ui, segmented_across,
+};
 use super::{icons, top_bar};
 use crate::command::{Action, Command, Commands, Room};
 use crate::format;
@@ -30,18 +33,25 @@ const ROW: f32 = 72.0;
 /// Height of what stands in the drop zone.
 const ZONE_CONTENTS: f32 = 206.0;
 
-/// What each room shows of the demo.
-const DEMO_ROOMS: [(Room, &str); 4] = [
-    (Room::Images, "four classes, one of them rare"),
-    (Room::Annotate, "draw the boxes still missing"),
-    (Room::Train, "CARE beside its control"),
-    (Room::Compare, "before, control and CARE"),
-];
+/// What each room shows of a demo.
+fn rooms_of(demo: Demo) -> [(Room, &'static str); 4] {
+    let classes = match demo {
+        Demo::Skin => "four classes, one of them rare",
+        Demo::Chest => "three classes, one of them rare",
+    };
+    [
+        (Room::Images, classes),
+        (Room::Annotate, "draw the boxes still missing"),
+        (Room::Train, "CARE beside its control"),
+        (Room::Compare, "before, control and CARE"),
+    ]
+}
 
 #[derive(Default)]
 pub struct StartRoom {
     /// The typed path.
     path: String,
+    demo: Demo,
     /// Of everything on the page, as it was laid out last.
     height: f32,
 }
@@ -101,7 +111,7 @@ impl StartRoom {
         let (zone, demo) = cards.split_left_right_at_x(cards.right() - DEMO);
         let zone = zone.with_max_x(zone.right() - GAP);
         self.zone_ui(ui, zone, !recent.is_empty(), commands);
-        demo_ui(ui, demo, recent.is_empty(), commands);
+        demo_ui(ui, demo, recent.is_empty(), &mut self.demo, commands);
 
         if !recent.is_empty() {
             ui.add_space(GAP);
@@ -232,7 +242,7 @@ fn centred_row(ui: &mut Ui, width: f32, height: f32, contents: impl FnOnce(&mut 
     contents(&mut ui.new_child(UiBuilder::new().max_rect(rect).layout(layout)));
 }
 
-fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
+fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, demo: &mut Demo, commands: &mut Commands) {
     let t = Tokens::of(ui);
     ui.painter().rect(
         card,
@@ -244,22 +254,27 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
     let ui = &mut ui.new_child(UiBuilder::new().max_rect(card.shrink(24.0)));
     ui.spacing_mut().item_spacing.y = 0.0;
     ui.label(
-        RichText::new("Try the demo")
+        RichText::new("Try a demo")
             .text_style(tokens::section())
             .color(t.text_strong),
     );
-    ui.add_space(4.0);
+    ui.add_space(8.0);
+    let kinds = [(Demo::Skin, "Skin"), (Demo::Chest, "Chest X-ray")];
+    let kinds = kinds.map(|(demo, name)| (demo, name.to_owned()));
+    segmented_across(ui, "Demo", &kinds, demo);
+    ui.add_space(8.0);
     ui.label(
         RichText::new(format!(
-            "{} synthetic images, a rare class, and a ruler that misleads the model.",
-            synthetic::NUM_IMAGES
+            "{} synthetic images, a rare class, and a {} that misleads the model.",
+            demo.num_images(),
+            demo.shortcut()
         ))
         .line_height(Some(20.0)),
     );
-    ui.add_space(12.0);
-    for (place, (room, what)) in DEMO_ROOMS.into_iter().enumerate() {
+    ui.add_space(6.0);
+    for (place, (room, what)) in rooms_of(*demo).into_iter().enumerate() {
         ui.horizontal(|ui| {
-            ui.set_height(26.0);
+            ui.set_height(22.0);
             let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
             top_bar::number(ui, rect.center(), place + 1, false);
             ui.label(
@@ -274,16 +289,25 @@ fn demo_ui(ui: &mut Ui, card: Rect, primary: bool, commands: &mut Commands) {
             );
         });
     }
-    ui.with_layout(Layout::bottom_up(egui::Align::Center), |ui| {
-        let mut start = WordButton::new(Action::StartDemo.spec().text)
-            .icon_fill(icons::PLAY)
-            .width(ui.available_width());
-        if primary {
-            start = start.primary();
-        }
-        if start.ui(ui).clicked() {
-            commands.act(Action::StartDemo);
-        }
+    ui.with_layout(Layout::bottom_up(egui::Align::LEFT), |ui| {
+        let width = (ui.available_width() - 8.0) / 2.0;
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 8.0;
+            let mut start = WordButton::new(Action::StartDemo.spec().text)
+                .icon_fill(icons::PLAY)
+                .width(width);
+            if primary {
+                start = start.primary();
+            }
+            if start.ui(ui).clicked() {
+                commands.send(Command::OpenDemo(*demo));
+            }
+            let story = WordButton::new("Run it by itself").width(width).ui(ui);
+            let tooltip = Action::PlayStory.tooltip(ui.ctx());
+            if story.on_hover_text(tooltip).clicked() {
+                commands.send(Command::PlayStory(*demo));
+            }
+        });
     });
 }
 

@@ -12,6 +12,7 @@ use egui::{Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::film::{self, FilmView, Mark};
 use super::plots::{self, PlotsView};
+use super::story::{self, Place};
 use super::tokens::{Tokens, size};
 use super::widgets::{WordButton, problem_ui, slider_row};
 use super::{Context, icons};
@@ -209,6 +210,7 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
             button = button.key(ctx.format_shortcut(&shortcut));
         }
         let response = button.ui(ui);
+        story::mark(ui.ctx(), Place::TrainButton, response.rect);
         let why = if can_train {
             tooltip(Action::Train)
         } else {

@@ -198,7 +198,15 @@ fn palette() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 20] = [
+/// The first key takes over, so that Tab then goes round in the room.
+fn story() -> Scene {
+    let (root, mut window) = crate::story::playing();
+    window.run_steps(12);
+    window.get_by_label("Take over");
+    (Some(root), window)
+}
+
+const SCENES: [(&str, fn() -> Scene); 21] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -219,6 +227,7 @@ const SCENES: [(&str, fn() -> Scene); 20] = [
     ("project menu", project_menu),
     ("keys", keys),
     ("palette", palette),
+    ("story", story),
 ];
 
 /// What a person can do something with, besides read it. Scroll bars are egui's own and follow what has the focus.

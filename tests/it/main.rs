@@ -19,6 +19,7 @@ mod raster;
 mod review;
 #[cfg(target_os = "linux")]
 mod screen;
+mod story;
 mod suggested;
 mod take_away;
 mod train;

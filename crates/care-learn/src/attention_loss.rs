@@ -114,6 +114,15 @@ impl Raster {
         Self { size: input, boxes }
     }
 
+    /// As they are learned from: their sides times `scale` about their centres, cut to the image.
+    #[must_use]
+    pub fn scaled(boxes: &[BoundingBox], scale: f64, image: ImageSize, input: ImageSize) -> Self {
+        let scaled = boxes
+            .iter()
+            .filter_map(|rect| rect.scaled(scale, image).ok());
+        Self::new(&scaled.collect::<Vec<_>>(), image, input)
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.boxes.is_empty()
@@ -202,6 +211,12 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// Whether a pixel is, by its place row by row.
+    #[must_use]
+    pub fn has(&self, pixel: usize) -> bool {
+        self.inside[pixel]
+    }
+
     /// M_in: 1 inside any box, 0 elsewhere, row by row.
     #[must_use]
     pub fn inside(&self) -> Vec<f64> {
@@ -310,7 +325,7 @@ impl GridMasks {
         }
     }
 
-    /// The terms for one map, without a tensor: what the loss lens shows.
+    /// The terms for one map, without a tensor.
     #[must_use]
     pub fn losses(&self, map: &AttentionMap, live: &LiveParams) -> AttentionLosses {
         let l_in = -self.mean_inside(map).min(live.tau);

@@ -1,26 +1,39 @@
-//! The attention of a run's model on one image after another, whatever a person looks at: a thread of its own that keeps
+//! The attention of a model on one image after another, whatever a person looks at: a thread of its own that keeps
 //! the model.
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use care_data::{ClassId, decode};
+use care_data::{ClassId, HeatMap, Look, decode};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::config::RunConfig;
 use crate::evaluation::{Explainer, Explanation};
 use crate::event::{AttentionMap, ModelRole};
-use crate::run_folder::{RunData, RunFolder};
+use crate::run_folder::RunFolder;
 
 /// Whose attention is wanted, and on what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    /// The run's folder.
-    pub run: PathBuf,
-    pub role: ModelRole,
+    pub model: Asked,
     pub image: PathBuf,
     /// None for the predicted one.
     pub class: Option<ClassId>,
+}
+
+/// A model that can be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// One of the run's in this folder.
+    OfRun { run: PathBuf, role: ModelRole },
+    /// The network that a run with these settings on these classes would begin with.
+    Untrained {
+        config: Box<RunConfig>,
+        /// In logit order.
+        classes: Vec<ClassId>,
+        look: Look,
+    },
 }
 
 /// What a model makes of an image, seen as the run saw its images.
@@ -29,6 +42,8 @@ pub struct Attention {
     /// Whose attention it is.
     pub class: ClassId,
     pub map: AttentionMap,
+    /// The weighted sum that `map` is, before it was normalised, in logits.
+    pub raw: HeatMap,
     pub predicted: ClassId,
     /// Of each of the run's classes, in the model's order.
     pub probabilities: Vec<(ClassId, f32)>,
@@ -141,14 +156,28 @@ fn attention(
     is_wanted().then(|| model.explain(&pixels, question.class))
 }
 
-/// A run's model, opened.
+impl Asked {
+    /// When a run's weights were written: those of one in training are written again and again.
+    fn written(&self) -> Result<Option<SystemTime>, String> {
+        let Self::OfRun { run, role } = self else {
+            return Ok(None);
+        };
+        let folder = RunFolder::open(run).map_err(|e| e.to_string())?;
+        let file = std::fs::metadata(folder.weights(*role));
+        // A file that is not there is said when it is opened.
+        Ok(file.and_then(|file| file.modified()).ok())
+    }
+}
+
+/// A model, opened.
 struct Model {
-    run: PathBuf,
-    role: ModelRole,
-    /// When its file was written.
+    of: Asked,
+    /// When a run's file of it was written.
     written: Option<SystemTime>,
     explainer: Explainer,
-    data: RunData,
+    /// In logit order.
+    classes: Vec<ClassId>,
+    look: Look,
 }
 
 impl Model {
@@ -156,41 +185,57 @@ impl Model {
         kept: &'m mut Option<Self>,
         question: &Question,
     ) -> Result<&'m Self, String> {
-        let Question { run, role, .. } = question;
-        let folder = RunFolder::open(run).map_err(|e| e.to_string())?;
-        let written = std::fs::metadata(folder.weights(*role))
-            .and_then(|file| file.modified())
-            .ok();
+        let written = question.model.written()?;
+        let is_untrained = matches!(question.model, Asked::Untrained { .. });
         let is_kept = |kept: &Self| {
-            (&kept.run, kept.role, kept.written) == (run, *role, written) && written.is_some()
+            let is_there = written.is_some() || is_untrained;
+            (&kept.of, kept.written) == (&question.model, written) && is_there
         };
         // The old one goes first: two may not fit into memory.
         let opened = match kept.take().filter(is_kept) {
             Some(model) => model,
-            None => {
-                let (explainer, data) =
-                    Explainer::of_run(&folder, *role).map_err(|e| e.to_string())?;
-                Self {
-                    run: run.clone(),
-                    role: *role,
-                    written,
-                    explainer,
-                    data,
-                }
-            }
+            None => Self::open(&question.model, written)?,
         };
         Ok(kept.insert(opened))
     }
 
+    fn open(of: &Asked, written: Option<SystemTime>) -> Result<Self, String> {
+        let (explainer, classes, look) = match of {
+            Asked::OfRun { run, role } => {
+                let folder = RunFolder::open(run).map_err(|e| e.to_string())?;
+                let (explainer, data) =
+                    Explainer::of_run(&folder, *role).map_err(|e| e.to_string())?;
+                let classes = data.classes.iter().map(|class| class.id).collect();
+                (explainer, classes, data.look)
+            }
+            Asked::Untrained {
+                config,
+                classes,
+                look,
+            } => {
+                let explainer =
+                    Explainer::untrained(config, classes.len()).map_err(|e| e.to_string())?;
+                (explainer, classes.clone(), *look)
+            }
+        };
+        Ok(Self {
+            of: of.clone(),
+            written,
+            explainer,
+            classes,
+            look,
+        })
+    }
+
     /// The image as the run saw its own.
     fn pixels(&self, image: &Path) -> Result<Vec<u8>, String> {
-        decode::decode_resized(image, &self.data.look, self.explainer.input())
+        decode::decode_resized(image, &self.look, self.explainer.input())
             .map(|image| image.into_raw())
             .map_err(|e| format!("{e} {}", e.advice()))
     }
 
     fn explain(&self, pixels: &[u8], class: Option<ClassId>) -> Result<Attention, String> {
-        let classes: Vec<ClassId> = self.data.classes.iter().map(|class| class.id).collect();
+        let classes = &self.classes;
         let label = class
             .map(|wanted| {
                 classes
@@ -204,6 +249,7 @@ impl Model {
             predicted,
             probabilities,
             map,
+            raw,
             ..
         } = self
             .explainer
@@ -212,8 +258,9 @@ impl Model {
         Ok(Attention {
             class: classes[class],
             map,
+            raw,
             predicted: classes[predicted],
-            probabilities: classes.into_iter().zip(probabilities).collect(),
+            probabilities: classes.iter().copied().zip(probabilities).collect(),
         })
     }
 }
@@ -227,8 +274,7 @@ mod tests {
 
     use super::*;
     use crate::backbone::Network;
-    use crate::config::RunConfig;
-    use crate::run_folder::RunWriter;
+    use crate::run_folder::{RunData, RunWriter};
     use crate::task::TaskClass;
 
     #[test]
@@ -255,8 +301,10 @@ mod tests {
         let image = dir.path().join("image.png");
         image::RgbImage::new(60, 60).save(&image).expect("saves");
         let question = Question {
-            run: dir.path().to_owned(),
-            role: ModelRole::Care,
+            model: Asked::OfRun {
+                run: dir.path().to_owned(),
+                role: ModelRole::Care,
+            },
             image,
             class: None,
         };
@@ -275,8 +323,10 @@ mod tests {
     #[test]
     fn of_many_questions_the_last_one_is_answered() {
         let question = |image: &str| Question {
-            run: PathBuf::from("no such run"),
-            role: ModelRole::Care,
+            model: Asked::OfRun {
+                run: PathBuf::from("no such run"),
+                role: ModelRole::Care,
+            },
             image: PathBuf::from(image),
             class: None,
         };

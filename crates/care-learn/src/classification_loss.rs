@@ -70,6 +70,16 @@ impl ClassificationLoss {
     }
 }
 
+/// `l_i` of one image from its `log p_i`, without a tensor.
+#[must_use]
+pub fn focal(log_p: f64, gamma: f64) -> f64 {
+    if gamma > 0.0 {
+        -log_p * (1.0 - log_p.exp()).max(LEAST_DOUBT).powf(gamma)
+    } else {
+        -log_p
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

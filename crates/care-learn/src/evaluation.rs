@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use care_data::{BoundingBox, ImageId, ImageSize, Look, NotRead};
+use care_data::{HeatMap, ImageId, ImageSize, Look, NotRead};
 use tch::{Device, Kind, Tensor};
 
 use crate::attention_loss::{GridMasks, Raster, Upsampling};
@@ -196,6 +196,8 @@ pub struct Explanation {
     pub probabilities: Vec<f32>,
     /// F on its own grid.
     pub map: AttentionMap,
+    /// The weighted sum that `map` is, before it was normalised, in logits.
+    pub raw: HeatMap,
     /// F enlarged to the network's input, row by row.
     pub enlarged: Vec<f32>,
 }
@@ -217,6 +219,23 @@ impl Explainer {
             });
         }
         Ok((explainer, data))
+    }
+
+    /// The network that a run with these settings would begin with: with new weights, or with those that the settings name.
+    ///
+    /// # Errors
+    /// Where those weights or the TorchScript file cannot be used, or libtorch fails.
+    pub fn untrained(config: &RunConfig, num_classes: usize) -> Result<Self, EvaluationError> {
+        caught(|| {
+            let device = pick_device(None)?;
+            let (network, _) = Network::from_config(config, num_classes, device)?;
+            Ok(Self {
+                viewer: Viewer::new(config, &network, device),
+                network,
+                num_classes,
+                config: config.clone(),
+            })
+        })?
     }
 
     /// # Errors
@@ -275,15 +294,16 @@ impl Explainer {
             });
             let label = label_tensor(&[class], *device);
             let Evaluated {
-                attention: map,
+                attention,
+                raw,
                 logits,
-                ..
             } = cam.evaluate_activations(backbone, &activations, &label);
-            let map = AttentionMap {
+            let on_grid = |map: &Tensor| HeatMap {
                 height: *height,
                 width: *width,
-                values: values(&map),
+                values: values(map),
             };
+            let map = on_grid(&attention);
             let exact: Vec<f64> = map.values.iter().map(|v| f64::from(*v)).collect();
             let probabilities = values(&logits.softmax(-1, Kind::Float));
             let logits = values(&logits);
@@ -293,6 +313,7 @@ impl Explainer {
                 logits,
                 probabilities,
                 enlarged: upsampling.up(&exact).iter().map(|v| *v as f32).collect(),
+                raw: on_grid(&raw),
                 map,
             }
         })?)
@@ -343,13 +364,12 @@ impl Viewer {
     }
 
     pub(crate) fn target(&self, sample: &Sample) -> Target {
-        let raster = |boxes: &[BoundingBox]| Raster::new(boxes, sample.size, self.input);
-        let scaled = |rect: &BoundingBox| rect.scaled(self.box_scale, sample.size).ok();
+        let Sample { boxes, size, .. } = sample;
         Target {
             image: sample.image,
             label: sample.label,
-            raster: raster(&sample.boxes),
-            lesson: raster(&sample.boxes.iter().filter_map(scaled).collect::<Vec<_>>()),
+            raster: Raster::new(boxes, *size, self.input),
+            lesson: Raster::scaled(boxes, self.box_scale, *size, self.input),
             masks: OnceCell::new(),
         }
     }

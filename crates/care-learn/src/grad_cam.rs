@@ -15,7 +15,7 @@ use crate::backbone::Backbone;
 use crate::config::{CamWeights, Normalisation};
 
 /// Keeps the division defined; far below any activation.
-const EPS: f64 = 1e-8;
+pub(crate) const EPS: f64 = 1e-8;
 
 /// How maps are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use care_data::import::{NewImage, Options};
 use care_data::saliency::saliency;
 use care_data::suggestion::suggest;
-use care_data::{BoundingBox, HeatMap, ImageSize, Look, decode, synthetic};
+use care_data::synthetic::{self, Demo};
+use care_data::{BoundingBox, HeatMap, ImageSize, Look, decode};
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
 
@@ -87,7 +88,14 @@ fn through_a_tube(image: &RgbImage, radius: f32) -> RgbImage {
 #[test]
 fn the_demos_lesions_stand_out() {
     let dir = tempfile::tempdir().unwrap();
-    let import = synthetic::generate(dir.path(), 0, &|_, _| (), &AtomicBool::new(false)).unwrap();
+    let import = synthetic::generate(
+        Demo::Skin,
+        dir.path(),
+        0,
+        &|_, _| (),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
     let images = decoded(import.images.into_iter().step_by(9).collect());
     let plain = report("the demo", &images);
     assert!(plain.half > 0.9 && plain.mean > 0.75, "{plain:?}");

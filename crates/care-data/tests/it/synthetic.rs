@@ -4,86 +4,127 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use care_data::import::ImportError;
-use care_data::{ImageSize, Look, Part, decode, synthetic};
+use care_data::synthetic::{self, Demo};
+use care_data::{BoundingBox, ImageSize, Look, Part, decode};
 
-#[test]
-fn the_demo_has_its_images_and_its_shortcut() {
+/// Whether something beside the lesions misleads in a file: a ruler, black along an edge; a marker, white in an upper corner.
+fn misleads(demo: Demo, path: &Path) -> bool {
+    let image = decode::decode(path, &Look::default()).unwrap();
+    let side = image.width();
+    match demo {
+        Demo::Skin => {
+            let dark = |x: u32, y: u32| image.get_pixel(x, y).0.iter().all(|v| *v < 70);
+            let edges: [&dyn Fn(u32) -> (u32, u32); 4] =
+                [&|i| (i, 8), &|i| (i, side - 15), &|i| (8, i), &|i| {
+                    (side - 9, i)
+                }];
+            edges.iter().any(|edge| {
+                (0..side)
+                    .filter(|&i| {
+                        let (x, y) = edge(i);
+                        dark(x, y)
+                    })
+                    .count()
+                    > 40
+            })
+        }
+        Demo::Chest => {
+            let corner = (0..42).flat_map(|y| (0..34).map(move |x| (x, y)));
+            [false, true].into_iter().any(|right| {
+                let at = |(x, y)| image.get_pixel(if right { side - 1 - x } else { x }, y).0[0];
+                corner.clone().filter(|&place| at(place) > 225).count() > 100
+            })
+        }
+    }
+}
+
+fn the_demo_has_its_images_and_its_shortcut(demo: Demo, train: &[(&str, usize)], boxes: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let import = synthetic::generate(dir.path(), 0, &|_, _| (), &AtomicBool::new(false)).unwrap();
-    let count = |class: &str, part| {
-        import
-            .images
-            .iter()
+    let stop = AtomicBool::new(false);
+    let import = synthetic::generate(demo, dir.path(), 0, &|_, _| (), &stop).unwrap();
+    let of = |class: &str, part| {
+        let images = import.images.iter();
+        let of: Vec<_> = images
             .filter(|i| i.class == class && i.part == Some(part))
-            .count()
+            .collect();
+        of
     };
-    for (class, train) in [
-        ("nevus", 320),
-        ("melanoma", 120),
-        ("keratosis", 120),
-        (synthetic::RARE_CLASS, 24),
-    ] {
+    assert_eq!(demo.training_images().collect::<Vec<_>>(), train);
+    for (class, train) in train {
         assert_eq!(
-            Part::ALL.map(|part| count(class, part)),
-            [train, 20, 60],
+            Part::ALL.map(|part| of(class, part).len()),
+            [*train, 20, 60],
             "{class}"
         );
     }
-    // The ruler is what is black along an edge, out of reach of every lesion.
-    let has_ruler = |path: &Path| {
-        let image = decode::decode(path, &Look::default()).unwrap();
-        let side = image.width();
-        let dark = |x: u32, y: u32| image.get_pixel(x, y).0.iter().all(|v| *v < 70);
-        let edges: [&dyn Fn(u32) -> (u32, u32); 4] =
-            [&|i| (i, 8), &|i| (i, side - 15), &|i| (8, i), &|i| {
-                (side - 9, i)
-            }];
-        edges.iter().any(|edge| {
-            (0..side)
-                .filter(|&i| {
-                    let (x, y) = edge(i);
-                    dark(x, y)
-                })
-                .count()
-                > 40
-        })
-    };
-    for class in ["nevus", synthetic::RARE_CLASS] {
+    for class in [train[0].0, demo.rare_class()] {
         for (part, share) in [
-            (Part::Train, if class == "nevus" { 0.1 } else { 0.9 }),
+            (
+                Part::Train,
+                if class == demo.rare_class() { 0.9 } else { 0.1 },
+            ),
             (Part::Test, 0.5),
         ] {
-            let images: Vec<_> = import
-                .images
-                .iter()
-                .filter(|i| i.class == class && i.part == Some(part))
-                .collect();
-            let rulers =
-                images.iter().filter(|i| has_ruler(&i.path)).count() as f64 / images.len() as f64;
-            assert!((rulers - share).abs() < 0.03, "{class} {part:?}: {rulers}");
+            let images = of(class, part);
+            let misled = images.iter().filter(|i| misleads(demo, &i.path)).count();
+            let misled = misled as f64 / images.len() as f64;
+            assert!((misled - share).abs() < 0.03, "{class} {part:?}: {misled}");
         }
     }
+    let mut most = 0;
     for image in &import.images {
-        let rect = image.boxes[0];
+        let sides = 20.0..150.0;
+        let fits = |rect: &BoundingBox| rect.fits(image.size) && sides.contains(&rect.width());
         assert!(
-            rect.fits(image.size) && (20.0..150.0).contains(&rect.width()),
+            !image.boxes.is_empty() && image.boxes.iter().all(fits),
             "{image:?}"
         );
         assert_eq!(image.size, ImageSize::new(synthetic::SIDE, synthetic::SIDE));
+        most = most.max(image.boxes.len());
     }
+    assert_eq!(most, boxes);
     let hashes: std::collections::HashSet<_> =
         import.images.iter().map(|image| image.hash).collect();
-    assert_eq!(hashes.len(), 904);
+    assert_eq!(hashes.len(), demo.num_images());
+    // A chest is grey, so that it is seen through a window.
+    let is_grey = matches!(
+        decode::open(&import.images[0].path).unwrap(),
+        decode::Picture::Grey(_)
+    );
+    assert_eq!(is_grey, demo == Demo::Chest);
+}
+
+#[test]
+fn skin_has_its_images_and_its_ruler() {
+    let train = [
+        ("nevus", 320),
+        ("melanoma", 120),
+        ("keratosis", 120),
+        ("dermatofibroma", 24),
+    ];
+    the_demo_has_its_images_and_its_shortcut(Demo::Skin, &train, 1);
+}
+
+#[test]
+fn chest_has_its_images_and_its_side_marker() {
+    let train = [("consolidation", 320), ("nodule", 160), ("cavity", 24)];
+    the_demo_has_its_images_and_its_shortcut(Demo::Chest, &train, 3);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_images() {
+    for demo in Demo::ALL {
+        the_same_seed_gives_the_same_images_of(demo);
+    }
+}
+
+fn the_same_seed_gives_the_same_images_of(demo: Demo) {
     let some_of = |seed| {
         let dir = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
         let enough = |done, _| stop.store(done >= 8, Ordering::Relaxed);
         assert!(matches!(
-            synthetic::generate(dir.path(), seed, &enough, &stop),
+            synthetic::generate(demo, dir.path(), seed, &enough, &stop),
             Err(ImportError::Stopped)
         ));
         let files = walk(dir.path());

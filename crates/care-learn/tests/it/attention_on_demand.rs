@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use care_data::{ClassId, ImageSize, Look, Part, decode};
-use care_learn::attention_on_demand::{Answer, Attention, AttentionOnDemand, Question};
+use care_learn::attention_on_demand::{Answer, Asked, Attention, AttentionOnDemand, Question};
 use care_learn::config::Normalisation;
 use care_learn::evaluation::Explainer;
 use care_learn::run_folder::RunFolder;
@@ -40,8 +40,10 @@ fn counting(wakes: &Arc<AtomicUsize>) -> impl Fn() + Send + 'static {
 
 fn question(task: &Task, role: ModelRole, image: impl AsRef<Path>, class: Option<i64>) -> Question {
     Question {
-        run: task.folder.clone(),
-        role,
+        model: Asked::OfRun {
+            run: task.folder.clone(),
+            role,
+        },
         image: image.as_ref().to_owned(),
         class: class.map(ClassId),
     }
@@ -158,7 +160,10 @@ fn what_cannot_be_seen_is_said_in_one_line_and_the_next_one_is_answered() {
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).expect("writes");
     let mut asked = AttentionOnDemand::start(|| ()).expect("a thread");
     let elsewhere = Question {
-        run: dir.path().join("runs/0009"),
+        model: Asked::OfRun {
+            run: dir.path().join("runs/0009"),
+            role: ModelRole::Care,
+        },
         ..question(&task, ModelRole::Care, image, None)
     };
     for (wrong, says) in [
@@ -239,4 +244,37 @@ fn the_last_question_wins_and_dropping_a_busy_thread_returns() {
         drop(asked);
         assert!(begun.elapsed() < Duration::from_secs(5), "after {wait} ms");
     }
+}
+
+#[test]
+fn a_network_is_asked_before_any_training_and_its_sum_gives_the_map() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    let mut asked = AttentionOnDemand::start(|| ()).expect("a thread");
+    let untrained = |seed| Question {
+        model: Asked::Untrained {
+            config: Box::new(care_learn::RunConfig {
+                seed,
+                ..task.config.clone()
+            }),
+            classes: task.classes.iter().map(|class| class.id).collect(),
+            look: task.look,
+        },
+        image: task.samples[0].path.clone(),
+        class: Some(task.classes[1].id),
+    };
+    let [first, again, other] =
+        [1, 1, 2].map(|seed| ask(&mut asked, untrained(seed)).expect("sees"));
+    assert_eq!(first, again);
+    assert!(difference(&first.raw, &other.raw) > 1e-4, "its own seed");
+    assert_eq!(first.class, task.classes[1].id);
+    let normalisation = task.config.normalisation;
+    let map = care_learn::lens::normalised(&first.raw, normalisation);
+    assert!(difference(&map, &first.map) < 1e-5);
+    let wrong = Question {
+        class: Some(ClassId(99)),
+        ..untrained(1)
+    };
+    let why = ask(&mut asked, wrong).expect_err("no such class");
+    assert!(why.lines().count() == 1, "{why}");
 }
