@@ -19,6 +19,7 @@ use crate::ui::images::ImagesRoom;
 use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
 use crate::ui::start::StartRoom;
+use crate::ui::take_away::TakeAwaySheet;
 use crate::ui::train::TrainRoom;
 use crate::ui::{Context, export, job, leave, offer, status, story, tokens, top_bar};
 
@@ -38,6 +39,7 @@ pub struct App {
     rooms: Rooms,
     palette: Palette,
     keys: KeysSheet,
+    taking: TakeAwaySheet,
     /// The project that the textures and the rooms' own state belong to.
     shown: Option<std::path::PathBuf>,
 }
@@ -54,6 +56,7 @@ impl App {
             rooms: Rooms::default(),
             palette: Palette::default(),
             keys: KeysSheet::default(),
+            taking: TakeAwaySheet::default(),
             shown: None,
         }
     }
@@ -191,6 +194,7 @@ impl App {
             rooms,
             palette,
             keys,
+            taking,
             ..
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
@@ -249,6 +253,12 @@ impl App {
         }
         if let Some(draft) = &state.export {
             export::export_sheet(&ctx, draft, commands);
+        }
+        match (&state.take_away, &state.project, &state.run) {
+            (Some(draft), Some(project), Some(run)) if draft.run == run.id => {
+                taking.ui(&ctx, draft, project, run, textures, commands);
+            }
+            _ => *taking = TakeAwaySheet::default(),
         }
         if state.show_keys {
             keys.ui(&ctx, &state.settings.keys, commands);

@@ -14,6 +14,7 @@ use crate::keymap::Keymap;
 use crate::lens;
 use crate::queue::QueueView;
 use crate::suggestion::Source;
+use crate::take_away::{TakeAway, What};
 
 /// The four rooms, in the order of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +98,15 @@ pub enum Command {
     ExportInto(PathBuf),
     /// Writes what [`SetExport`](Self::SetExport) says.
     Export,
+    /// What is to be taken away of the run, and how.
+    SetTakeAway(Box<TakeAway>),
+    /// Asks the system for another folder for it.
+    ChooseTakeAwayFolder,
+    TakeAwayInto(PathBuf),
+    /// Writes it.
+    TakeAway,
+    /// Puts the sheet away.
+    CloseTakeAway,
     DismissProblem,
     CancelJob,
     /// Answers the question whether the run in training may be stopped for what was asked last.
@@ -154,6 +164,11 @@ pub enum Action {
     MoreEpochs,
     Watch,
     RawGrid,
+    TakeFigure,
+    TakeTables,
+    TakeReport,
+    TakeFilm,
+    TakeModel,
     SwitchTheme,
     FullScreen,
     ShowKeys,
@@ -172,7 +187,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 55] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -220,6 +235,11 @@ impl Action {
         Self::MoreEpochs,
         Self::Watch,
         Self::RawGrid,
+        Self::TakeFigure,
+        Self::TakeTables,
+        Self::TakeReport,
+        Self::TakeFilm,
+        Self::TakeModel,
         Self::SwitchTheme,
         Self::FullScreen,
         Self::ShowKeys,
@@ -236,6 +256,7 @@ impl Action {
         };
         let key = |key| Some(KeyboardShortcut::new(Modifiers::NONE, key));
         let command = |key| Some(KeyboardShortcut::new(Modifiers::COMMAND, key));
+        const SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
         match self {
             Self::ChooseFolder => of(
                 "Choose a folder",
@@ -426,6 +447,31 @@ impl Action {
                 "Show attention maps on the network's own grid, or smooth",
                 key(Key::G),
             ),
+            Self::TakeFigure => of(
+                "Save a figure",
+                "Chosen images and models side by side: PNG, SVG or PDF",
+                Some(KeyboardShortcut::new(SHIFT, Key::F)),
+            ),
+            Self::TakeTables => of(
+                "Save the tables",
+                "Results, attention on each image, confusion: CSV, Markdown or LaTeX",
+                None,
+            ),
+            Self::TakeReport => of(
+                "Save a report",
+                "The whole run on one page that opens offline",
+                Some(KeyboardShortcut::new(SHIFT, Key::R)),
+            ),
+            Self::TakeFilm => of(
+                "Save the film",
+                "The attention film as an animated GIF, or as numbered frames",
+                None,
+            ),
+            Self::TakeModel => of(
+                "Save a model",
+                "As TorchScript or safetensors, with a model card",
+                None,
+            ),
             Self::SwitchTheme => of("Light or dark", "Switch between light and dark", None),
             Self::FullScreen => of(
                 "Full screen",
@@ -438,6 +484,19 @@ impl Action {
                 "Find any command by its words",
                 command(Key::P),
             ),
+        }
+    }
+
+    /// What it takes away of a run, if anything.
+    #[must_use]
+    pub fn takes(self) -> Option<What> {
+        match self {
+            Self::TakeFigure => Some(What::Figure),
+            Self::TakeTables => Some(What::Tables),
+            Self::TakeReport => Some(What::Report),
+            Self::TakeFilm => Some(What::Film),
+            Self::TakeModel => Some(What::Model),
+            _ => None,
         }
     }
 

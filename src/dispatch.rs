@@ -4,6 +4,7 @@ mod edits;
 mod reading;
 mod runs;
 mod story;
+mod taking;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +26,7 @@ pub use self::story::tell as tell_story;
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
-use crate::jobs::ExportDraft;
+use crate::jobs::{ExportDraft, Kind};
 use crate::state::{Problem, State};
 use crate::story::Story;
 use crate::suggestion::{Source, Suggestion};
@@ -118,11 +119,26 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::Export => export(state, ctx),
+        Command::SetTakeAway(draft) => state.take_away = Some(*draft),
+        Command::ChooseTakeAwayFolder => {
+            let title = "Choose a folder to write into";
+            ask_for_folder(title, Command::TakeAwayInto, state, ctx);
+        }
+        Command::TakeAwayInto(folder) => {
+            if let Some(draft) = &mut state.take_away {
+                draft.folder = folder;
+            }
+        }
+        Command::TakeAway => taking::take_away(state, ctx),
+        Command::CloseTakeAway => state.take_away = None,
         Command::DismissProblem => {}
         Command::CancelJob => {
             let job = state.job.take_if(|job| job.kind.can_be_cancelled());
-            if job.is_some() {
-                state.last_event = "Reading was cancelled".into();
+            if let Some(job) = job {
+                state.last_event = match job.kind {
+                    Kind::TakeAway { .. } => "Nothing was written: cancelled".into(),
+                    _ => "Reading was cancelled".into(),
+                };
             }
         }
         Command::Leave(stop) => {
@@ -198,6 +214,7 @@ fn tries_again(command: &Command) -> bool {
         | Command::ReadFolder(_)
         | Command::ReadAs(..)
         | Command::Export
+        | Command::TakeAway
         | Command::OpenPath(_)
         | Command::ShowRun(_)
         | Command::DismissProblem => true,
@@ -278,6 +295,11 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         }
         Action::ShowKeys => state.show_keys = !state.show_keys,
         Action::FindCommand => state.find_command = !state.find_command,
+        Action::TakeFigure
+        | Action::TakeTables
+        | Action::TakeReport
+        | Action::TakeFilm
+        | Action::TakeModel => taking::open(action.takes(), state),
         // It belongs to a room, which turns it into an edit or a selection.
         of_room => {
             if let Some(room) = of_room.room() {

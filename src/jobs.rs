@@ -11,6 +11,8 @@ use care_data::synthetic::{self, Demo};
 use care_data::{Arrived, Intake, Part, Project};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
+use crate::take_away::What;
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
@@ -32,6 +34,10 @@ pub enum Kind {
     /// What was read for the open project is written into it.
     TakeIn,
     Export {
+        to: PathBuf,
+    },
+    TakeAway {
+        what: What,
         to: PathBuf,
     },
 }
@@ -57,6 +63,9 @@ impl Kind {
             Self::MakeDemo { .. } => "Making synthetic images".to_owned(),
             Self::TakeIn => "Writing the project".to_owned(),
             Self::Export { .. } => "Writing the export".to_owned(),
+            Self::TakeAway { what, .. } => {
+                format!("Writing the {}", what.name().to_lowercase())
+            }
         }
     }
 }
@@ -121,6 +130,7 @@ pub enum Done {
     Read(Import),
     Arrived(Arrived),
     Exported(Exported),
+    TakenAway,
     /// A project of its own, with the images in it.
     TakenIn(Result<(Box<Project>, TakenIn), ProjectError>),
 }
@@ -160,7 +170,8 @@ impl Job {
                     let progress = |n, of| {
                         done.store(n, Ordering::Relaxed);
                         total.store(of, Ordering::Relaxed);
-                        if n % 64 == 0 {
+                        // Of few, each takes its time.
+                        if n % 64 == 0 || of < 640 {
                             wake();
                         }
                     };

@@ -18,6 +18,7 @@ pub mod settings;
 pub mod state;
 pub mod story;
 pub mod suggestion;
+pub mod take_away;
 pub mod textures;
 pub mod training;
 pub mod ui;

@@ -16,6 +16,7 @@ use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::story::Story;
 use crate::suggestion::Suggestion;
+use crate::take_away::TakeAway;
 use crate::training::{TrainingRun, first_config};
 
 /// An error beside what it concerns.
@@ -53,6 +54,8 @@ pub struct State {
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
+    /// What is about to be taken away of the run.
+    pub take_away: Option<TakeAway>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
     /// The images that were chosen for the film; none where they are picked.
@@ -100,6 +103,7 @@ impl State {
             lens: Lens::default(),
             missing: Missing::default(),
             export: None,
+            take_away: None,
             run: None,
             watch: None,
             behind: None,
@@ -159,6 +163,7 @@ impl State {
         self.lens.leave();
         self.missing = Missing::default();
         self.export = None;
+        self.take_away = None;
         self.project = project;
         // Last: its folder goes with it.
         let dir = self.project.as_ref().map(Project::dir);

@@ -117,6 +117,12 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
             }
             Ok(())
         }
+        Ok(Done::TakenAway) => {
+            if let Kind::TakeAway { what, to } = &job.kind {
+                state.last_event = format!("{} written to {}", what.name(), to.display());
+            }
+            Ok(())
+        }
         Ok(Done::Read(import)) => {
             let taken = match &job.kind {
                 Kind::MakeDemo {
@@ -141,6 +147,7 @@ pub fn finish_job(state: &mut State, ctx: &egui::Context) {
         Err(text) => Err(Problem::new(
             match job.kind {
                 Kind::Export { .. } => "Nothing was exported",
+                Kind::TakeAway { .. } => "Nothing was written",
                 Kind::TakeIn => NOT_WRITTEN,
                 _ => "These images cannot be read",
             },

@@ -17,7 +17,7 @@ use super::overlay::overlay_ui;
 use super::story::{self, Place};
 use super::tokens::{self, Tokens, size};
 use super::widgets::{WordButton, combo_caret, divider, problem_ui};
-use super::{Context, bar_frame, icons};
+use super::{Context, bar_frame, icons, take_away};
 use crate::command::{Action, Command};
 use crate::format;
 use crate::training::{Phase, TrainingRun};
@@ -220,6 +220,7 @@ fn right_ui(
                 .text_style(tokens::caption())
                 .color(t.text_weak),
         );
+        take_away::buttons_ui(ui, cx.commands);
     });
     let strip = Frame::new()
         .fill(t.raised)

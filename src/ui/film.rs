@@ -17,6 +17,7 @@ use egui::{
 
 use super::overlay::overlay_ui;
 use super::story::{self, Place};
+use super::take_away::film_button_ui;
 use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{IconButton, WordButton, elided};
 use super::{Context, icons};
@@ -367,6 +368,7 @@ impl FilmView {
                 {
                     self.tray.is_open = !self.tray.is_open;
                 }
+                film_button_ui(ui, cx.run, cx.commands);
                 overlay_ui(ui, cx);
                 right = ui.cursor().right();
             },

@@ -21,6 +21,7 @@ pub mod queue;
 pub mod start;
 pub mod status;
 pub mod story;
+pub mod take_away;
 pub mod tokens;
 pub mod top_bar;
 pub mod train;

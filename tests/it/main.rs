@@ -23,6 +23,7 @@ mod review;
 mod screen;
 mod story;
 mod suggested;
+mod take_away;
 mod train;
 mod two_windows;
 mod weights;
