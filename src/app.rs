@@ -18,6 +18,7 @@ use crate::ui::compare::CompareRoom;
 use crate::ui::images::ImagesRoom;
 use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
+use crate::ui::proof::ProofSheet;
 use crate::ui::start::StartRoom;
 use crate::ui::train::TrainRoom;
 use crate::ui::{Context, export, job, leave, offer, status, story, tokens, top_bar};
@@ -38,6 +39,7 @@ pub struct App {
     rooms: Rooms,
     palette: Palette,
     keys: KeysSheet,
+    proof_sheet: ProofSheet,
     /// The project that the textures and the rooms' own state belong to.
     shown: Option<std::path::PathBuf>,
 }
@@ -54,6 +56,7 @@ impl App {
             rooms: Rooms::default(),
             palette: Palette::default(),
             keys: KeysSheet::default(),
+            proof_sheet: ProofSheet::default(),
             shown: None,
         }
     }
@@ -191,6 +194,7 @@ impl App {
             rooms,
             palette,
             keys,
+            proof_sheet,
             ..
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
@@ -215,6 +219,7 @@ impl App {
                         suggestion: state.suggestion.as_ref(),
                         missing: &state.missing,
                         run: state.run.as_ref(),
+                        other: state.other.as_ref(),
                         is_training: state.is_training(),
                         draft: &state.draft,
                         device: &state.device,
@@ -225,6 +230,9 @@ impl App {
                     };
                     if state.room != Room::Annotate {
                         rooms.annotate.leave(&mut cx);
+                    }
+                    if state.room != Room::Compare {
+                        rooms.compare.leave(&mut cx);
                     }
                     match state.room {
                         Room::Images => rooms.images.ui(ui, &mut cx),
@@ -246,6 +254,9 @@ impl App {
         }
         if let Some(draft) = &state.export {
             export::export_sheet(&ctx, draft, commands);
+        }
+        if let (Some(proof), Some(project)) = (&mut state.proof, &state.project) {
+            proof_sheet.ui(&ctx, proof, project, textures, commands);
         }
         if state.show_keys {
             keys.ui(&ctx, &state.settings.keys, commands);

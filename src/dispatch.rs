@@ -1,5 +1,6 @@
 //! The one place that changes the project and the state: every [`Command`] is carried out here.
 
+mod compare;
 mod edits;
 mod reading;
 mod runs;
@@ -46,7 +47,8 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::TakeOver => {
             if let Some(story) = &mut state.story {
                 story.take_over();
-                state.last_event = "It is yours. This project is gone when the window closes".into();
+                state.last_event =
+                    "It is yours. This project is gone when the window closes".into();
             }
         }
         Command::OpenProject(dir) => open_project(&dir, state),
@@ -91,6 +93,10 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::ShowRun(id) => show_run(id, state),
+        Command::CompareWith(other) => compare::compare_with(other, state),
+        Command::Prove(image, view) => compare::prove(image, view, state, ctx),
+        Command::EndProof => state.proof = None,
+        Command::EmptyTrash => compare::empty_trash(state),
         Command::Forget(dir) => {
             state.settings.forget(&dir);
             state.settings.save();
@@ -188,6 +194,8 @@ fn tries_again(command: &Command) -> bool {
         | Command::Export
         | Command::OpenPath(_)
         | Command::ShowRun(_)
+        | Command::CompareWith(_)
+        | Command::EmptyTrash
         | Command::DismissProblem => true,
         _ => false,
     }

@@ -8,9 +8,11 @@ use care_learn::worker::Worker;
 
 use crate::attention::Attention;
 use crate::command::{Command, Room};
+use crate::comparison::OtherRun;
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
 use crate::missing::Missing;
+use crate::proof::Proof;
 use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::story::Story;
@@ -53,6 +55,10 @@ pub struct State {
     pub export: Option<ExportDraft>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
+    /// A model of another run, beside those of `run` in Compare.
+    pub other: Option<OtherRun>,
+    /// What the network saw of an image, while that is shown.
+    pub proof: Option<Proof>,
     /// The thread that trains, while it does.
     pub worker: Option<Worker>,
     /// The settings of the next run. Its `live` part is also what the run in training trains with.
@@ -94,6 +100,8 @@ impl State {
             missing: Missing::default(),
             export: None,
             run: None,
+            other: None,
+            proof: None,
             worker: None,
             draft: RunConfig::default(),
             job: None,
@@ -132,6 +140,8 @@ impl State {
         self.job = None;
         self.offer = None;
         self.run = None;
+        self.other = None;
+        self.proof = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;

@@ -16,6 +16,7 @@ pub mod overlay;
 pub mod palette;
 pub mod paths;
 pub mod plots;
+pub mod proof;
 pub mod queue;
 pub mod start;
 pub mod status;
@@ -33,6 +34,7 @@ use egui::{Frame, Margin};
 
 use crate::attention::Attention;
 use crate::command::Commands;
+use crate::comparison::OtherRun;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::state::{BoxCounts, Problem};
@@ -54,6 +56,8 @@ pub struct Context<'a> {
     pub missing: &'a Missing,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
+    /// A model of another run, beside those of `run` in Compare.
+    pub other: Option<&'a OtherRun>,
     pub is_training: bool,
     /// The settings of the next run; its `live` part is also what the run in training trains with.
     pub draft: &'a RunConfig,
