@@ -13,6 +13,7 @@ pub mod download;
 pub mod format;
 pub mod jobs;
 pub mod keymap;
+pub mod lens;
 pub mod missing;
 pub mod proof;
 pub mod queue;

@@ -54,6 +54,9 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     if state.other.as_ref().is_some_and(|it| !is_there(it.run.id)) {
         state.other = None;
     }
+    if state.behind.as_ref().is_some_and(|it| !is_there(it.id)) {
+        state.behind = None;
+    }
     let came_back = moved.iter().copied().find(|id| is_there(*id));
     let shown = state.run.as_ref().map(|run| run.id);
     if shown.is_some_and(is_there) {

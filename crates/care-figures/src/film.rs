@@ -1,0 +1,114 @@
+//! The film as an animated GIF, and as numbered PNG frames.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gif::{Encoder, Frame, Repeat};
+
+use crate::figure::Figure;
+use crate::render::{self, Pixels, RenderError};
+
+/// How fast the film plays in the window.
+const FRAMES_PER_SECOND: u16 = 4;
+/// The last frame stays so long, in hundredths of a second.
+const LAST: u16 = 200;
+
+/// One moment: [`Figure::title`] says which.
+pub type Frames<'a> = &'a mut dyn Iterator<Item = Figure>;
+
+type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Pixels to an inch at which a figure is `width` pixels wide.
+fn dpi(figure: &Figure, width: u32) -> f32 {
+    width as f32 / (figure.width / 25.4)
+}
+
+fn drawn(figure: &Figure, width: u32) -> Result<Pixels, RenderError> {
+    render::pixels(&figure.svg()?, dpi(figure, width))
+}
+
+/// The film as a GIF of this width in pixels. Every frame has its own 256 colours, so that the maps' stay clean.
+///
+/// # Errors
+/// Where a frame cannot be drawn, or it was cancelled.
+pub fn gif(
+    frames: Frames<'_>,
+    count: usize,
+    width: u32,
+    progress: Progress<'_>,
+    stop: &AtomicBool,
+) -> Result<Vec<u8>, RenderError> {
+    let mut encoder: Option<Encoder<Vec<u8>>> = None;
+    for (i, figure) in frames.enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RenderError::Cancelled);
+        }
+        let Pixels { width, height, rgb } = drawn(&figure, width)?;
+        let side = |side: u32| u16::try_from(side).map_err(|_| RenderError::TooLarge);
+        let (width, height) = (side(width)?, side(height)?);
+        /// Of 1, best, to 30.
+        const SPEED: i32 = 10;
+        let mut frame = Frame::from_rgb_speed(width, height, &rgb, SPEED);
+        frame.delay = if i + 1 == count {
+            LAST
+        } else {
+            100 / FRAMES_PER_SECOND
+        };
+        let encoder = match &mut encoder {
+            Some(encoder) => encoder,
+            empty => {
+                let mut new = Encoder::new(Vec::new(), width, height, &[])?;
+                new.set_repeat(Repeat::Infinite)?;
+                empty.insert(new)
+            }
+        };
+        encoder.write_frame(&frame)?;
+        progress(i + 1, count);
+    }
+    let encoder = encoder.ok_or(RenderError::TooLarge)?;
+    Ok(encoder.into_inner()?)
+}
+
+/// The film as `frame-0001.png` and so on, of this width in pixels, in a folder that comes under its name once it is whole.
+///
+/// # Errors
+/// Where a frame cannot be drawn or written, the folder is there already, or it was cancelled.
+pub fn png_frames(
+    frames: Frames<'_>,
+    count: usize,
+    width: u32,
+    folder: &Path,
+    progress: Progress<'_>,
+    stop: &AtomicBool,
+) -> Result<(), RenderError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| RenderError::Write { path, source }
+    };
+    if folder.exists() {
+        let there = std::io::ErrorKind::AlreadyExists;
+        return Err(failed(folder)(there.into()));
+    }
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let unfinished = folder.with_file_name(name);
+    let mut write = || {
+        std::fs::create_dir_all(&unfinished).map_err(failed(&unfinished))?;
+        for (i, figure) in frames.enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RenderError::Cancelled);
+            }
+            let Pixels { width, height, rgb } = drawn(&figure, width)?;
+            let png = render::png(width, height, png::ColorType::Rgb, &rgb, None)?;
+            let path = unfinished.join(format!("frame-{:04}.png", i + 1));
+            render::write_whole(&path, &png)?;
+            progress(i + 1, count);
+        }
+        std::fs::rename(&unfinished, folder).map_err(failed(folder))
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = std::fs::remove_dir_all(&unfinished);
+    }
+    written
+}
