@@ -18,6 +18,7 @@ use crate::ui::compare::CompareRoom;
 use crate::ui::images::ImagesRoom;
 use crate::ui::keys::KeysSheet;
 use crate::ui::palette::Palette;
+use crate::ui::proof::ProofSheet;
 use crate::ui::start::StartRoom;
 use crate::ui::take_away::TakeAwaySheet;
 use crate::ui::train::TrainRoom;
@@ -40,6 +41,7 @@ pub struct App {
     palette: Palette,
     keys: KeysSheet,
     taking: TakeAwaySheet,
+    proof_sheet: ProofSheet,
     /// The project that the textures and the rooms' own state belong to.
     shown: Option<std::path::PathBuf>,
 }
@@ -57,6 +59,7 @@ impl App {
             palette: Palette::default(),
             keys: KeysSheet::default(),
             taking: TakeAwaySheet::default(),
+            proof_sheet: ProofSheet::default(),
             shown: None,
         }
     }
@@ -195,6 +198,7 @@ impl App {
             palette,
             keys,
             taking,
+            proof_sheet,
             ..
         } = self;
         top_bar::top_bar(ui, state, counts, commands);
@@ -220,6 +224,7 @@ impl App {
                         lens: &state.lens,
                         missing: &state.missing,
                         run: state.run.as_ref(),
+                        other: state.other.as_ref(),
                         is_training: state.is_training(),
                         watch: state.watch.as_deref(),
                         behind: state.behind.as_ref(),
@@ -232,6 +237,9 @@ impl App {
                     };
                     if state.room != Room::Annotate {
                         rooms.annotate.leave(&mut cx);
+                    }
+                    if state.room != Room::Compare {
+                        rooms.compare.leave(&mut cx);
                     }
                     match state.room {
                         Room::Images => rooms.images.ui(ui, &mut cx),
@@ -259,6 +267,9 @@ impl App {
                 taking.ui(&ctx, draft, project, run, textures, commands);
             }
             _ => *taking = TakeAwaySheet::default(),
+        }
+        if let (Some(proof), Some(project)) = (&mut state.proof, &state.project) {
+            proof_sheet.ui(&ctx, proof, project, textures, commands);
         }
         if state.show_keys {
             keys.ui(&ctx, &state.settings.keys, commands);

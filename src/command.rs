@@ -6,7 +6,7 @@ use care_data::import::Format;
 use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_figures::MapStyle;
-use care_learn::{LiveParams, RunConfig};
+use care_learn::{LiveParams, ModelRole, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::jobs::ExportDraft;
@@ -86,6 +86,14 @@ pub enum Command {
     DrawBehind(Option<RunId>),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
+    /// Puts a model of another run beside those of the one shown; none takes it away.
+    CompareWith(Option<(RunId, ModelRole)>),
+    /// Shows what the network saw of an image; with a number as a training step may show it, changed at random.
+    Prove(ImageId, Option<u64>),
+    /// Puts that away.
+    EndProof,
+    /// Removes the files of deleted runs for good.
+    EmptyTrash,
     /// From now on these keys hold.
     SetKeys(Keymap),
     /// From now on attention maps are drawn like this.
@@ -157,6 +165,7 @@ pub enum Action {
     Invert,
     ProjectWindow,
     ShowInAnnotate,
+    Proof,
     Train,
     Pause,
     Resume,
@@ -187,7 +196,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -228,6 +237,7 @@ impl Action {
         Self::Invert,
         Self::ProjectWindow,
         Self::ShowInAnnotate,
+        Self::Proof,
         Self::Train,
         Self::Pause,
         Self::Resume,
@@ -424,6 +434,11 @@ impl Action {
                 "Open the selected image in Annotate",
                 key(Key::A),
             ),
+            Self::Proof => of(
+                "As the network sees it",
+                "Show exactly what the network saw of the selected image",
+                key(Key::T),
+            ),
             Self::Train => of("Train", "Train CARE beside its control", command(Key::T)),
             Self::Pause => of("Pause", "Pause after this step", None),
             Self::Resume => of("Resume", "Go on training", None),
@@ -505,6 +520,7 @@ impl Action {
     pub fn room(self) -> Option<Room> {
         match self {
             Self::ShowInAnnotate => Some(Room::Images),
+            Self::Proof => Some(Room::Compare),
             Self::PreviousImage
             | Self::NextImage
             | Self::DoneAndNext

@@ -1,5 +1,6 @@
 //! The one place that changes the project and the state: every [`Command`] is carried out here.
 
+mod compare;
 mod edits;
 mod reading;
 mod runs;
@@ -104,6 +105,10 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::DrawBehind(id) => draw_behind(id, state),
         Command::ShowRun(id) => show_run(id, state),
+        Command::CompareWith(other) => compare::compare_with(other, state),
+        Command::Prove(image, view) => compare::prove(image, view, state, ctx),
+        Command::EndProof => state.proof = None,
+        Command::EmptyTrash => compare::empty_trash(state),
         Command::Forget(dir) => {
             state.settings.forget(&dir);
             state.settings.save();
@@ -217,6 +222,8 @@ fn tries_again(command: &Command) -> bool {
         | Command::TakeAway
         | Command::OpenPath(_)
         | Command::ShowRun(_)
+        | Command::CompareWith(_)
+        | Command::EmptyTrash
         | Command::DismissProblem => true,
         _ => false,
     }

@@ -2,8 +2,10 @@
 
 pub mod app;
 pub mod attention;
+pub mod background;
 pub mod cli;
 pub mod command;
+pub mod comparison;
 pub mod demo;
 pub mod dialog;
 pub mod dispatch;
@@ -13,6 +15,7 @@ pub mod jobs;
 pub mod keymap;
 pub mod lens;
 pub mod missing;
+pub mod proof;
 pub mod queue;
 pub mod settings;
 pub mod state;

@@ -8,10 +8,12 @@ use care_learn::worker::Worker;
 
 use crate::attention::Attention;
 use crate::command::{Command, Room};
+use crate::comparison::OtherRun;
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
 use crate::lens::Lens;
 use crate::missing::Missing;
+use crate::proof::Proof;
 use crate::queue::QueueView;
 use crate::settings::Settings;
 use crate::story::Story;
@@ -58,6 +60,10 @@ pub struct State {
     pub take_away: Option<TakeAway>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
+    /// A model of another run, beside those of `run` in Compare.
+    pub other: Option<OtherRun>,
+    /// What the network saw of an image, while that is shown.
+    pub proof: Option<Proof>,
     /// The images that were chosen for the film; none where they are picked.
     pub watch: Option<Vec<ImageId>>,
     /// An earlier run whose curves are drawn behind those of the one shown.
@@ -105,6 +111,8 @@ impl State {
             export: None,
             take_away: None,
             run: None,
+            other: None,
+            proof: None,
             watch: None,
             behind: None,
             worker: None,
@@ -145,6 +153,8 @@ impl State {
         self.job = None;
         self.offer = None;
         self.run = None;
+        self.other = None;
+        self.proof = None;
         self.behind = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();

@@ -8,7 +8,7 @@ use care_learn::event::{
     StepMetrics,
 };
 use care_learn::film::thin;
-use care_learn::run_folder::{RunFolder, RunFolderError};
+use care_learn::run_folder::{RunData, RunFolder, RunFolderError};
 use care_learn::{FilmFrame, LiveParams, ModelRole, Outcome, RunConfig, TrainerEvent};
 
 use crate::dispatch::watch_list;
@@ -140,6 +140,8 @@ pub struct TrainingRun {
     pub film: Vec<FilmFrame>,
     pub changes: Vec<RecordedChange>,
     pub results: Option<Results>,
+    /// Classes and look as it learned them, once it is read from its folder.
+    pub data: Option<RunData>,
     /// Every test image as each model saw it; empty until the run has ended.
     pub test: Vec<(ModelRole, Vec<ImageAttention>)>,
     /// Whether it waits before its test.
@@ -165,6 +167,7 @@ impl TrainingRun {
             film: Vec::new(),
             changes: Vec::new(),
             results: None,
+            data: None,
             test: Vec::new(),
             holds: false,
             new_classifier: false,
@@ -216,6 +219,7 @@ impl TrainingRun {
     /// Where a file of them is missing or damaged.
     pub fn read_results(&mut self, folder: &RunFolder) -> Result<(), RunFolderError> {
         let results = folder.results()?;
+        self.data = folder.data().ok();
         for (role, _) in &results.summaries {
             self.test.push((*role, folder.test_attention(*role)?));
         }

@@ -7,6 +7,7 @@ use care_data::{Edit, ImageId, Part, Project, ReaderId};
 use care_learn::TrainerCommand;
 use care_learn::task::boxes_to_train_on;
 
+use super::compare::follow_runs;
 use super::keep_desk;
 use crate::state::{Problem, State};
 
@@ -24,6 +25,7 @@ pub fn apply(edit: Edit, state: &mut State) {
         if changes_boxes(&edit) {
             tell_boxes(&touched, state);
         }
+        follow_runs(&edit.moved_runs(), state);
     }
     note_saved(result, state);
 }
@@ -65,6 +67,7 @@ pub(super) fn step_back(
         if changes_boxes(edit) {
             tell_boxes(&touched, state);
         }
+        follow_runs(&edit.moved_runs(), state);
     }
     note_saved(stepped.map(|_| ()), state);
     keep_desk(state);
@@ -103,7 +106,11 @@ fn touched_by(project: &Project, edit: &Edit) -> Vec<Touched> {
         Edit::SetRare { .. }
         | Edit::SetLook { .. }
         | Edit::AddReader { .. }
-        | Edit::RemoveReader { .. } => Vec::new(),
+        | Edit::RemoveReader { .. }
+        | Edit::SetRunName { .. }
+        | Edit::SetRunRemark { .. }
+        | Edit::SetRunStar { .. }
+        | Edit::SetRunDeleted { .. } => Vec::new(),
         Edit::Several { edits } => {
             let edits = edits.iter();
             edits.flat_map(|edit| touched_by(project, edit)).collect()

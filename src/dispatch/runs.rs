@@ -157,6 +157,7 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
     match Worker::start(task, move || wake.request_repaint()) {
         Ok(worker) => {
             state.worker = Some(worker);
+            state.other = None;
             state.run = Some(run);
             state.last_event = format!("Run {id} started");
         }
@@ -322,6 +323,7 @@ pub(super) fn show_run(id: RunId, state: &mut State) {
     match folder.and_then(|folder| TrainingRun::read(id, run.state, &folder)) {
         Ok(run) => {
             state.draft = run.config.clone();
+            state.other = state.other.take().filter(|it| it.run.id != run.id);
             state.run = Some(run);
         }
         Err(error) => {

@@ -17,6 +17,7 @@ pub mod overlay;
 pub mod palette;
 pub mod paths;
 pub mod plots;
+pub mod proof;
 pub mod queue;
 pub mod start;
 pub mod status;
@@ -35,6 +36,7 @@ use egui::{Frame, Margin};
 
 use crate::attention::Attention;
 use crate::command::Commands;
+use crate::comparison::OtherRun;
 use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
@@ -59,6 +61,8 @@ pub struct Context<'a> {
     pub missing: &'a Missing,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
+    /// A model of another run, beside those of `run` in Compare.
+    pub other: Option<&'a OtherRun>,
     pub is_training: bool,
     /// The images that were chosen for the film; none where they are picked.
     pub watch: Option<&'a [ImageId]>,

@@ -183,6 +183,38 @@ fn compare() -> Scene {
     (Some(root), window)
 }
 
+fn compare_tab(tab: &str) -> Scene {
+    let (root, mut window) = compare::finished(12);
+    compare::tab(&mut window, tab);
+    (Some(root), window)
+}
+
+fn compare_image() -> Scene {
+    let (root, mut window) = compare::finished(12);
+    compare::click(&mut window, "One image");
+    window.get_by_label("Side by side");
+    (Some(root), window)
+}
+
+fn compare_images() -> Scene {
+    compare_tab("Images")
+}
+
+fn compare_shortcuts() -> Scene {
+    let (root, mut window) = compare::finished_with_shortcut();
+    compare::click(&mut window, "Shortcuts 2");
+    (Some(root), window)
+}
+
+fn compare_runs() -> Scene {
+    compare_tab("Runs 1")
+}
+
+fn proof() -> Scene {
+    let (root, window) = compare::proof();
+    (Some(root), window)
+}
+
 fn overlay_choices() -> Scene {
     let (root, mut window) = compare::finished(12);
     overlay::open(&mut window);
@@ -218,7 +250,7 @@ fn story() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 24] = [
+const SCENES: [(&str, fn() -> Scene); 29] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -238,6 +270,11 @@ const SCENES: [(&str, fn() -> Scene); 24] = [
     ("leaving a run", leaving_a_run),
     ("Compare before a run", compare_before_a_run),
     ("Compare", compare),
+    ("Compare, one image", compare_image),
+    ("Compare, images", compare_images),
+    ("Compare, shortcuts", compare_shortcuts),
+    ("Compare, runs", compare_runs),
+    ("proof", proof),
     ("overlay choices", overlay_choices),
     ("project menu", project_menu),
     ("keys", keys),
@@ -330,7 +367,15 @@ fn tab_reaches_every_control() {
     let mut missed = Vec::new();
     for (scene, make) in SCENES {
         let (_root, mut window) = make();
-        let is_sheet = ["offer", "readers", "leaving a run", "keys", "palette"].contains(&scene);
+        let is_sheet = [
+            "offer",
+            "readers",
+            "leaving a run",
+            "proof",
+            "keys",
+            "palette",
+        ]
+        .contains(&scene);
         for name in out_of_reach(&mut window, is_sheet) {
             missed.push(format!("{scene}: {name}"));
         }

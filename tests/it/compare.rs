@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{settle, window};
+use crate::common::{key, press, send, settle, type_text, window};
 use care_data::import::{Import, NewImage};
 use care_data::{
     BoundingBox, ContentHash, Edit, Image, ImageSize, Orientation, Part, Project, RunId, RunState,
@@ -10,13 +10,15 @@ use care_data::{
 };
 use care_learn::event::{ImageAttention, Results};
 use care_learn::metrics::{argmax, mcnemar_exact, summarise};
+use care_learn::run_folder::RunData;
 use care_learn::{AttentionMap, ModelRole, RunConfig};
 use care_studio::app::App;
-use care_studio::command::Room;
+use care_studio::command::{Command, Room};
+use care_studio::comparison::OtherRun;
 use care_studio::training::{Phase, TrainingRun};
-use egui::Key;
+use egui::{Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use tempfile::TempDir;
 
 const RARE: &str = "dermatofibroma";
@@ -146,13 +148,72 @@ fn compare(
 }
 
 pub fn finished(num_rare: usize) -> (TempDir, Harness<'static, App>) {
+    finished_with(num_rare, |_| {})
+}
+
+/// As [`finished`], of a run that `change` was done to.
+fn finished_with(
+    num_rare: usize,
+    change: impl FnOnce(&mut TrainingRun),
+) -> (TempDir, Harness<'static, App>) {
     compare(|project| {
         let (id, _) = project.begin_run().unwrap();
         project
             .end_run(id, RunState::Finished, "finished in 1 min", &[])
             .unwrap();
-        Some(finished_run(project, id, num_rare))
+        let mut run = finished_run(project, id, num_rare);
+        change(&mut run);
+        Some(run)
     })
+}
+
+/// With what the model before looks at in the bottom left corner of its images, away from every box.
+pub fn finished_with_shortcut() -> (TempDir, Harness<'static, App>) {
+    let (dir, mut window) = finished_with(12, |run| {
+        for (role, images) in &mut run.test {
+            for seen in images {
+                let mut values = vec![0.01; 12 * 12];
+                values[5 * 12 + 5] = 1.0;
+                if *role == ModelRole::Before {
+                    values[11 * 12] = 1.0;
+                }
+                seen.map = AttentionMap {
+                    height: 12,
+                    width: 12,
+                    values,
+                };
+            }
+        }
+    });
+    wait_for_label(&mut window, "Shortcuts 2");
+    (dir, window)
+}
+
+/// What comes from a thread.
+fn wait_for_label(window: &mut Harness<'_, App>, label: &str) {
+    for _ in 0..1000 {
+        if window.query_by_label_contains(label).is_some() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        window.step();
+    }
+    let there = window.query_all_by_role(egui::Role::RadioButton);
+    let there: Vec<_> = there.map(|it| it.accesskit_node().label()).collect();
+    panic!("waited in vain: {label}; there are {there:?}");
+}
+
+/// One of a few side by side; rooms have words of their own that are the same.
+pub fn tab(window: &mut Harness<'_, App>, label: &str) {
+    window
+        .get_by_role_and_label(egui::Role::RadioButton, label)
+        .click();
+    settle(window);
+}
+
+pub fn click(window: &mut Harness<'_, App>, label: &str) {
+    window.get_by_label(label).click();
+    settle(window);
 }
 
 #[test]
@@ -199,6 +260,51 @@ fn the_sentence_and_the_table_say_what_the_test_part_shows() {
         window.get_by_label_contains(expected);
     }
     assert!(window.query_by_label_contains("Only 12").is_none());
+}
+
+#[test]
+fn every_measure_has_its_table_and_only_recall_is_tested() {
+    let (_dir, mut window) = finished(12);
+    for (measure, rare, all) in [
+        (
+            "Precision",
+            "dermatofibroma, before 1.00",
+            "mean of the classes, ",
+        ),
+        (
+            "F1",
+            "dermatofibroma, n 12, before 0.50",
+            "mean of the classes, n 24, ",
+        ),
+        (
+            "AUROC",
+            "dermatofibroma, n 24, before 0.67",
+            "mean of the classes, n 24, ",
+        ),
+    ] {
+        click(&mut window, measure);
+        window.get_by_label_contains(rare);
+        window.get_by_label_contains(all);
+        assert!(
+            window
+                .query_by_label_contains("higher, p = 0.008")
+                .is_none()
+        );
+    }
+    click(&mut window, "Recall");
+    window.get_by_label_contains("CARE 1.00 (12 of 12), higher, p = 0.008");
+}
+
+#[test]
+fn a_label_changed_since_is_a_caution() {
+    let (_dir, mut window) = finished(12);
+    let project = window.state().state.project.as_ref().unwrap();
+    let [first, second] = [0, 1].map(|i| project.classes()[i].id);
+    let mut images = project.images().iter();
+    let image = images.find(|it| it.class == first).unwrap().id;
+    let class = second;
+    send(&mut window, Command::Edit(Edit::SetClass { image, class }));
+    window.get_by_label_contains("1 test image had another class when run 1 was tested");
 }
 
 #[test]
@@ -253,4 +359,262 @@ fn a_cell_of_the_confusion_fills_the_strip_and_a_opens_its_image() {
         .selected
         .and_then(|id| state.project.as_ref()?.image(id));
     assert_eq!(selected.map(Image::name), Some(second.as_str()));
+}
+
+fn wiped(window: &Harness<'_, App>) -> f64 {
+    let line = window.get_by_role_and_label(egui::Role::Slider, "Wipe");
+    line.accesskit_node().numeric_value().unwrap()
+}
+
+#[test]
+fn a_click_on_a_map_shows_it_large_and_arrows_move_the_line() {
+    let (_dir, mut window) = finished(12);
+    let worst = format!("{RARE}_11");
+    window
+        .get_by_label_contains(&format!("{worst}, before, "))
+        .click();
+    settle(&mut window);
+    window.get_by_label(&format!("{worst}, shown large"));
+    // What was clicked is to the right of the line.
+    let words = format!("{worst}: control 0.20, nevus and before 0.20, nevus");
+    window.get_by_label(&words);
+    assert_eq!(wiped(&window), 0.5);
+    for _ in 0..3 {
+        key(&mut window, Key::ArrowRight);
+    }
+    assert!((wiped(&window) - 0.53).abs() < 1e-6);
+
+    for mode in ["Blink", "Difference"] {
+        click(&mut window, mode);
+        window.get_by_label(&words);
+    }
+    click(&mut window, "Side by side");
+    window.get_by_label(&format!("{worst}: control 0.20, nevus"));
+    window.get_by_label(&format!("{worst}: before 0.20, nevus"));
+    // Down is the next image of the list, up the one before.
+    key(&mut window, Key::ArrowDown);
+    window.get_by_label(&format!("{RARE}_10, shown large"));
+    key(&mut window, Key::ArrowUp);
+    window.get_by_label(&format!("{worst}, shown large"));
+    key(&mut window, Key::A);
+    assert_eq!(window.state().state.room, Room::Annotate);
+}
+
+/// The rows of the table of images that are in view, from above.
+fn rows(window: &Harness<'_, App>) -> Vec<String> {
+    let all = window.query_all_by_label_contains(", CARE: energy ");
+    let mut rows: Vec<_> = all
+        .map(|node| (node.rect().top(), node.accesskit_node().label().unwrap()))
+        .collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    rows.into_iter().map(|(_, label)| label).collect()
+}
+
+#[test]
+fn the_table_of_images_sorts_by_any_column_and_a_row_shows_its_image() {
+    let (_dir, mut window) = finished(12);
+    tab(&mut window, "Images");
+    let first = |window: &Harness<'_, App>| rows(window)[0].clone();
+    let begins = format!("{RARE}_00, {RARE}, before: energy 0.20 miss");
+    assert!(first(&window).starts_with(&begins), "{}", first(&window));
+    click(&mut window, "Sort by energy of CARE");
+    assert!(first(&window).starts_with(&format!("{RARE}_11")));
+    click(&mut window, "Sort by energy of CARE");
+    assert!(first(&window).starts_with(&format!("{RARE}_00")));
+    // The wrong ones first.
+    click(&mut window, "Sort by right of control");
+    let wrong = "control: energy 0.20 miss IoU \u{2013} prob. 0.20 wrong";
+    assert!(first(&window).contains(wrong), "{}", first(&window));
+    window.get_by_label_contains("CARE looks more into the box than the control on 12 of 12");
+
+    let second = rows(&window)[1].clone();
+    let name = second.split(',').next().unwrap().to_owned();
+    click(&mut window, &second);
+    window.get_by_label(&format!("{name}, shown large"));
+}
+
+#[test]
+fn a_dot_of_the_scatter_is_its_image() {
+    let (_dir, mut window) = finished(12);
+    tab(&mut window, "Images");
+    let plot = window
+        .get_by_label("Energy in the box, CARE against control: 12 images")
+        .rect()
+        .shrink(6.0);
+    // The rare image with the least of CARE's attention in the box; of the control's all have the same there.
+    let state = &window.state().state;
+    let project = state.project.as_ref().unwrap();
+    let seen = &state.run.as_ref().unwrap().test[2].1;
+    let of_rare = |it: &&ImageAttention| is_rare(project, project.image(it.image).unwrap());
+    let least = seen
+        .iter()
+        .filter(of_rare)
+        .min_by(|a, b| a.energy.unwrap().total_cmp(&b.energy.unwrap()))
+        .unwrap();
+    let name = project.image(least.image).unwrap().name().to_owned();
+    let at = plot.lerp_inside(egui::vec2(0.2, 1.0 - least.energy.unwrap()));
+    let at = at + egui::vec2(0.0, 4.0);
+    window.hover_at(at);
+    settle(&mut window);
+    for pressed in [true, false] {
+        window.event(egui::Event::PointerButton {
+            pos: at,
+            button: egui::PointerButton::Primary,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+        window.step();
+    }
+    settle(&mut window);
+    window.get_by_label(&format!("{name}, shown large"));
+}
+
+#[test]
+fn what_is_right_for_the_wrong_reason_is_a_list_of_its_own() {
+    let (_dir, mut window) = finished(12);
+    click(&mut window, "Class");
+    window
+        .get_by_label_contains("right for the wrong reason")
+        .click();
+    settle(&mut window);
+    // Every image that the control or the model before gets right, as their attention is elsewhere.
+    window.get_by_label("nevus_11");
+    assert!(window.query_by_label(&format!("{RARE}_11")).is_none());
+    click(&mut window, "Order");
+    click(&mut window, "by name");
+    window.get_by_label_contains(&format!("{RARE}_00, control, {RARE}: probability 0.80"));
+    key(&mut window, Key::A);
+    assert_eq!(window.state().state.room, Room::Annotate);
+}
+
+#[test]
+fn a_place_away_from_the_boxes_is_an_alarm_with_its_images() {
+    let (_dir, mut window) = finished_with_shortcut();
+    let alarm = "In images of dermatofibroma the model before looks at the bottom left corner: ";
+    assert!(
+        window
+            .query_all_by_label_contains("looks at the bottom left corner")
+            .count()
+            > 0
+    );
+    click(&mut window, "See where it looks");
+    window.get_by_label("2 places that may be a shortcut.");
+    window.get_by_label_contains(alarm).click();
+    settle(&mut window);
+    window.get_by_label("12 images");
+    window.get_by_label("before: dermatofibroma, the bottom left corner");
+    let of_care = "In images of dermatofibroma CARE looks";
+    assert!(window.query_by_label_contains(of_care).is_none());
+}
+
+#[test]
+fn a_run_has_a_star_a_name_and_a_note_and_deleting_it_is_undone() {
+    let (_dir, mut window) = finished(12);
+    click(&mut window, "Runs 1");
+    click(&mut window, "Star run 1");
+    for (field, text) in [
+        ("Name of run 1", "first try"),
+        ("Note on run 1", "too few boxes"),
+    ] {
+        click(&mut window, field);
+        type_text(&mut window, text);
+    }
+    // Another room ends the typing.
+    press(&mut window, Modifiers::COMMAND, Key::Num1);
+    let run = |window: &Harness<'_, App>| {
+        let project = window.state().state.project.as_ref().unwrap();
+        project.runs().first().cloned()
+    };
+    let said = run(&window).unwrap();
+    let words = (said.name.as_str(), said.remark.as_str());
+    assert_eq!(words, ("first try", "too few boxes"));
+    assert!(said.starred);
+
+    press(&mut window, Modifiers::COMMAND, Key::Num4);
+    let project = window.state().state.project.as_ref().unwrap();
+    let runs = project.dir().join("runs");
+    std::fs::write(runs.join("0001/weights"), vec![0; 5_000_000]).unwrap();
+    click(&mut window, "Delete run 1");
+    assert_eq!(run(&window), None);
+    assert!(window.state().state.run.is_none(), "it is shown no more");
+    window.get_by_label("1 deleted run, 5.0 MB. Undo brings them back, also tomorrow.");
+    press(&mut window, Modifiers::COMMAND, Key::Z);
+    assert_eq!(run(&window), Some(said));
+    assert!(runs.join("0001/weights").exists());
+
+    click(&mut window, "Delete run 1");
+    click(&mut window, "Empty the trash");
+    click(&mut window, "Remove 5.0 MB for good");
+    window.get_by_label("1 deleted run; the files are gone, undo brings back the figures.");
+    assert!(!runs.join("0001").exists() && !runs.join("trash/0001").exists());
+}
+
+/// Two runs, of which the second tested six rare images only; its control is put beside the first.
+fn two_runs() -> (TempDir, Harness<'static, App>) {
+    let (dir, mut window) = finished(12);
+    let state = &mut window.state_mut().state;
+    let project = state.project.as_mut().unwrap();
+    let (id, _) = project.begin_run().unwrap();
+    project
+        .end_run(id, RunState::Finished, "finished in 1 min", &[])
+        .unwrap();
+    state.other = Some(OtherRun {
+        run: finished_run(project, id, 6),
+        role: ModelRole::Control,
+    });
+    settle(&mut window);
+    (dir, window)
+}
+
+#[test]
+fn a_model_of_another_run_is_compared_on_the_images_that_both_tested() {
+    let (_dir, mut window) = two_runs();
+    window.get_by_label("18 test images");
+    window.get_by_label(
+        "Of 6 test images of dermatofibroma that both runs tested, CARE recognises 6, the control of run 2 2.",
+    );
+    window.get_by_label_contains("Only 6 test images of dermatofibroma");
+    wait_for_label(&mut window, "dermatofibroma, n 6, before 0.33");
+    window.get_by_label_contains("dermatofibroma, n 6, before 0.33");
+    assert!(
+        window
+            .query_all_by_label_contains("control, run 2 0.33")
+            .count()
+            > 0
+    );
+    window.get_by_label("control, run 2: 2 of 6 dermatofibroma predicted as dermatofibroma");
+    // Classes that are others cannot be compared.
+    let other = window.state_mut().state.other.as_mut().unwrap();
+    other.role = ModelRole::Care;
+    other.run.data = Some(RunData {
+        classes: Vec::new(),
+        look: Default::default(),
+    });
+    settle(&mut window);
+    window.get_by_label("Run 2 learned other classes, so the two cannot be compared.");
+    window.get_by_label("24 test images");
+}
+
+/// T on the image in hand; what is shown comes from a thread.
+pub fn proof() -> (TempDir, Harness<'static, App>) {
+    let (dir, mut window) = finished(12);
+    key(&mut window, Key::T);
+    wait_for_label(&mut window, "become a tensor of 3 \u{d7} 96 \u{d7} 96");
+    (dir, window)
+}
+
+#[test]
+fn one_key_shows_the_tensor_that_the_network_saw() {
+    let (_dir, mut window) = proof();
+    window.get_by_label("What the network sees");
+    window.get_by_label_contains("48 \u{d7} 48 pixels become a tensor");
+    // The box of 32 x 24 pixels at twice the size.
+    window.get_by_label_contains("3072 of 9216 pixels (33 %) lie in the boxes.");
+    for over in ["Pixels", "On the map\u{2019}s grid", "Inside the boxes"] {
+        click(&mut window, over);
+    }
+    window.get_by_label("These settings change nothing at random, so training sees the same.");
+    key(&mut window, Key::T);
+    assert!(window.state().state.proof.is_none());
+    assert!(window.query_by_label("What the network sees").is_none());
 }

@@ -19,7 +19,7 @@ use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
 use crate::common::{build, settle};
-use crate::compare::finished_run;
+use crate::compare::{click, finished_run, tab};
 use crate::raster::Raster;
 
 const WIDTH: u32 = 1280;
@@ -216,4 +216,19 @@ fn train() {
 fn compare_room() {
     let (_root, raster, mut window) = in_room(Room::Compare, true);
     compare("compare", &raster, &mut window);
+}
+
+#[test]
+fn compare_one_image() {
+    let (_root, raster, mut window) = in_room(Room::Compare, true);
+    click(&mut window, "One image");
+    tab(&mut window, "Images");
+    compare("compare-image", &raster, &mut window);
+}
+
+#[test]
+fn compare_runs() {
+    let (_root, raster, mut window) = in_room(Room::Compare, true);
+    click(&mut window, "Runs 1");
+    compare("compare-runs", &raster, &mut window);
 }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, ImageSize};
 use crate::grey::Look;
-use crate::model::{Annotation, BoxId, ClassId, ImageId, Origin, Reader, ReaderId, ReviewState};
+use crate::model::{
+    Annotation, BoxId, ClassId, ImageId, Origin, Reader, ReaderId, ReviewState, RunId,
+};
 
 /// One change. Applied by [`Project::apply`](crate::Project::apply), which stores it together with its inverse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,24 @@ pub enum Edit {
     RemoveReader {
         id: ReaderId,
     },
+    SetRunName {
+        run: RunId,
+        name: String,
+    },
+    /// What a person writes about a run.
+    SetRunRemark {
+        run: RunId,
+        remark: String,
+    },
+    SetRunStar {
+        run: RunId,
+        starred: bool,
+    },
+    /// Into the trash, folder and all, or back out of it.
+    SetRunDeleted {
+        run: RunId,
+        deleted: bool,
+    },
     /// Several changes as one, in this order: all of them or none.
     Several {
         edits: Vec<Edit>,
@@ -74,6 +94,10 @@ pub enum EditError {
     ReaderNameTaken(String),
     #[error("Reader {0} has boxes or reviews; remove these first.")]
     ReaderHasWork(ReaderId),
+    #[error("There is no run {0} in this project.")]
+    NoSuchRun(RunId),
+    #[error("Run {0} is training; stop it first.")]
+    RunIsTraining(RunId),
     #[error("Box {0} was there before; a new box needs a new number.")]
     BoxIdTaken(BoxId),
     #[error("The box {rect:?} reaches beyond its image of {} × {} pixels.", size.width, size.height)]
@@ -105,6 +129,12 @@ impl Edit {
             Self::SetLook { .. } => "Window changed",
             Self::AddReader { .. } => "Reader added",
             Self::RemoveReader { .. } => "Reader removed",
+            Self::SetRunName { .. } => "Run renamed",
+            Self::SetRunRemark { .. } => "Note on a run changed",
+            Self::SetRunStar { starred: true, .. } => "Run starred",
+            Self::SetRunStar { starred: false, .. } => "Star removed",
+            Self::SetRunDeleted { deleted: true, .. } => "Run moved to the trash",
+            Self::SetRunDeleted { deleted: false, .. } => "Run taken out of the trash",
             Self::Several { edits } => edits.first().map_or("Nothing", Self::describe),
         }
     }
@@ -115,6 +145,16 @@ impl Edit {
         match edits.len() {
             0 | 1 => edits.pop(),
             _ => Some(Self::Several { edits }),
+        }
+    }
+
+    /// The runs that it puts into the trash or takes out of it.
+    #[must_use]
+    pub fn moved_runs(&self) -> Vec<RunId> {
+        match self {
+            Self::SetRunDeleted { run, .. } => vec![*run],
+            Self::Several { edits } => edits.iter().flat_map(Self::moved_runs).collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -261,4 +261,21 @@ pub struct Run {
     pub started_at: i64,
     /// One line: how it ended, or the reason of a failure.
     pub note: String,
+    /// Given by a person; empty where nobody gave one.
+    pub name: String,
+    /// What a person wrote about it.
+    pub remark: String,
+    pub starred: bool,
+}
+
+impl Run {
+    /// What it is called: "Run 3", with the name that somebody gave it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        if self.name.is_empty() {
+            format!("Run {}", self.id)
+        } else {
+            format!("Run {}: {}", self.id, self.name)
+        }
+    }
 }

@@ -32,7 +32,6 @@ pub struct Project {
     redoable: Option<Entry>,
     salt: [u8; 32],
     not_read: Vec<NotRead>,
-    runs: Vec<Run>,
     metrics: BTreeMap<RunId, Vec<Metric>>,
     revision: u64,
 }
@@ -156,7 +155,7 @@ impl Project {
         let store = Store::open(&dir)?;
         let mut project = Self::load(dir, store)?;
         let cut_off = project
-            .runs
+            .runs()
             .iter()
             .filter(|run| run.state == RunState::Running);
         for id in cut_off.map(|run| run.id).collect::<Vec<_>>() {
@@ -166,6 +165,11 @@ impl Project {
                 "Cut off: the program ended while it trained.",
                 &[],
             )?;
+        }
+        let state = Arc::clone(&project.state);
+        for run in state.runs.iter().chain(&state.trash) {
+            // A program that ended between the folder's move and its record. Where it cannot be moved, it is not shown.
+            let _ = project.settle_run(run.id);
         }
         Ok(project)
     }
@@ -188,7 +192,6 @@ impl Project {
             redoable,
             salt,
             not_read,
-            runs,
             metrics,
         } = store.load()?;
         Ok(Self {
@@ -200,7 +203,6 @@ impl Project {
             redoable,
             salt,
             not_read,
-            runs,
             metrics,
             revision: 0,
         })
@@ -348,7 +350,11 @@ impl Project {
             return Err(EditError::BoxIdTaken(*taken).into());
         }
         let inverse = Arc::make_mut(&mut self.state).apply(&edit)?;
-        match self.store.record(edit, inverse.clone()) {
+        let recorded = match self.move_runs(&edit) {
+            Ok(()) => self.store.record(edit, inverse.clone()),
+            Err(error) => Err(error),
+        };
+        match recorded {
             Ok(entry) => {
                 let last = new_boxes.into_iter().max();
                 self.next_box = last.map_or(self.next_box, |id| BoxId(id.0 + 1));
@@ -358,10 +364,18 @@ impl Project {
                 Ok(())
             }
             Err(error) => {
-                Arc::make_mut(&mut self.state).apply(&inverse)?;
+                self.take_back(&inverse)?;
                 Err(error)
             }
         }
+    }
+
+    /// After a change that could not be recorded.
+    fn take_back(&mut self, inverse: &Edit) -> Result<(), ProjectError> {
+        Arc::make_mut(&mut self.state).apply(inverse)?;
+        // The error that matters is the first one, and the next opening tries again.
+        let _ = self.move_runs(inverse);
+        Ok(())
     }
 
     /// Takes the last edit back and says which it was; `None` where there is nothing to undo. Goes back as far as the
@@ -374,7 +388,8 @@ impl Project {
             return Ok(None);
         };
         Arc::make_mut(&mut self.state).apply(&entry.inverse)?;
-        match self.store.undo(&entry) {
+        let moved = self.move_runs(&entry.inverse);
+        match moved.and_then(|()| self.store.undo(&entry)) {
             Ok(before) => {
                 self.undoable = before;
                 self.revision += 1;
@@ -383,7 +398,7 @@ impl Project {
                 Ok(Some(edit))
             }
             Err(error) => {
-                Arc::make_mut(&mut self.state).apply(&entry.edit)?;
+                self.take_back(&entry.edit)?;
                 Err(error)
             }
         }
@@ -398,7 +413,8 @@ impl Project {
             return Ok(None);
         };
         Arc::make_mut(&mut self.state).apply(&entry.edit)?;
-        match self.store.redo(&entry) {
+        let moved = self.move_runs(&entry.edit);
+        match moved.and_then(|()| self.store.redo(&entry)) {
             Ok(after) => {
                 self.redoable = after;
                 self.revision += 1;
@@ -407,7 +423,7 @@ impl Project {
                 Ok(Some(edit))
             }
             Err(error) => {
-                Arc::make_mut(&mut self.state).apply(&entry.inverse)?;
+                self.take_back(&entry.inverse)?;
                 Err(error)
             }
         }
@@ -491,10 +507,68 @@ impl Project {
         &self.not_read
     }
 
-    /// Ascending by id.
+    /// Without those in the trash, ascending by id.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
-        &self.runs
+        &self.state.runs
+    }
+
+    #[must_use]
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs().iter().find(|run| run.id == id)
+    }
+
+    /// The runs that were deleted, ascending by id. Undo brings one back, with its folder where the trash was not
+    /// [emptied](Self::empty_trash) since.
+    #[must_use]
+    pub fn trash(&self) -> &[Run] {
+        &self.state.trash
+    }
+
+    /// Bytes on the disk of the deleted runs' folders; 0 where the trash is empty.
+    #[must_use]
+    pub fn trash_size(&self) -> u64 {
+        let folders = self.trash().iter().map(|run| self.run_dir(run.id));
+        let files = folders.filter_map(|folder| folder.read_dir().ok());
+        let entries = files.flatten().filter_map(Result::ok);
+        entries
+            .filter_map(|entry| entry.metadata().ok())
+            .map(|file| file.len())
+            .sum()
+    }
+
+    /// Puts the deleted runs' folders aside, and returns the one in which they now lie, to be removed for good. Their
+    /// figures stay in the project. None where there is nothing to empty.
+    ///
+    /// # Errors
+    /// Where a folder cannot be moved; those before it are aside.
+    pub fn empty_trash(&self) -> Result<Option<PathBuf>, ProjectError> {
+        let aside = self.trash_dir().join("emptied");
+        let mut is_empty = !aside.exists();
+        for run in self.trash() {
+            let from = self.run_dir(run.id);
+            if from.exists() {
+                // By the time as well, as an earlier one may still be being removed.
+                let to = aside.join(format!("{}-{}", run.id, now()));
+                let failed = |error| ProjectError::io(&from, error);
+                std::fs::create_dir_all(&aside).map_err(failed)?;
+                std::fs::rename(&from, to).map_err(failed)?;
+                is_empty = false;
+            }
+        }
+        Ok((!is_empty).then_some(aside))
+    }
+
+    /// The id of the next run.
+    #[must_use]
+    pub fn next_run_id(&self) -> RunId {
+        let last = |runs: &[Run]| runs.last().map_or(0, |run| run.id.0);
+        let mut id = RunId(last(self.runs()).max(last(self.trash())) + 1);
+        // A folder of that number may be left where the project's file came back from a backup.
+        while self.live_dir(id).exists() || self.trashed_dir(id).exists() {
+            id.0 += 1;
+        }
+        id
     }
 
     /// The numbers recorded when a run ended.
@@ -508,11 +582,7 @@ impl Project {
     /// # Errors
     /// Where it cannot be written.
     pub fn begin_run(&mut self) -> Result<(RunId, PathBuf), ProjectError> {
-        let mut id = RunId(self.runs.last().map_or(1, |run| run.id.0 + 1));
-        // A folder of that number may be left where the project's file came back from a backup.
-        while self.run_dir(id).exists() {
-            id.0 += 1;
-        }
+        let id = self.next_run_id();
         let dir = self.run_dir(id);
         std::fs::create_dir_all(&dir).map_err(|error| ProjectError::io(&dir, error))?;
         let run = Run {
@@ -520,13 +590,16 @@ impl Project {
             state: RunState::Running,
             started_at: now(),
             note: String::new(),
+            name: String::new(),
+            remark: String::new(),
+            starred: false,
         };
         if let Err(error) = self.store.begin_run(&run) {
             // The error that matters is the first one.
             let _ = std::fs::remove_dir(&dir);
             return Err(error);
         }
-        self.runs.push(run);
+        Arc::make_mut(&mut self.state).runs.push(run);
         self.revision += 1;
         Ok((id, dir))
     }
@@ -542,7 +615,8 @@ impl Project {
         note: &str,
         metrics: &[Metric],
     ) -> Result<(), ProjectError> {
-        let Some(run) = self.runs.iter_mut().find(|run| run.id == id) else {
+        let runs = &mut Arc::make_mut(&mut self.state).runs;
+        let Some(run) = runs.iter_mut().find(|run| run.id == id) else {
             return Err(ProjectError::NoSuchRun {
                 path: self.dir.clone(),
                 id,
@@ -560,10 +634,47 @@ impl Project {
         Ok(())
     }
 
-    /// A run's folder.
+    /// A run's folder; in the trash where the run was deleted.
     #[must_use]
     pub fn run_dir(&self, id: RunId) -> PathBuf {
+        if self.trash().iter().any(|run| run.id == id) {
+            self.trashed_dir(id)
+        } else {
+            self.live_dir(id)
+        }
+    }
+
+    fn live_dir(&self, id: RunId) -> PathBuf {
         self.dir.join(format!("runs/{:04}", id.0))
+    }
+
+    fn trash_dir(&self) -> PathBuf {
+        self.dir.join("runs/trash")
+    }
+
+    fn trashed_dir(&self, id: RunId) -> PathBuf {
+        self.trash_dir().join(format!("{:04}", id.0))
+    }
+
+    /// Has the folders of the runs that an edit moved lie where these runs now are.
+    fn move_runs(&self, edit: &Edit) -> Result<(), ProjectError> {
+        let mut moved = edit.moved_runs().into_iter();
+        moved.try_for_each(|run| self.settle_run(run))
+    }
+
+    /// Nothing happens where the folder is there already, or gone for good.
+    fn settle_run(&self, id: RunId) -> Result<(), ProjectError> {
+        let to = self.run_dir(id);
+        let (live, trashed) = (self.live_dir(id), self.trashed_dir(id));
+        let from = if to == live { trashed } else { live };
+        if to.exists() || !from.exists() {
+            return Ok(());
+        }
+        let move_it = || {
+            std::fs::create_dir_all(to.parent().unwrap_or(&self.dir))?;
+            std::fs::rename(&from, &to)
+        };
+        move_it().map_err(|error| ProjectError::io(&from, error))
     }
 }
 

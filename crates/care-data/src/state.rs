@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use crate::edit::{Edit, EditError};
 use crate::geometry::BoundingBox;
 use crate::grey::Look;
-use crate::model::{Annotation, BoxId, Class, ClassId, Image, ImageId, Reader, ReaderId, Review};
+use crate::model::{
+    Annotation, BoxId, Class, ClassId, Image, ImageId, Reader, ReaderId, Review, Run, RunId,
+    RunState,
+};
 
 /// An image as one reader, or the project as a whole, has worked on it.
 type Page = (ImageId, Option<ReaderId>);
@@ -23,6 +26,9 @@ pub(crate) struct State {
     /// Without those that say nothing.
     reviews: HashMap<Page, Review>,
     pub look: Look,
+    /// Ascending by id, as those in the trash are.
+    pub runs: Vec<Run>,
+    pub trash: Vec<Run>,
 }
 
 impl State {
@@ -145,6 +151,22 @@ impl State {
                 let reader = self.readers.remove(at);
                 Ok(Edit::AddReader { reader })
             }
+            Edit::SetRunName { run, ref name } => {
+                let found = self.run_mut(run)?;
+                let name = std::mem::replace(&mut found.name, name.clone());
+                Ok(Edit::SetRunName { run, name })
+            }
+            Edit::SetRunRemark { run, ref remark } => {
+                let found = self.run_mut(run)?;
+                let remark = std::mem::replace(&mut found.remark, remark.clone());
+                Ok(Edit::SetRunRemark { run, remark })
+            }
+            Edit::SetRunStar { run, starred } => {
+                let found = self.run_mut(run)?;
+                let starred = std::mem::replace(&mut found.starred, starred);
+                Ok(Edit::SetRunStar { run, starred })
+            }
+            Edit::SetRunDeleted { run, deleted } => self.move_run(run, deleted),
             Edit::Several { ref edits } => self.apply_all(edits),
         }
     }
@@ -164,6 +186,33 @@ impl State {
         }
         inverses.reverse();
         Ok(Edit::Several { edits: inverses })
+    }
+
+    /// Among those that are shown, or in the trash.
+    fn run_mut(&mut self, id: RunId) -> Result<&mut Run, EditError> {
+        let mut runs = self.runs.iter_mut().chain(&mut self.trash);
+        runs.find(|run| run.id == id)
+            .ok_or(EditError::NoSuchRun(id))
+    }
+
+    fn move_run(&mut self, run: RunId, deleted: bool) -> Result<Edit, EditError> {
+        let (from, to) = if deleted {
+            (&mut self.runs, &mut self.trash)
+        } else {
+            (&mut self.trash, &mut self.runs)
+        };
+        let at = from.iter().position(|it| it.id == run);
+        let at = at.ok_or(EditError::NoSuchRun(run))?;
+        if from[at].state == RunState::Running {
+            return Err(EditError::RunIsTraining(run));
+        }
+        let moved = from.remove(at);
+        let place = to.partition_point(|other| other.id < run);
+        to.insert(place, moved);
+        Ok(Edit::SetRunDeleted {
+            run,
+            deleted: !deleted,
+        })
     }
 
     pub fn add_reader(&mut self, reader: Reader) -> Result<(), EditError> {

@@ -61,7 +61,6 @@ pub(crate) struct Loaded {
     pub redoable: Option<Entry>,
     pub salt: [u8; 32],
     pub not_read: Vec<NotRead>,
-    pub runs: Vec<Run>,
     pub metrics: BTreeMap<RunId, Vec<Metric>>,
 }
 
@@ -203,6 +202,15 @@ impl Store {
                 .change_review(image, reader, |review| *review = said)
                 .map_err(unreadable)?;
         }
+        let runs = "SELECT id, state, started_at, note, name, remark, starred, deleted FROM run ORDER BY id";
+        for (run, deleted) in all(c, runs, rows::run)? {
+            let runs = if deleted {
+                &mut state.trash
+            } else {
+                &mut state.runs
+            };
+            runs.push(run);
+        }
         let last_box = "SELECT seq FROM sqlite_sequence WHERE name = 'box'";
         let last_box: i64 = c
             .query_row(last_box, [], |row| row.get(0))
@@ -226,11 +234,6 @@ impl Store {
                 c,
                 "SELECT path, why, advice FROM not_read ORDER BY id",
                 rows::not_read,
-            )?,
-            runs: all(
-                c,
-                "SELECT id, state, started_at, note FROM run ORDER BY id",
-                rows::run,
             )?,
             metrics,
         })
@@ -470,6 +473,21 @@ fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<()> {
             connection.execute("DELETE FROM review WHERE reader = ?", [id.0])?;
             connection.execute("DELETE FROM reader WHERE id = ?", [id.0])?
         }
+        Edit::SetRunName { run, ref name } => {
+            connection.execute("UPDATE run SET name = ? WHERE id = ?", params![name, run.0])?
+        }
+        Edit::SetRunRemark { run, ref remark } => connection.execute(
+            "UPDATE run SET remark = ? WHERE id = ?",
+            params![remark, run.0],
+        )?,
+        Edit::SetRunStar { run, starred } => connection.execute(
+            "UPDATE run SET starred = ? WHERE id = ?",
+            params![starred, run.0],
+        )?,
+        Edit::SetRunDeleted { run, deleted } => connection.execute(
+            "UPDATE run SET deleted = ? WHERE id = ?",
+            params![deleted, run.0],
+        )?,
         Edit::Several { ref edits } => {
             return edits.iter().try_for_each(|edit| write(connection, edit));
         }

@@ -355,6 +355,31 @@ impl RunConfig {
         Ok(())
     }
 
+    /// The settings in which these runs are not all alike, by name, each with its value in every run; "-" where a run does
+    /// not set it.
+    #[must_use]
+    pub fn differing(runs: &[&Self]) -> Vec<(String, Vec<String>)> {
+        let tables: Vec<toml::Table> = runs
+            .iter()
+            .map(|run| toml::Table::try_from(run).unwrap_or_default())
+            .collect();
+        let names: std::collections::BTreeSet<&String> =
+            tables.iter().flat_map(toml::Table::keys).collect();
+        let value = |table: &toml::Table, name: &str| match table.get(name) {
+            None => "-".to_owned(),
+            Some(toml::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        names
+            .into_iter()
+            .map(|name| {
+                let values: Vec<String> = tables.iter().map(|table| value(table, name)).collect();
+                (name.clone(), values)
+            })
+            .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
+            .collect()
+    }
+
     /// Images in a batch: P x K.
     #[must_use]
     pub const fn batch_size(&self) -> usize {
@@ -448,6 +473,29 @@ fn in_range(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_differ_in_what_they_do_not_share() {
+        let (paper, demo) = (RunConfig::default(), RunConfig::demo());
+        let mut fine = paper.clone();
+        fine.live.tau = 0.9;
+        fine.target_layer = Some("layer3".to_owned());
+        let names = |runs: &[&RunConfig]| -> Vec<String> {
+            let differing = RunConfig::differing(runs).into_iter();
+            differing.map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&[&paper]), [""; 0]);
+        assert_eq!(names(&[&paper, &paper.clone()]), [""; 0]);
+        let expected = [
+            (
+                "target_layer".to_owned(),
+                vec!["-".to_owned(), "layer3".to_owned()],
+            ),
+            ("tau".to_owned(), vec!["0.6".to_owned(), "0.9".to_owned()]),
+        ];
+        assert_eq!(RunConfig::differing(&[&paper, &fine]), expected);
+        assert!(names(&[&paper, &fine, &demo]).contains(&"learning_rate".to_owned()));
+    }
 
     #[test]
     fn survives_its_own_file() {

@@ -45,6 +45,13 @@ pub struct Summary {
     /// where the class or the rest has no test images.
     #[serde(default)]
     pub aurocs: Vec<Option<Estimate>>,
+    /// Means of the precisions, F1s and AUROCs over the classes that have one; n are all images.
+    #[serde(default)]
+    pub macro_precision: Option<Estimate>,
+    #[serde(default)]
+    pub macro_f1: Option<Estimate>,
+    #[serde(default)]
+    pub macro_auroc: Option<Estimate>,
     /// Mean energy in the box over the rare test images with boxes.
     pub energy: Option<Estimate>,
     /// Share of those whose map has its maximum in a box.
@@ -157,8 +164,9 @@ pub fn summarise(labels: &[usize], images: &[ImageAttention], rare: &[bool], see
     let energy = |image: &ImageAttention| image.energy.map(f64::from);
     let hit = |image: &ImageAttention| image.hit.map(|hit| f64::from(u8::from(hit)));
     let iou = |image: &ImageAttention| image.iou.map(f64::from);
-    let [precisions, f1s, aurocs] =
-        OneAgainstRest::new(labels, &predicted, images, rare.len()).estimates(seed);
+    let one_against_rest = OneAgainstRest::new(labels, &predicted, images, rare.len());
+    let ([precisions, f1s, aurocs], [macro_precision, macro_f1, macro_auroc]) =
+        one_against_rest.estimates(seed);
     Summary {
         recalls: rights.by_class.iter().map(|class| one(class)).collect(),
         rare_recall: one(&rights.of_rare(rare)),
@@ -167,6 +175,9 @@ pub fn summarise(labels: &[usize], images: &[ImageAttention], rare: &[bool], see
         precisions,
         f1s,
         aurocs,
+        macro_precision,
+        macro_f1,
+        macro_auroc,
         energy: over(energy, true),
         pointing_hit: over(hit, true),
         iou: over(iou, true),
@@ -261,8 +272,8 @@ impl<'a> OneAgainstRest<'a> {
         }
     }
 
-    /// Precision, F1 and AUROC, each in class order.
-    fn estimates(&self, seed: u64) -> [Vec<Option<Estimate>>; 3] {
+    /// Precision, F1 and AUROC, each in class order, and their means over the classes.
+    fn estimates(&self, seed: u64) -> ([Vec<Option<Estimate>>; 3], [Option<Estimate>; 3]) {
         let num_classes = self.rankings.len();
         let mut members = vec![Vec::new(); num_classes];
         for (image, label) in self.labels.iter().enumerate() {
@@ -272,6 +283,7 @@ impl<'a> OneAgainstRest<'a> {
         let counts = self.counts(&times);
         let values = self.measures(&counts, &times);
         let mut resampled = vec![[const { Vec::<f64>::new() }; 3]; num_classes];
+        let mut resampled_means = [const { Vec::<f64>::new() }; 3];
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for _ in 0..RESAMPLES {
             times.fill(0);
@@ -281,12 +293,20 @@ impl<'a> OneAgainstRest<'a> {
                 }
             }
             let measures = self.measures(&self.counts(&times), &times);
+            for (resampled, mean) in resampled_means.iter_mut().zip(means(&measures)) {
+                resampled.extend(mean);
+            }
             for (resampled, measures) in resampled.iter_mut().zip(measures) {
                 for (resampled, measure) in resampled.iter_mut().zip(measures) {
                     resampled.extend(measure);
                 }
             }
         }
+        let mut of_all = means(&values).into_iter().zip(resampled_means);
+        let of_all = [(); 3].map(|()| {
+            let (value, resampled) = of_all.next()?;
+            Some(Estimate::new(value?, self.labels.len() as u64, resampled))
+        });
         let mut estimates = [const { Vec::new() }; 3];
         for ((resampled, values), counts) in resampled.into_iter().zip(values).zip(counts) {
             let n = [counts.taken, counts.in_f1(), self.labels.len() as u64];
@@ -295,7 +315,7 @@ impl<'a> OneAgainstRest<'a> {
                 estimates[i].push(estimate);
             }
         }
-        estimates
+        (estimates, of_all)
     }
 
     /// For each class, where every image counts as often as `times` says.
@@ -327,6 +347,14 @@ impl<'a> OneAgainstRest<'a> {
             })
             .collect()
     }
+}
+
+/// Of each measure the mean over the classes in which it is defined.
+fn means(measures: &[[Option<f64>; 3]]) -> [Option<f64>; 3] {
+    [0, 1, 2].map(|measure| {
+        let defined: Vec<f64> = measures.iter().filter_map(|of| of[measure]).collect();
+        mean_of_means(&[&defined])
+    })
 }
 
 /// Of one class.
@@ -582,6 +610,16 @@ mod tests {
                 assert!(e.low < e.high, "{e:?}");
             }
         }
+        // As average="macro" has them.
+        for (estimate, value) in [
+            (summary.macro_precision, 0.629_084_967),
+            (summary.macro_f1, 0.512_345_679),
+            (summary.macro_auroc, 0.718_008_708),
+        ] {
+            let e = estimate.expect("defined");
+            assert!((e.value - value).abs() < 1e-8 && e.n == 24, "{e:?} {value}");
+            assert!(e.low < e.value && e.value < e.high, "{e:?}");
+        }
         let mca = summary.mca.expect("has images");
         assert!((mca.value - 0.502_777_777).abs() < 1e-8);
     }
@@ -601,6 +639,11 @@ mod tests {
         // A class without a rest.
         let alone = summarise(&[0, 0], &images, &[false; 3], 0);
         assert_eq!(values(&alone.aurocs), [None; 3]);
+        assert_eq!(
+            (alone.macro_auroc, alone.macro_f1.map(|e| e.value)),
+            (None, Some(1.0))
+        );
+        assert_eq!(summary.macro_precision.map(|e| e.value), Some(0.5));
     }
 
     #[test]
@@ -664,6 +707,9 @@ mod tests {
             "precisions",
             "f1s",
             "aurocs",
+            "macro_precision",
+            "macro_f1",
+            "macro_auroc",
         ] {
             assert!(fields.remove(later).is_some(), "{later}");
         }

@@ -1,13 +1,16 @@
-//! The test part of a run, put in order once for everything that the room shows.
+//! The test images, put in order once for everything that the room shows: as each model of a run saw them, and one of
+//! another run where two are compared.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use care_data::{ClassId, ImageId, Project, RunId};
 use care_learn::ModelRole;
 use care_learn::event::ImageAttention;
 use care_learn::metrics::{McNemar, argmax, mcnemar_exact};
+use care_learn::task::TaskClass;
 
+use crate::comparison::OtherRun;
 use crate::training::TrainingRun;
 
 /// Below this share of the attention in the box, a right answer counts as right for the wrong reason.
@@ -16,21 +19,44 @@ pub(super) const WRONG_REASON: f32 = 0.30;
 /// The order of the figure's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Order {
-    /// By CARE's share of attention in the box; images without one come last.
+    /// By the share of attention in the box of CARE, or of the last model that there is; images without one come last.
     #[default]
     LeastInTheBox,
+    /// Those that this model gets right for the wrong reason, then as above.
+    WrongReason,
+    /// By how much less of the second model's attention is in the box than of the first's, of those that are compared.
+    Lost,
     Name,
 }
 
 impl Order {
-    pub const ALL: [Self; 2] = [Self::LeastInTheBox, Self::Name];
+    pub const ALL: [Self; 4] = [
+        Self::LeastInTheBox,
+        Self::WrongReason,
+        Self::Lost,
+        Self::Name,
+    ];
 
     pub fn text(self) -> &'static str {
         match self {
             Self::LeastInTheBox => "least in the box first",
+            Self::WrongReason => "wrong reason first",
+            Self::Lost => "lost most of it first",
             Self::Name => "by name",
         }
     }
+}
+
+/// Which of the test images are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// By the index of the class.
+    Class(usize),
+    /// Some model is right for the wrong reason.
+    WrongReason,
+    /// The two models that are compared do not agree on whether it is of its class.
+    Disagree,
 }
 
 /// How one model saw one image.
@@ -40,8 +66,12 @@ pub(super) struct Seen {
     place: usize,
     /// Index of the class with the largest probability.
     pub predicted: usize,
+    /// Of the image's own class.
+    pub probability: f32,
     /// Share of the attention in the box.
     pub energy: Option<f32>,
+    pub hit: Option<bool>,
+    pub iou: Option<f32>,
 }
 
 /// A prediction in a word.
@@ -54,19 +84,19 @@ pub(super) enum Reading {
     Wrong(usize),
 }
 
-/// A test image as every model of the run saw it.
+/// A test image as every model saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Case {
     pub image: ImageId,
-    /// Index into the project's classes.
+    /// Index into the run's classes.
     pub label: usize,
-    /// In the order of [`ModelRole::ALL`].
-    seen: [Option<Seen>; 3],
+    /// In the order of [`Cases::models`].
+    pub seen: Vec<Option<Seen>>,
 }
 
 impl Case {
-    pub fn seen(&self, role: ModelRole) -> Option<Seen> {
-        self.seen[role as usize]
+    pub fn seen(&self, model: usize) -> Option<Seen> {
+        self.seen.get(model).copied().flatten()
     }
 
     pub fn reading(&self, seen: Seen) -> Reading {
@@ -79,15 +109,49 @@ impl Case {
         }
     }
 
-    fn is_right(&self, role: ModelRole) -> Option<bool> {
-        self.seen(role).map(|seen| seen.predicted == self.label)
+    pub fn is_right(&self, model: usize) -> Option<bool> {
+        self.seen(model).map(|seen| seen.predicted == self.label)
+    }
+
+    fn is_for_the_wrong_reason(&self, model: usize) -> bool {
+        let seen = self.seen(model);
+        seen.is_some_and(|seen| self.reading(seen) == Reading::WrongReason)
+    }
+
+    pub fn energy(&self, model: usize) -> Option<f32> {
+        self.seen(model)?.energy
     }
 }
 
-/// One cell of one model's confusion matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell {
+/// How many images two models recognise of those that both saw, and what McNemar's exact test makes of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    pub right: [usize; 2],
+    pub test: McNemar,
+}
+
+/// A column: one of the run's models, or that of the other run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Model {
+    pub run: RunId,
     pub role: ModelRole,
+    /// "CARE", or "CARE, run 2".
+    pub name: String,
+    pub is_other: bool,
+}
+
+/// A class as the run learned it, with its colour of today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CaseClass {
+    pub name: String,
+    pub rare: bool,
+    pub color: u32,
+}
+
+/// One cell of one model's confusion matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Cell {
+    pub model: usize,
     pub label: usize,
     pub predicted: usize,
 }
@@ -98,90 +162,212 @@ pub(super) struct Key {
     pub run: RunId,
     revision: u64,
     num_models: usize,
+    other: Option<(RunId, ModelRole)>,
 }
 
 impl Key {
-    pub fn of(run: &TrainingRun, project: &Project) -> Self {
+    pub fn of(run: &TrainingRun, other: Option<&OtherRun>, project: &Project) -> Self {
         Self {
             run: run.id,
             revision: project.revision(),
             num_models: run.test.len(),
+            other: other.map(|other| (other.run.id, other.role)),
         }
+    }
+}
+
+impl Key {
+    /// Of the same models: only boxes, labels or marks can be others.
+    pub fn is_of_the_same(self, other: Self) -> bool {
+        let without = |key: Self| Self { revision: 0, ..key };
+        without(self) == without(other)
     }
 }
 
 pub(super) struct Cases {
     pub key: Key,
+    /// The run's own in the order of [`ModelRole::ALL`], then the other run's.
+    pub models: Vec<Model>,
+    pub classes: Vec<CaseClass>,
     pub all: Vec<Case>,
     /// Test images of each class, in class order.
     pub counts: Vec<usize>,
-    /// CARE against the control on the test images of each class, in class order; none for a class without any.
-    pub differences: Vec<Option<McNemar>>,
+    /// Groups, such as patients, that the test images of each class come from.
+    pub groups: Vec<usize>,
+    /// Images whose class is another one now than when the run was tested; none where that cannot be told.
+    pub relabelled: Option<usize>,
+    /// Why the other run cannot be compared.
+    pub not_comparable: Option<String>,
 }
 
 impl Cases {
-    pub fn new(run: &TrainingRun, project: &Project) -> Self {
-        let label: HashMap<ClassId, usize> = project
-            .classes()
+    pub fn new(run: &TrainingRun, other: Option<&OtherRun>, project: &Project) -> Self {
+        let key = Key::of(run, other, project);
+        let learned = classes_of(run, project);
+        let not_comparable = other.and_then(|other| not_comparable(&learned, other, project));
+        let other = other.filter(|_| not_comparable.is_none());
+        let label: HashMap<ClassId, usize> = learned
             .iter()
             .enumerate()
             .map(|(index, class)| (class.id, index))
             .collect();
+        let mut models: Vec<Model> = run
+            .test
+            .iter()
+            .map(|(role, _)| Model {
+                run: run.id,
+                role: *role,
+                name: role.name().to_owned(),
+                is_other: false,
+            })
+            .collect();
+        let mut lists: Vec<&[ImageAttention]> = run.test.iter().map(|(_, it)| &it[..]).collect();
+        let mut shared: Option<HashSet<ImageId>> = None;
+        if let Some((other, images)) = other.and_then(|it| Some((it, it.test()?))) {
+            models.push(Model {
+                run: other.run.id,
+                role: other.role,
+                name: format!("{}, run {}", other.role.name(), other.run.id),
+                is_other: true,
+            });
+            lists.push(images);
+            shared = Some(images.iter().map(|it| it.image).collect());
+        }
         let mut all: Vec<Case> = Vec::new();
         let mut place_of: HashMap<ImageId, usize> = HashMap::new();
-        for (role, images) in &run.test {
+        for (model, images) in lists.iter().enumerate() {
             for (place, attention) in images.iter().enumerate() {
                 let image = attention.image;
                 let Some(label) = project
                     .image(image)
                     .and_then(|i| label.get(&i.class).copied())
+                    .filter(|_| shared.as_ref().is_none_or(|it| it.contains(&image)))
                 else {
                     continue;
                 };
+                let is_new = !place_of.contains_key(&image);
+                if is_new && models[model].is_other {
+                    continue;
+                }
                 let case = *place_of.entry(image).or_insert_with(|| {
                     all.push(Case {
                         image,
                         label,
-                        seen: [None; 3],
+                        seen: vec![None; models.len()],
                     });
                     all.len() - 1
                 });
-                all[case].seen[*role as usize] = Some(Seen {
+                let probability = attention.probabilities.get(label);
+                all[case].seen[model] = Some(Seen {
                     place,
                     predicted: argmax(&attention.probabilities),
+                    probability: probability.copied().unwrap_or(0.0),
                     energy: attention.energy,
+                    hit: attention.hit,
+                    iou: attention.iou,
                 });
             }
         }
-        let num_classes = project.classes().len();
-        let mut counts = vec![0; num_classes];
-        let mut right = vec![(Vec::new(), Vec::new()); num_classes];
+        let mut counts = vec![0; learned.len()];
+        let mut groups = vec![BTreeSet::new(); learned.len()];
         for case in &all {
             counts[case.label] += 1;
-            if let (Some(control), Some(care)) = (
-                case.is_right(ModelRole::Control),
-                case.is_right(ModelRole::Care),
-            ) {
-                right[case.label].0.push(control);
-                right[case.label].1.push(care);
-            }
+            groups[case.label].extend(project.image(case.image).map(|it| it.group.as_str()));
         }
-        let differences = right
-            .iter()
-            .map(|(control, care)| (!care.is_empty()).then(|| mcnemar_exact(control, care)))
-            .collect();
+        let relabelled = (shared.is_none()).then(|| relabelled(run, &all)).flatten();
         Self {
-            key: Key::of(run, project),
+            key,
+            models,
+            classes: learned
+                .iter()
+                .enumerate()
+                .map(|(index, class)| CaseClass {
+                    name: class.name.clone(),
+                    rare: class.rare,
+                    color: project
+                        .class(class.id)
+                        .map_or(index as u32, |class| class.color),
+                })
+                .collect(),
             all,
             counts,
-            differences,
+            groups: groups.iter().map(BTreeSet::len).collect(),
+            relabelled,
+            not_comparable,
+        }
+    }
+
+    pub fn class_name(&self, class: usize) -> &str {
+        self.classes.get(class).map_or("", |class| &class.name)
+    }
+
+    pub fn model(&self, role: ModelRole) -> Option<usize> {
+        let is_it = |model: &Model| model.role == role && !model.is_other;
+        self.models.iter().position(is_it)
+    }
+
+    /// The two models that the room begins with: the other run's, or else the control (or the one before), against CARE, or
+    /// what there is.
+    pub fn first_pair(&self) -> [usize; 2] {
+        let last = self.models.iter().filter(|it| !it.is_other).count();
+        let second = self
+            .model(ModelRole::Care)
+            .unwrap_or(last.saturating_sub(1));
+        let first = self.models.iter().position(|model| model.is_other);
+        let first = first
+            .or_else(|| self.model(ModelRole::Control))
+            .or_else(|| self.model(ModelRole::Before));
+        [first.unwrap_or(0), second]
+    }
+
+    /// Whether each image was recognised by both models, over those of a class that both saw, or of all rare ones.
+    fn rights(&self, pair: [usize; 2], of: impl Fn(usize) -> bool) -> [Vec<bool>; 2] {
+        let mut rights = [Vec::new(), Vec::new()];
+        for case in self.all.iter().filter(|case| of(case.label)) {
+            if let [Some(first), Some(second)] = pair.map(|model| case.is_right(model)) {
+                rights[0].push(first);
+                rights[1].push(second);
+            }
+        }
+        rights
+    }
+
+    /// The second model against the first on the test images of these classes; none without any.
+    pub fn found(&self, pair: [usize; 2], of: impl Fn(usize) -> bool) -> Option<Found> {
+        let [first, second] = self.rights(pair, of);
+        let count = |rights: &[bool]| rights.iter().filter(|right| **right).count();
+        (!first.is_empty()).then(|| Found {
+            right: [count(&first), count(&second)],
+            test: mcnemar_exact(&first, &second),
+        })
+    }
+
+    /// As [`Self::found`], over all rare classes.
+    pub fn found_rare(&self, pair: [usize; 2]) -> Option<Found> {
+        self.found(pair, |label| self.classes[label].rare)
+    }
+
+    /// A model as a sentence has it.
+    pub fn called(&self, model: usize) -> String {
+        let Some(model) = self.models.get(model) else {
+            return String::new();
+        };
+        let name = match model.role {
+            ModelRole::Before => "the model before",
+            ModelRole::Control => "the control",
+            ModelRole::Care => "CARE",
+        };
+        if model.is_other {
+            format!("{name} of run {}", model.run)
+        } else {
+            name.to_owned()
         }
     }
 
     /// The class that the room opens with: the first rare one that has test images, else the first that has any.
-    pub fn first_class(&self, project: &Project) -> usize {
+    pub fn first_class(&self) -> usize {
         let has_images = |index: &usize| self.counts[*index] > 0;
-        let rare = |index: &usize| project.classes()[*index].rare;
+        let rare = |index: &usize| self.classes[*index].rare;
         let all = 0..self.counts.len();
         all.clone()
             .filter(has_images)
@@ -190,34 +376,61 @@ impl Cases {
             .unwrap_or(0)
     }
 
-    /// Places in [`all`](Self::all) of a class's images, in the figure's order.
-    pub fn of_class(&self, class: usize, order: Order, project: &Project) -> Vec<usize> {
+    pub fn is_in(&self, case: &Case, which: Which, [first, second]: [usize; 2]) -> bool {
+        match which {
+            Which::All => true,
+            Which::Class(class) => case.label == class,
+            Which::WrongReason => {
+                (0..self.models.len()).any(|model| case.is_for_the_wrong_reason(model))
+            }
+            Which::Disagree => match (case.is_right(first), case.is_right(second)) {
+                (Some(a), Some(b)) => a != b,
+                _ => false,
+            },
+        }
+    }
+
+    /// Places in [`all`](Self::all), in order.
+    pub fn rows(
+        &self,
+        which: Which,
+        order: Order,
+        pair: [usize; 2],
+        project: &Project,
+    ) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.all.len())
-            .filter(|place| self.all[*place].label == class)
+            .filter(|place| self.is_in(&self.all[*place], which, pair))
             .collect();
         let name = |place: usize| project.image(self.all[place].image).map(|i| i.name());
-        let energy = |place: usize| {
-            let case = &self.all[place];
-            // A run that was stopped early has no CARE; then what there is last.
-            ModelRole::ALL
-                .iter()
-                .rev()
-                .find_map(|role| case.seen(*role))
-                .and_then(|seen| seen.energy)
+        let own = self.models.iter().filter(|model| !model.is_other).count();
+        let care = self.model(ModelRole::Care).unwrap_or(own.saturating_sub(1));
+        let energy = |place: usize| self.all[place].energy(care);
+        let [first, second] = pair;
+        let change =
+            |place: usize| Some(self.all[place].energy(second)? - self.all[place].energy(first)?);
+        let right_elsewhere = |place: usize| self.all[place].is_for_the_wrong_reason(care);
+        let ascending = |a: Option<f32>, b: Option<f32>| match (a, b) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
         };
-        match order {
-            Order::Name => places.sort_by_key(|place| name(*place)),
-            Order::LeastInTheBox => places.sort_by(|a, b| {
-                let by_energy = match (energy(*a), energy(*b)) {
-                    (Some(a), Some(b)) => a.total_cmp(&b),
-                    (Some(_), None) => Ordering::Less,
-                    (None, Some(_)) => Ordering::Greater,
-                    (None, None) => Ordering::Equal,
-                };
-                by_energy.then_with(|| name(*a).cmp(&name(*b)))
-            }),
-        }
+        places.sort_by(|a, b| {
+            let by = match order {
+                Order::Name => Ordering::Equal,
+                Order::LeastInTheBox => ascending(energy(*a), energy(*b)),
+                Order::WrongReason => right_elsewhere(*b)
+                    .cmp(&right_elsewhere(*a))
+                    .then_with(|| ascending(energy(*a), energy(*b))),
+                Order::Lost => ascending(change(*a), change(*b)),
+            };
+            by.then_with(|| name(*a).cmp(&name(*b)))
+        });
         places
+    }
+
+    pub fn case(&self, image: ImageId) -> Option<&Case> {
+        self.all.iter().find(|case| case.image == image)
     }
 
     /// The images behind a cell of a confusion matrix.
@@ -226,7 +439,7 @@ impl Cases {
             .iter()
             .filter(|case| {
                 case.label == cell.label
-                    && case.seen(cell.role).map(|seen| seen.predicted) == Some(cell.predicted)
+                    && case.seen(cell.model).map(|seen| seen.predicted) == Some(cell.predicted)
             })
             .map(|case| case.image)
             .collect()
@@ -234,14 +447,15 @@ impl Cases {
 
     /// The cell that the room opens with: what the control (else CARE, else the model before) most often takes a
     /// rare class for.
-    pub fn most_telling_cell(&self, project: &Project) -> Option<Cell> {
-        let rare = |case: &&Case| project.classes()[case.label].rare;
+    pub fn most_telling_cell(&self) -> Option<Cell> {
+        let rare = |case: &&Case| self.classes[case.label].rare;
         [ModelRole::Control, ModelRole::Care, ModelRole::Before]
             .into_iter()
-            .find_map(|role| {
+            .filter_map(|role| self.model(role))
+            .find_map(|model| {
                 let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
                 for case in self.all.iter().filter(rare) {
-                    let predicted = case.seen(role).map(|seen| seen.predicted);
+                    let predicted = case.seen(model).map(|seen| seen.predicted);
                     if let Some(predicted) = predicted.filter(|p| *p != case.label) {
                         *counts.entry((case.label, predicted)).or_default() += 1;
                     }
@@ -251,7 +465,7 @@ impl Cases {
                     .into_iter()
                     .max_by_key(|(cell, n)| (*n, std::cmp::Reverse(*cell)))
                     .map(|((label, predicted), _)| Cell {
-                        role,
+                        model,
                         label,
                         predicted,
                     })
@@ -259,8 +473,70 @@ impl Cases {
     }
 }
 
+/// The classes in logit order: as the run's folder has them, or today's where it has none.
+pub(super) fn classes_of(run: &TrainingRun, project: &Project) -> Vec<TaskClass> {
+    if let Some(data) = &run.data {
+        return data.classes.clone();
+    }
+    let classes = project.classes().iter();
+    classes
+        .map(|class| TaskClass {
+            id: class.id,
+            name: class.name.clone(),
+            rare: class.rare,
+        })
+        .collect()
+}
+
+fn not_comparable(learned: &[TaskClass], other: &OtherRun, project: &Project) -> Option<String> {
+    let ids = |classes: &[TaskClass]| classes.iter().map(|it| it.id).collect::<Vec<_>>();
+    if ids(learned) != ids(&classes_of(&other.run, project)) {
+        let why = format!(
+            "Run {} learned other classes, so the two cannot be compared.",
+            other.run.id
+        );
+        return Some(why);
+    }
+    other.test().is_none().then(|| {
+        format!(
+            "Run {} has no model {} that was tested.",
+            other.run.id,
+            other.role.name()
+        )
+    })
+}
+
+/// How many labels of today would have to be others for the run's own confusion matrix to come out.
+fn relabelled(run: &TrainingRun, all: &[Case]) -> Option<usize> {
+    let (role, summary) = run.results.as_ref()?.summaries.first()?;
+    let model = run.test.iter().position(|(it, _)| it == role)?;
+    let mut now = vec![vec![0_i64; summary.confusion.len()]; summary.confusion.len()];
+    for case in all {
+        let seen = case.seen(model)?;
+        *now.get_mut(case.label)?.get_mut(seen.predicted)? += 1;
+    }
+    let then = summary.confusion.iter().flatten().map(|n| i64::from(*n));
+    let moved: i64 = now
+        .iter()
+        .flatten()
+        .zip(then)
+        .map(|(a, b)| (a - b).max(0))
+        .sum();
+    usize::try_from(moved).ok()
+}
+
 /// The map and probabilities behind a [`Seen`].
-pub(super) fn attention(run: &TrainingRun, role: ModelRole, seen: Seen) -> Option<&ImageAttention> {
-    let (_, images) = run.test.iter().find(|(r, _)| *r == role)?;
+pub(super) fn attention<'a>(
+    run: &'a TrainingRun,
+    other: Option<&'a OtherRun>,
+    model: &Model,
+    seen: Seen,
+) -> Option<&'a ImageAttention> {
+    let images = if model.is_other {
+        other?.test()?
+    } else {
+        let (_, images) = run.test.iter().find(|(role, _)| *role == model.role)?;
+        images
+    };
     images.get(seen.place)
 }

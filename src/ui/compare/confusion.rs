@@ -1,21 +1,18 @@
 //! The confusion matrices of the models, and the images behind one cell of them.
 
-use care_data::{ImageId, Project};
-use care_learn::ModelRole;
-use care_learn::event::Results;
 use egui::{
-    Align2, Color32, FontId, Rect, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, pos2, vec2,
+    Align2, FontId, Rect, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
 };
 
-use super::Shown;
-use super::cases::Cell;
+use super::cases::{Cases, Cell};
+use super::{Shown, thumbnail_ui};
 use crate::command::{Action, Command};
+use crate::comparison::Measured;
 use crate::format;
-use crate::textures::Picture;
-use crate::ui::tokens::{self, Tokens, radius, size};
-use crate::ui::widgets::{WordButton, class_dot, elided, filling_uv, focus_ring};
-use crate::ui::{Context, icons};
+use crate::ui::Context;
+use crate::ui::tokens::{self, Tokens};
+use crate::ui::widgets::{WordButton, class_dot, elided, focus_ring};
 
 /// Largest pitch of the cells, and on a wide screen.
 const PITCH: f32 = 42.0;
@@ -38,25 +35,32 @@ const GAP: f32 = 8.0;
 const RING: f32 = 2.0;
 
 /// How high the section is on `width`.
-pub(super) fn height(width: f32, results: &Results) -> f32 {
-    let (per_line, pitch, num_classes) = layout_of(width, results);
-    let num_lines = results.summaries.len().div_ceil(per_line) as f32;
+pub(super) fn height(width: f32, measured: &Measured) -> f32 {
+    let (per_line, pitch, num_classes) = layout_of(width, measured);
+    let num_lines = matrices(measured).count().div_ceil(per_line) as f32;
     TITLE + num_lines * (LINE_GAP + HEAD + num_classes as f32 * pitch)
+}
+
+/// Each model that has one, with its counts.
+fn matrices(measured: &Measured) -> impl Iterator<Item = (usize, &Vec<Vec<u32>>)> {
+    let models = measured.summaries.iter().enumerate();
+    models.filter_map(|(model, summary)| Some((model, &summary.as_ref()?.confusion)))
 }
 
 /// Returns the cell that was clicked.
 pub(super) fn matrices_ui(
     ui: &mut Ui,
-    project: &Project,
-    results: &Results,
+    cases: &Cases,
+    measured: &Measured,
     selected: Option<Cell>,
 ) -> Option<Cell> {
     ui.spacing_mut().item_spacing.y = LINE_GAP;
     let (title, _) = ui.allocate_exact_size(vec2(ui.available_width(), TITLE), Sense::hover());
     title_ui(ui, title);
-    let (per_line, pitch, num_classes) = layout_of(ui.available_width(), results);
+    let (per_line, pitch, num_classes) = layout_of(ui.available_width(), measured);
     let mut clicked = None;
-    for line in results.summaries.chunks(per_line) {
+    let all: Vec<_> = matrices(measured).collect();
+    for line in all.chunks(per_line) {
         let width = NAMES
             + (line.len() - 1) as f32 * (BETWEEN + DOTS)
             + (line.len() * num_classes) as f32 * pitch;
@@ -65,12 +69,12 @@ pub(super) fn matrices_ui(
         let height = HEAD + num_classes as f32 * pitch;
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
         let mut left = rect.left();
-        for (place, (role, summary)) in line.iter().enumerate() {
+        for (place, (model, counts)) in line.iter().enumerate() {
             let names = if place == 0 { NAMES } else { DOTS };
             let matrix = Matrix {
-                project,
-                role: *role,
-                counts: &summary.confusion,
+                cases,
+                model: *model,
+                counts,
                 left,
                 top: rect.top(),
                 names,
@@ -117,16 +121,11 @@ fn title_ui(ui: &Ui, rect: Rect) {
 }
 
 /// [`layout`] for these results, and their number of classes.
-fn layout_of(width: f32, results: &Results) -> (usize, f32, usize) {
-    let confusions = || {
-        results
-            .summaries
-            .iter()
-            .map(|(_, summary)| &summary.confusion)
-    };
+fn layout_of(width: f32, measured: &Measured) -> (usize, f32, usize) {
+    let confusions = || matrices(measured).map(|(_, confusion)| confusion);
     let largest = confusions().flatten().flatten().max().copied().unwrap_or(0);
     let num_classes = confusions().map(Vec::len).max().unwrap_or(0).max(1);
-    let num_models = results.summaries.len().max(1);
+    let num_models = confusions().count().max(1);
     let (per_line, pitch) = layout(width, num_models, num_classes, largest);
     (per_line, pitch, num_classes)
 }
@@ -149,8 +148,8 @@ fn layout(width: f32, num_models: usize, num_classes: usize, largest: u32) -> (u
 
 /// One model's matrix, drawn from `left`, `top`.
 struct Matrix<'a> {
-    project: &'a Project,
-    role: ModelRole,
+    cases: &'a Cases,
+    model: usize,
     /// Rows: label, columns: prediction.
     counts: &'a [Vec<u32>],
     left: f32,
@@ -165,14 +164,15 @@ impl Matrix<'_> {
         let t = Tokens::of(ui);
         let x = |column: usize| self.left + self.names + column as f32 * self.pitch;
         let y = |row: usize| self.top + HEAD + row as f32 * self.pitch;
+        let of = self.cases.models.get(self.model)?;
         ui.painter().text(
             pos2(x(0), self.top + 8.0),
             Align2::LEFT_CENTER,
-            self.role.name(),
+            &of.name,
             tokens::medium(13.0),
-            t.role(self.role),
+            t.role(of.role),
         );
-        let classes = self.project.classes();
+        let classes = &self.cases.classes;
         for (index, class) in classes.iter().enumerate().take(self.counts.len()) {
             let initials: String = class.name.chars().take(3).collect();
             ui.painter().text(
@@ -208,7 +208,7 @@ impl Matrix<'_> {
                     vec2(self.pitch - CELL_GAP, self.pitch - CELL_GAP),
                 );
                 let cell = Cell {
-                    role: self.role,
+                    model: self.model,
                     label,
                     predicted,
                 };
@@ -224,13 +224,14 @@ impl Matrix<'_> {
     /// one; one scale for all models. True where it was clicked.
     fn cell_ui(&self, ui: &Ui, rect: Rect, cell: Cell, n: u32, total: u32, selected: bool) -> bool {
         let t = Tokens::of(ui);
-        let id = ui.scope_id().with((cell.role, cell.label, cell.predicted));
+        let id = ui.scope_id().with(cell);
         let response = ui.interact(rect, id, Sense::click());
-        let name = |class: usize| self.project.classes().get(class).map_or("", |c| &c.name);
+        let name = |class: usize| self.cases.class_name(class);
+        let of = self.cases.models.get(cell.model);
         let what = || {
             format!(
                 "{}: {n} of {total} {} predicted as {}",
-                cell.role.name(),
+                of.map_or("", |model| &model.name),
                 name(cell.label),
                 name(cell.predicted)
             )
@@ -262,19 +263,19 @@ impl Matrix<'_> {
     }
 }
 
-/// The images of the selected cell, and the way to Annotate.
-pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
+/// The images of what was clicked, and the way to Annotate.
+pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown, hint: &str) {
     let t = Tokens::of(ui);
     ui.horizontal_centered(|ui| {
-        let Some(cell) = shown.cell else {
+        if shown.strip.what.is_empty() {
             ui.label(
-                RichText::new("Click a cell above to see its images.")
+                RichText::new(hint)
                     .text_style(tokens::caption())
                     .color(t.text_weak),
             );
             return;
-        };
-        heading_ui(ui, cx.project, cell, shown.in_cell.len());
+        }
+        heading_ui(ui, &shown.strip.what, shown.strip.images.len());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let spec = Action::ShowInAnnotate.spec();
             let key = Action::ShowInAnnotate.shortcut(ui.ctx());
@@ -296,19 +297,8 @@ pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
 }
 
 /// How many images, and of what.
-fn heading_ui(ui: &mut Ui, project: &Project, cell: Cell, n: usize) {
+fn heading_ui(ui: &mut Ui, what: &str, n: usize) {
     let t = Tokens::of(ui);
-    let name = |class: usize| project.classes().get(class).map_or("", |c| &c.name);
-    let what = if cell.label == cell.predicted {
-        format!("{}: {} recognised", cell.role.name(), name(cell.label))
-    } else {
-        format!(
-            "{}: {} predicted as {}",
-            cell.role.name(),
-            name(cell.label),
-            name(cell.predicted)
-        )
-    };
     ui.allocate_ui_with_layout(
         vec2(152.0, 60.0),
         egui::Layout::top_down(egui::Align::Min).with_main_align(egui::Align::Center),
@@ -336,7 +326,7 @@ fn heading_ui(ui: &mut Ui, project: &Project, cell: Cell, n: usize) {
 fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
     /// "+1234".
     const MORE: f32 = 40.0;
-    let n = shown.in_cell.len();
+    let n = shown.strip.images.len();
     let pitch = THUMBNAIL + GAP;
     let fits = |width: f32| ((width + GAP) / pitch).floor().max(0.0) as usize;
     let num_seen = if n <= fits(ui.available_width() - 2.0 * RING) {
@@ -347,7 +337,7 @@ fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
     ui.style_mut().always_scroll_the_only_direction = true;
     let mut end = 0;
     ScrollArea::horizontal()
-        .id_salt(("strip", shown.cell.map(|c| (c.role, c.label, c.predicted))))
+        .id_salt(("strip", &shown.strip.what))
         .scroll_bar_visibility(egui::scroll_area::ScrollBarVisibility::AlwaysHidden)
         .max_width((num_seen as f32 * pitch - GAP + 2.0 * RING).max(0.0))
         .auto_shrink([false, true])
@@ -360,8 +350,8 @@ fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
             for place in first..end {
                 let at = origin + vec2(place as f32 * pitch, 0.0);
                 let rect = Rect::from_min_size(at, vec2(THUMBNAIL, THUMBNAIL));
-                let image = shown.in_cell[place];
-                thumbnail_ui(ui, cx, shown, image, rect);
+                let image = shown.strip.images[place];
+                thumbnail_ui(ui, cx, shown, image, rect, "in the strip");
             }
         });
     if end < n {
@@ -371,66 +361,6 @@ fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
                 .color(Tokens::of(ui).text_weak),
         );
     }
-}
-
-fn thumbnail_ui(ui: &Ui, cx: &mut Context<'_>, shown: &mut Shown, id: ImageId, rect: Rect) {
-    let t = Tokens::of(ui);
-    let project = cx.project;
-    let Some(image) = project.image(id) else {
-        return;
-    };
-    let response = ui.interact(
-        rect,
-        ui.scope_id().with(("in the strip", id)),
-        Sense::click(),
-    );
-    let selected = shown.picked == Some(id);
-    response.widget_info(|| {
-        WidgetInfo::selected(
-            Role::Button,
-            true,
-            selected,
-            format!("{}, in the strip", image.name()),
-        )
-    });
-    let corner = f32::from(radius::IMAGE);
-    match cx.thumbnail(image) {
-        Picture::Ready(texture) => {
-            let uv = filling_uv(rect.size(), texture.size_vec2());
-            let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE)
-                .with_texture(texture.id(), uv);
-            ui.painter().add(shape);
-        }
-        Picture::Loading => {
-            ui.painter().rect_filled(rect, corner, t.active);
-        }
-        Picture::Failed(_) => {
-            ui.painter().rect_filled(rect, corner, t.active);
-            ui.painter().text(
-                rect.center(),
-                Align2::CENTER_CENTER,
-                icons::WARNING,
-                tokens::icon(size::ICON),
-                t.warning,
-            );
-        }
-    }
-    if selected {
-        ui.painter().rect_stroke(
-            rect,
-            corner,
-            Stroke::new(2.0, t.accent),
-            StrokeKind::Outside,
-        );
-    }
-    focus_ring(ui, &response, radius::IMAGE);
-    if response.clicked() {
-        shown.picked = Some(id);
-    }
-    if response.double_clicked() {
-        cx.commands.send(Command::Annotate(id));
-    }
-    response.on_hover_text(image.name());
 }
 
 #[cfg(test)]

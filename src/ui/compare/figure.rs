@@ -1,97 +1,113 @@
-//! The figure: a row for each held-out image, with what each model looked at, all on one colour scale.
+//! The figure: a row for each held-out image, with what each model looked at.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use care_data::Image;
-use care_learn::ModelRole;
 use egui::{
     Align2, FontId, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
     pos2, vec2,
 };
 
-use super::Shown;
-use super::cases::{Case, Reading, Seen, WRONG_REASON, attention};
+use super::cases::{Case, Cases, Reading, Seen, WRONG_REASON, attention};
+use super::{From, Shown, View};
 use crate::command::{Action, Command};
 use crate::format;
-use crate::training::TrainingRun;
-use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens, radius};
 use crate::ui::widgets::{box_on_screen, box_outline, elided, focus_ring, picture_ui};
-use crate::ui::{icons, overlay};
+use crate::ui::{Context, icons, overlay};
 
 const GAP: f32 = 8.0;
 const CAPTION: f32 = 24.0;
 const ROW_GAP: f32 = 4.0;
+/// The largest cell.
+const CELL: f32 = 192.0;
 
-/// The picture columns: the image itself, then the models in order.
-const COLUMNS: [Option<ModelRole>; 4] = [
-    None,
-    Some(ModelRole::Before),
-    Some(ModelRole::Control),
-    Some(ModelRole::Care),
-];
+/// Where the cells stand.
+#[derive(Clone, Copy)]
+struct Grid {
+    cell: f32,
+    /// The image itself, then the models in order.
+    columns: usize,
+}
 
-/// `width` is what the four columns share.
+impl Grid {
+    fn width(self) -> f32 {
+        self.columns as f32 * (self.cell + GAP) - GAP
+    }
+
+    fn left(self, rect: Rect, column: usize) -> f32 {
+        rect.left() + column as f32 * (self.cell + GAP)
+    }
+}
+
+/// `width` is what the columns share.
 pub(super) fn figure_ui(
     ui: &mut Ui,
     cx: &mut Context<'_>,
-    run: &TrainingRun,
+    from: From<'_>,
     shown: &mut Shown,
     width: f32,
 ) {
-    let cell = ((width - 3.0 * GAP) / 4.0).round();
-    header_ui(ui, cell);
+    let columns = 1 + shown.cases.models.len();
+    let cell = ((width + GAP) / columns as f32 - GAP).min(CELL).round();
+    let grid = Grid { cell, columns };
+    header_ui(ui, grid, &shown.cases);
     ui.spacing_mut().item_spacing.y = ROW_GAP;
-    ScrollArea::vertical()
-        .id_salt(("figure", shown.class, shown.order.text()))
-        .auto_shrink(false)
-        .show_rows(ui, cell + CAPTION, shown.rows.len(), |ui, range| {
-            for row in range {
-                let case = shown.cases.all[shown.rows[row]].clone();
-                row_ui(ui, cx, run, shown, &case, cell);
-            }
-        });
+    let area = ScrollArea::vertical()
+        .id_salt(("figure", shown.which.id(), shown.order.text()))
+        .auto_shrink(false);
+    let area = match shown.scroll_to.take() {
+        Some(row) => area.vertical_scroll_offset(row as f32 * (cell + CAPTION + ROW_GAP)),
+        None => area,
+    };
+    area.show_rows(ui, cell + CAPTION, shown.rows.len(), |ui, range| {
+        for row in range {
+            let case = shown.cases.all[shown.rows[row]].clone();
+            row_ui(ui, cx, from, shown, &case, grid);
+        }
+    });
 }
 
-fn header_ui(ui: &mut Ui, cell: f32) {
+fn header_ui(ui: &mut Ui, grid: Grid, cases: &Cases) {
     let t = Tokens::of(ui);
-    let (rect, _) = ui.allocate_exact_size(vec2(4.0 * cell + 3.0 * GAP, 20.0), Sense::hover());
-    for (column, role) in COLUMNS.into_iter().enumerate() {
-        let (text, ink) = match role {
-            None => ("original", t.text_strong),
-            Some(role) => (role.name(), t.role(role)),
-        };
-        let x = rect.left() + column as f32 * (cell + GAP);
-        ui.painter().text(
-            pos2(x, rect.center().y),
-            Align2::LEFT_CENTER,
-            text,
-            tokens::medium(13.0),
-            ink,
+    let (rect, _) = ui.allocate_exact_size(vec2(grid.width(), 20.0), Sense::hover());
+    let models = cases.models.iter();
+    let names = models.map(|model| (model.name.as_str(), t.role(model.role)));
+    for (column, (text, ink)) in [("original", t.text_strong)]
+        .into_iter()
+        .chain(names)
+        .enumerate()
+    {
+        let font = tokens::medium(13.0);
+        let galley = elided(ui.painter(), text, font, ink, grid.cell);
+        let at = pos2(
+            grid.left(rect, column),
+            rect.center().y - galley.size().y / 2.0,
         );
+        ui.painter().galley(at, galley, ink);
     }
 }
 
 fn row_ui(
     ui: &mut Ui,
     cx: &mut Context<'_>,
-    run: &TrainingRun,
+    from: From<'_>,
     shown: &mut Shown,
     case: &Case,
-    cell: f32,
+    grid: Grid,
 ) {
-    let (rect, _) =
-        ui.allocate_exact_size(vec2(4.0 * cell + 3.0 * GAP, cell + CAPTION), Sense::hover());
+    let (rect, _) = ui.allocate_exact_size(vec2(grid.width(), grid.cell + CAPTION), Sense::hover());
     let project = cx.project;
     let Some(image) = project.image(case.image) else {
         return;
     };
-    for (column, role) in COLUMNS.into_iter().enumerate() {
-        let x = rect.left() + column as f32 * (cell + GAP);
-        let square = Rect::from_min_size(pos2(x, rect.top()), vec2(cell, cell));
-        let caption = Rect::from_min_size(square.left_bottom(), vec2(cell, CAPTION));
+    for column in 0..grid.columns {
+        let model = column.checked_sub(1);
+        let at = pos2(grid.left(rect, column), rect.top());
+        let square = Rect::from_min_size(at, vec2(grid.cell, grid.cell));
+        let caption = Rect::from_min_size(square.left_bottom(), vec2(grid.cell, CAPTION));
         // The row's one stop on the way of the Tab key is its original.
-        let sense = if role.is_none() {
+        let sense = if model.is_none() {
             Sense::click()
         } else {
             Sense::CLICK
@@ -101,18 +117,25 @@ fn row_ui(
             ui.scope_id().with((case.image, column)),
             sense,
         );
-        let seen = role.and_then(|role| Some((role, case.seen(role)?)));
-        picture_of(ui, cx, run, case, image, seen, square);
-        match (role, seen) {
+        let rect = picture_of(ui, cx, image, square);
+        let seen = model.and_then(|model| Some((model, case.seen(model)?)));
+        if let (Some(rect), Some((model, _))) = (rect, seen) {
+            map_of(ui, cx, from, &shown.cases, case, model, rect);
+        }
+        if let Some(rect) = rect {
+            boxes_of(ui, cx, image, rect);
+        }
+        match (model, seen) {
             (None, _) => original_ui(ui, shown, image, &response, square, caption),
-            (Some(_), Some((role, seen))) => {
-                caption_ui(ui, cx, case, seen, caption);
-                let text = || description(cx, run, case, image, role, seen);
+            (Some(_), Some((model, seen))) => {
+                caption_ui(ui, cx, &shown.cases, case, seen, caption);
+                let text = || description(from, &shown.cases, case, image, model, seen);
                 response.widget_info(|| {
                     WidgetInfo::labeled(Role::Image, true, text().replace('\n', ", "))
                 });
                 response.clone().on_hover_ui(|ui| {
                     ui.label(text());
+                    ui.label("Click: see it large");
                 });
             }
             // The run was stopped before there was such a model.
@@ -120,6 +143,13 @@ fn row_ui(
         }
         if response.clicked() {
             shown.picked = Some(case.image);
+            if let Some(model) = model {
+                shown.view = View::Image;
+                // What was clicked is what is seen to the right of the line.
+                if shown.pair[0] != model {
+                    shown.pair[1] = model;
+                }
+            }
         }
         if response.double_clicked() {
             cx.commands.send(Command::Annotate(case.image));
@@ -127,51 +157,53 @@ fn row_ui(
     }
 }
 
-/// The image with its boxes, and a model's map over it.
-fn picture_of(
+/// The image, fitted into the square; where it stands then, once it is there.
+pub(super) fn picture_of(
     ui: &Ui,
     cx: &mut Context<'_>,
-    run: &TrainingRun,
-    case: &Case,
     image: &Image,
-    seen: Option<(ModelRole, Seen)>,
     square: Rect,
-) {
+) -> Option<Rect> {
     let picture = cx.thumbnail(image);
     let rect = picture_ui(ui, square, &picture);
-    if picture.texture().is_none() {
+    picture.texture().is_some().then_some(rect)
+}
+
+/// A model's map over its image.
+pub(super) fn map_of(
+    ui: &Ui,
+    cx: &mut Context<'_>,
+    from: From<'_>,
+    cases: &Cases,
+    case: &Case,
+    model: usize,
+    rect: Rect,
+) {
+    let attention = |model: usize| {
+        let model_of = cases.models.get(model)?;
+        attention(from.run, from.other, model_of, case.seen(model)?)
+    };
+    let (Some(seen), Some(of)) = (attention(model), cases.models.get(model)) else {
         return;
-    }
-    let map = seen.and_then(|(role, seen)| Some((role, attention(run, role, seen)?)));
-    if let Some((role, attention)) = map {
-        let shown = overlay::Shown {
-            key: map_key(run, role, image),
-            map: &attention.map,
-            gain: cx.map_style.gain(attention.peak, peaks(run, case)),
-        };
-        overlay::map_ui(ui.painter(), cx, rect, shown, 1.0);
-    }
+    };
+    let peaks = (0..cases.models.len()).filter_map(|model| Some(attention(model)?.peak));
+    let mut hasher = DefaultHasher::new();
+    // A run's map of a test image never changes.
+    ("test part", of.run, of.role, case.image).hash(&mut hasher);
+    let map = overlay::Shown {
+        key: hasher.finish(),
+        map: &seen.map,
+        gain: cx.map_style.gain(seen.peak, peaks),
+    };
+    overlay::map_ui(ui.painter(), cx, rect, map, 1.0);
+}
+
+pub(super) fn boxes_of(ui: &Ui, cx: &Context<'_>, image: &Image, rect: Rect) {
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     for annotation in cx.project.boxes(image.id) {
-        box_outline(
-            &painter,
-            box_on_screen(annotation.rect, image.size, rect),
-            false,
-        );
+        let on_screen = box_on_screen(annotation.rect, image.size, rect);
+        box_outline(&painter, on_screen, false);
     }
-}
-
-/// The peaks of all models' maps of an image.
-fn peaks(run: &TrainingRun, case: &Case) -> impl Iterator<Item = Option<f32>> {
-    let seen = ModelRole::ALL.into_iter();
-    seen.filter_map(|role| Some(attention(run, role, case.seen(role)?)?.peak))
-}
-
-/// A run's map of a test image never changes, so its key is made of these three alone.
-fn map_key(run: &TrainingRun, role: ModelRole, image: &Image) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    ("test part", run.id, role, image.id).hash(&mut hasher);
-    hasher.finish()
 }
 
 fn original_ui(
@@ -204,14 +236,15 @@ fn original_ui(
     );
     let at = pos2(caption.left(), caption.center().y - galley.size().y / 2.0);
     ui.painter().galley(at, galley, t.text_strong);
-    let key = Action::ShowInAnnotate.tooltip(ui.ctx());
-    response
-        .clone()
-        .on_hover_text(format!("{name}\n{key}; double click does the same"));
+    let keys = [Action::ShowInAnnotate, Action::Proof].map(|it| it.tooltip(ui.ctx()));
+    let [annotate, proof] = keys;
+    response.clone().on_hover_text(format!(
+        "{name}\n{annotate}; double click does the same\n{proof}"
+    ));
 }
 
 /// Under a map: right or taken for what, and the share of the attention in the box.
-fn caption_ui(ui: &Ui, cx: &Context<'_>, case: &Case, seen: Seen, rect: Rect) {
+fn caption_ui(ui: &Ui, cx: &Context<'_>, cases: &Cases, case: &Case, seen: Seen, rect: Rect) {
     let t = Tokens::of(ui);
     let painter = ui.painter();
     let font = FontId::proportional(11.0);
@@ -224,11 +257,7 @@ fn caption_ui(ui: &Ui, cx: &Context<'_>, case: &Case, seen: Seen, rect: Rect) {
     let share = painter.layout_no_wrap(share, font.clone(), t.text_strong);
     let y = rect.center().y;
     let number_at = pos2(rect.right() - share.size().x, y - share.size().y / 2.0);
-    let (glyph, text, ink) = match case.reading(seen) {
-        Reading::Correct => (icons::CHECK, "correct", t.text_weak),
-        Reading::WrongReason => (icons::EYE_SLASH, "wrong reason", t.warning),
-        Reading::Wrong(class) => (icons::X, class_name(cx, class), t.text_strong),
-    };
+    let (glyph, text, ink) = reading_in_words(t, cases, case, seen);
     painter.text(
         pos2(rect.left(), y),
         Align2::LEFT_CENTER,
@@ -242,27 +271,39 @@ fn caption_ui(ui: &Ui, cx: &Context<'_>, case: &Case, seen: Seen, rect: Rect) {
     painter.galley(number_at, share, t.text_strong);
 }
 
-fn class_name<'a>(cx: &Context<'a>, class: usize) -> &'a str {
-    let project = cx.project;
-    project.classes().get(class).map_or("", |class| &class.name)
+/// Icon, words and colour.
+pub(super) fn reading_in_words<'a>(
+    t: &Tokens,
+    cases: &'a Cases,
+    case: &Case,
+    seen: Seen,
+) -> (&'static str, &'a str, egui::Color32) {
+    match case.reading(seen) {
+        Reading::Correct => (icons::CHECK, "correct", t.text_weak),
+        Reading::WrongReason => (icons::EYE_SLASH, "wrong reason", t.warning),
+        Reading::Wrong(class) => (icons::X, cases.class_name(class), t.text_strong),
+    }
 }
 
 /// What a model made of an image, in full.
-fn description(
-    cx: &Context<'_>,
-    run: &TrainingRun,
+pub(super) fn description(
+    from: From<'_>,
+    cases: &Cases,
     case: &Case,
     image: &Image,
-    role: ModelRole,
+    model: usize,
     seen: Seen,
 ) -> String {
-    let mut text = format!("{}, {}", image.name(), role.name());
-    let Some(attention) = attention(run, role, seen) else {
+    let Some(of) = cases.models.get(model) else {
+        return String::new();
+    };
+    let mut text = format!("{}, {}", image.name(), of.name);
+    let Some(attention) = attention(from.run, from.other, of, seen) else {
         return text;
     };
     let mut say = |class: usize| {
         let probability = attention.probabilities.get(class).copied().unwrap_or(0.0);
-        let name = class_name(cx, class);
+        let name = cases.class_name(class);
         text.push_str(&format!("\n{name}: probability {probability:.2}"));
     };
     say(seen.predicted);

@@ -1,15 +1,15 @@
 //! What the test part shows: a sentence in words and counts, then the table, n in every row.
 
-use care_data::{Class, Project, RunState};
+use care_data::RunState;
 use care_learn::ModelRole;
-use care_learn::event::Results;
 use care_learn::metrics::{Estimate, McNemar, Summary};
 use egui::{
     Align2, FontId, Frame, Margin, Pos2, Rangef, Rect, RichText, Role, Sense, Stroke, Ui,
     WidgetInfo, pos2, vec2,
 };
 
-use super::cases::Cases;
+use super::cases::{CaseClass, Cases, Found, Model};
+use crate::comparison::Measured;
 use crate::format;
 use crate::training::{Phase, TrainingRun};
 use crate::ui::icons;
@@ -17,12 +17,67 @@ use crate::ui::tokens::{self, Tokens, size};
 use crate::ui::widgets::{class_dot, elided};
 
 /// With fewer rare test images than this, the room warns.
-const FEW: u32 = 10;
+const FEW: usize = 10;
+/// As few patients, or whatever the images are grouped by.
+const FEW_GROUPS: usize = 5;
 
-/// The sentence and what to be careful about.
-pub(super) fn sentence_ui(ui: &mut Ui, project: &Project, run: &TrainingRun, results: &Results) {
+/// What the table's rows of classes are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Measure {
+    #[default]
+    Recall,
+    Precision,
+    F1,
+    Auroc,
+}
+
+impl Measure {
+    pub const ALL: [Self; 4] = [Self::Recall, Self::Precision, Self::F1, Self::Auroc];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recall => "Recall",
+            Self::Precision => "Precision",
+            Self::F1 => "F1",
+            Self::Auroc => "AUROC",
+        }
+    }
+
+    fn of_class(self, summary: &Summary, class: usize) -> Option<Estimate> {
+        let estimates = match self {
+            Self::Recall => &summary.recalls,
+            Self::Precision => &summary.precisions,
+            Self::F1 => &summary.f1s,
+            Self::Auroc => &summary.aurocs,
+        };
+        estimates.get(class).copied().flatten()
+    }
+
+    fn of_all(self, summary: &Summary) -> Option<Estimate> {
+        match self {
+            Self::Recall => summary.mca,
+            Self::Precision => summary.macro_precision,
+            Self::F1 => summary.macro_f1,
+            Self::Auroc => summary.macro_auroc,
+        }
+    }
+}
+
+/// Where the run is in the project, and what it came to.
+pub(super) struct Told<'a> {
+    pub run: &'a TrainingRun,
+    pub cases: &'a Cases,
+    pub pair: [usize; 2],
+    /// None while it is being worked out.
+    pub measured: Option<&'a Measured>,
+    /// What the shortcut alarm says, in sentences.
+    pub alarms: &'a [String],
+}
+
+/// The sentence and what to be careful about. True where the alarms are to be shown.
+pub(super) fn sentence_ui(ui: &mut Ui, told: &Told<'_>) -> bool {
     let t = Tokens::of(ui);
-    let (heading, detail) = sentence(project, results);
+    let (heading, detail) = sentence(told);
     ui.spacing_mut().item_spacing.y = 4.0;
     ui.add(
         egui::Label::new(
@@ -35,76 +90,77 @@ pub(super) fn sentence_ui(ui: &mut Ui, project: &Project, run: &TrainingRun, res
     ui.scope(|ui| {
         ui.set_max_width(size::TEXT_MAX.min(ui.available_width()));
         ui.add(egui::Label::new(RichText::new(detail).color(t.text)).wrap());
-        for caution in cautions(project, run, results) {
-            ui.horizontal_top(|ui| {
-                ui.label(
-                    RichText::new(icons::WARNING)
-                        .font(tokens::icon(size::ICON))
-                        .color(t.warning),
-                );
-                ui.add(egui::Label::new(RichText::new(caution).color(t.text)).wrap());
-            });
+        for caution in cautions(told) {
+            caution_ui(ui, &caution);
         }
+        let mut follow = false;
+        if let Some(first) = told.alarms.first() {
+            let more = told.alarms.len() - 1;
+            let text = match more {
+                0 => first.clone(),
+                _ => format!("{first} And {} more.", format::count(more)),
+            };
+            caution_ui(ui, &text);
+            let link = RichText::new("See where it looks").color(t.accent);
+            follow = ui.link(link).clicked();
+        }
+        follow
+    })
+    .inner
+}
+
+pub(super) fn caution_ui(ui: &mut Ui, text: &str) {
+    let t = Tokens::of(ui);
+    ui.horizontal_top(|ui| {
+        ui.label(
+            RichText::new(icons::WARNING)
+                .font(tokens::icon(size::ICON))
+                .color(t.warning),
+        );
+        ui.add(egui::Label::new(RichText::new(text).color(t.text)).wrap());
     });
 }
 
-fn estimate_of(
-    results: &Results,
-    role: ModelRole,
-    of: fn(&Summary) -> Option<Estimate>,
-) -> Option<Estimate> {
-    results.summary(role).and_then(of)
-}
-
-/// The classes marked rare, where the run's own figures are about these; a mark changed since makes them be about
-/// others.
-fn rare_class<'a>(project: &'a Project, summary: &Summary) -> Option<&'a Class> {
-    let mut rare = project
-        .classes()
-        .iter()
-        .enumerate()
-        .filter(|(_, class)| class.rare);
-    let (index, class) = rare.next()?;
-    let its_own = summary.recalls.get(index).copied().flatten();
-    (rare.next().is_none() && its_own == summary.rare_recall).then_some(class)
-}
-
 /// The heading and the line under it.
-fn sentence(project: &Project, results: &Results) -> (String, String) {
-    let rare = |role| estimate_of(results, role, |summary| summary.rare_recall);
-    let whose = results
-        .summaries
-        .first()
-        .and_then(|(_, summary)| rare_class(project, summary))
-        .map_or("of rare classes".to_owned(), |class| {
-            format!("of {}", class.name)
-        });
-    let of = |n: u32| match n {
-        1 => format!("The one test image {whose}"),
-        n => format!("Of {} test images {whose}", format::count(n as usize)),
+fn sentence(told: &Told<'_>) -> (String, String) {
+    let cases = told.cases;
+    let mut rare = cases.classes.iter().filter(|class| class.rare);
+    let whose = match (rare.next(), rare.next()) {
+        (Some(class), None) => format!("of {}", class.name),
+        _ => "of rare classes".to_owned(),
     };
-    let (care, control) = (rare(ModelRole::Care), rare(ModelRole::Control));
-    if let (Some(care), Some(control)) = (care, control) {
+    let both = if cases.models.iter().any(|model| model.is_other) {
+        " that both runs tested"
+    } else {
+        ""
+    };
+    let of = |n: usize| match n {
+        1 => format!("The one test image {whose}{both}"),
+        n => format!("Of {} test images {whose}{both}", format::count(n)),
+    };
+    if let Some(found) = found_rare(told).filter(|_| told.pair[0] != told.pair[1]) {
+        let [first, second] = told.pair.map(|model| cases.called(model));
         let heading = format!(
-            "{}, CARE recognises {}, the control {}.",
-            of(care.n),
-            recognised(care),
-            recognised(control)
+            "{}, {second} recognises {}, {first} {}.",
+            of(found.test.n as usize),
+            format::count(found.right[1]),
+            format::count(found.right[0]),
         );
-        let gain = care.value - control.value;
-        let detail = results
-            .rare_difference
-            .map_or_else(String::new, |difference| {
-                difference_in_words(gain, difference)
-            });
-        return (heading, detail);
+        return (heading, difference_in_words(&found, &first, &second));
     }
-    if let Some(before) = rare(ModelRole::Before) {
+    let num_rare = cases
+        .all
+        .iter()
+        .filter(|case| cases.classes[case.label].rare);
+    let (n, model) = (num_rare.clone().count(), told.pair[1]);
+    if n > 0 && !cases.models.is_empty() {
+        let right = num_rare.filter(|case| case.is_right(model) == Some(true));
         return (
             format!(
-                "{}, the model before CARE recognises {}.",
-                of(before.n),
-                recognised(before)
+                "{}, {} recognises {}.",
+                of(n),
+                cases.called(model).replace("before", "before CARE"),
+                format::count(right.count())
             ),
             "The run was stopped before stage 2, so there is no CARE to compare it with."
                 .to_owned(),
@@ -117,54 +173,95 @@ fn sentence(project: &Project, results: &Results) -> (String, String) {
     )
 }
 
-/// How many images were recognised.
-fn recognised(recall: Estimate) -> String {
-    format::count((recall.value * f64::from(recall.n)).round() as usize)
+/// As the run recorded it, where that is what is compared.
+fn found_rare(told: &Told<'_>) -> Option<Found> {
+    let found = told.cases.found_rare(told.pair)?;
+    let roles = told.pair.map(|model| {
+        let model = told.cases.models.get(model);
+        model.filter(|it| !it.is_other).map(|it| it.role)
+    });
+    let is_recorded = roles == [Some(ModelRole::Control), Some(ModelRole::Care)];
+    let recorded = told.measured.and_then(|measured| measured.recorded);
+    Some(Found {
+        test: recorded.filter(|_| is_recorded).unwrap_or(found.test),
+        ..found
+    })
 }
 
-fn difference_in_words(gain: f64, difference: McNemar) -> String {
-    let what = match Verdict::of(difference) {
+fn difference_in_words(found: &Found, first: &str, second: &str) -> String {
+    let n = f64::from(found.test.n.max(1));
+    let gain = (found.right[1] as f64 - found.right[0] as f64) / n;
+    let what = match Verdict::of(found.test) {
         Verdict::Higher(_) => format!("Recall higher by {}", format::plain(gain.abs())),
         Verdict::Lower(_) => format!("Recall lower by {}", format::plain(gain.abs())),
         Verdict::NoDifference => "No detectable difference in recall".to_owned(),
     };
     format!(
-        "{what}: only CARE is right on {}, only the control on {}. McNemar\u{2019}s exact test: {}.",
-        difference.second_only,
-        difference.first_only,
+        "{what}: only {second} is right on {}, only {first} on {}. McNemar\u{2019}s exact test: {}.",
+        found.test.second_only,
+        found.test.first_only,
         // Never broken over two lines.
-        format::p_value(difference.p).replace(' ', "\u{a0}")
+        format::p_value(found.test.p).replace(' ', "\u{a0}")
+    )
+}
+
+/// "CARE finds 9 of 23, the control 6 of 23: no detectable difference (McNemar's exact test, p = 0.38)".
+fn found_in_words(found: &Found, first: &str, second: &str) -> String {
+    let n = format::count(found.test.n as usize);
+    let verdict = match Verdict::of(found.test) {
+        Verdict::Higher(_) => "more than chance would".to_owned(),
+        Verdict::Lower(_) => "fewer than chance would".to_owned(),
+        Verdict::NoDifference => Verdict::NoDifference.text(),
+    };
+    let mut second = second.to_owned();
+    if let Some(letter) = second.get_mut(0..1) {
+        letter.make_ascii_uppercase();
+    }
+    format!(
+        "{second} finds {} of {n}, {first} {} of {n}: {verdict} (McNemar\u{2019}s exact test, {})",
+        format::count(found.right[1]),
+        format::count(found.right[0]),
+        format::p_value(found.test.p)
     )
 }
 
 /// What makes the figures worth less than they look.
-fn cautions(project: &Project, run: &TrainingRun, results: &Results) -> Vec<String> {
-    let mut cautions = Vec::new();
+fn cautions(told: &Told<'_>) -> Vec<String> {
+    let (run, cases) = (told.run, told.cases);
+    let mut cautions: Vec<String> = cases.not_comparable.iter().cloned().collect();
     if run.phase == Phase::Ended(RunState::Stopped) {
         cautions.push(format!(
             "Run {} was stopped early: its models had not learned all that they were to.",
             run.id
         ));
     }
-    let Some((_, summary)) = results.summaries.first() else {
-        return cautions;
-    };
-    let classes = project.classes().iter().zip(&summary.recalls);
-    for (class, recall) in classes.filter(|(class, _)| class.rare) {
-        let few = match recall {
-            None => format!(
+    if let Some(n @ 1..) = cases.relabelled {
+        cautions.push(format!(
+            "{} had another class when run {} was tested; counts are by today\u{2019}s, intervals by that day\u{2019}s. Train again to have them agree.",
+            format::plural(n, "test image", "test images"),
+            run.id
+        ));
+    }
+    let classes = cases.classes.iter().zip(&cases.counts).zip(&cases.groups);
+    for ((class, n), groups) in classes.filter(|((class, _), _)| class.rare) {
+        let images = format::plural(*n, "test image", "test images");
+        cautions.push(match (*n, *groups) {
+            (0, _) => format!(
                 "No test image is of {}: its recall cannot be measured.",
                 class.name
             ),
-            Some(recall) if recall.n < FEW => format!(
-                "Only {} of {}: one image moves the recall by {:.2}, and the intervals are wide. More test images would tell more.",
-                format::plural(recall.n as usize, "test image", "test images"),
+            (n, _) if n < FEW => format!(
+                "Only {images} of {}: one image moves the recall by {:.2}, and the intervals are wide. More test images would tell more.",
                 class.name,
-                1.0 / f64::from(recall.n)
+                1.0 / n as f64
             ),
-            Some(_) => continue,
-        };
-        cautions.push(few);
+            (_, groups) if groups < FEW_GROUPS => format!(
+                "The {images} of {} come from only {}: they are alike, and the intervals are narrower than they should be.",
+                class.name,
+                format::plural(groups, "patient or group", "patients or groups"),
+            ),
+            _ => continue,
+        });
     }
     cautions
 }
@@ -195,11 +292,11 @@ impl Verdict {
     }
 }
 
-/// What the last column says of CARE against the control.
+/// What the last column says of the second model against the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Against {
     Tested(Verdict),
-    /// CARE's value less the control's, untested.
+    /// The second model's value less the first's, untested.
     Gain(f64),
     /// Why there is nothing to say.
     Nothing(&'static str),
@@ -210,33 +307,39 @@ struct Row {
     /// The class's colour, where the row is about one.
     color: Option<u32>,
     rare: bool,
-    /// Before, control, CARE.
-    values: [Option<Estimate>; 3],
+    /// Of each model.
+    values: Vec<Option<Estimate>>,
     /// Whether each image counts as 0 or 1, so that the value is a number of images.
     counts: bool,
     against: Against,
+    /// That in a sentence, where there is one.
+    words: Option<String>,
 }
 
 impl Row {
-    fn n(&self) -> u32 {
-        self.values
-            .iter()
-            .flatten()
-            .next()
-            .map_or(0, |estimate| estimate.n)
+    /// Where it is the same for all models.
+    fn n(&self) -> Option<u32> {
+        let mut all = self.values.iter().flatten().map(|estimate| estimate.n);
+        let first = all.next()?;
+        all.all(|n| n == first).then_some(first)
     }
 
     /// The whole row in words, for those who hear it.
-    fn spoken(&self) -> String {
-        let mut text = format!("{}, n {}", self.name, self.n());
-        for (role, estimate) in ModelRole::ALL.iter().zip(&self.values) {
+    fn spoken(&self, models: &[Model]) -> String {
+        let mut text = self.name.clone();
+        if let Some(n) = self.n() {
+            text.push_str(&format!(", n {n}"));
+        }
+        for (model, estimate) in models.iter().zip(&self.values) {
             if let Some(estimate) = estimate {
                 let interval = interval(estimate, self.counts);
                 text.push_str(&format!(
                     ", {} {:.2} ({interval})",
-                    role.name(),
-                    estimate.value
+                    model.name, estimate.value
                 ));
+                if self.n().is_none() {
+                    text.push_str(&format!(", n {}", estimate.n));
+                }
             }
         }
         match self.against {
@@ -260,42 +363,57 @@ fn interval(estimate: &Estimate, counts: bool) -> String {
 }
 
 /// Rare classes first, then the others, then what is measured over all.
-fn rows(project: &Project, results: &Results, cases: &Cases) -> Vec<Row> {
-    let values = |of: &dyn Fn(&Summary) -> Option<Estimate>| {
-        ModelRole::ALL.map(|role| results.summary(role).and_then(of))
+fn rows(told: &Told<'_>, measure: Measure) -> Vec<Row> {
+    let (cases, pair) = (told.cases, told.pair);
+    let values = |of: &dyn Fn(&Summary) -> Option<Estimate>| -> Vec<Option<Estimate>> {
+        (0..cases.models.len())
+            .map(|model| of(told.measured?.summaries.get(model)?.as_ref()?))
+            .collect()
     };
-    let gain = |values: &[Option<Estimate>; 3], why: &'static str| match values {
-        [_, Some(control), Some(care)] => Against::Gain(care.value - control.value),
-        [None, None, None] => Against::Nothing(why),
-        _ => Against::Nothing(""),
+    let gain = |values: &[Option<Estimate>], why: &'static str| {
+        let [first, second] = pair.map(|model| values.get(model).copied().flatten());
+        match (first, second) {
+            (Some(first), Some(second)) if pair[0] != pair[1] => {
+                Against::Gain(second.value - first.value)
+            }
+            _ if told.measured.is_some() && values.iter().all(Option::is_none) => {
+                Against::Nothing(why)
+            }
+            _ => Against::Nothing(""),
+        }
     };
-    let class_row = |(index, class): (usize, &Class)| {
-        let values = values(&|summary| summary.recalls.get(index).copied().flatten());
-        let against = match cases.differences.get(index).copied().flatten() {
-            Some(difference) => Against::Tested(Verdict::of(difference)),
-            None => gain(&values, "no test images"),
-        };
+    let [first, second] = pair.map(|model| cases.called(model));
+    let tested = |found: Option<Found>, values: &[Option<Estimate>]| match found {
+        Some(found) if measure == Measure::Recall && pair[0] != pair[1] => (
+            Against::Tested(Verdict::of(found.test)),
+            Some(found_in_words(&found, &first, &second)),
+        ),
+        _ => (gain(values, "no test images"), None),
+    };
+    let class_row = |(index, class): (usize, &CaseClass)| {
+        let values = values(&|summary| measure.of_class(summary, index));
+        let found = cases.found(pair, |label| label == index);
+        let (against, words) = tested(found, &values);
         Row {
             name: class.name.clone(),
             color: Some(class.color),
             rare: class.rare,
             values,
-            counts: true,
+            counts: measure == Measure::Recall,
             against,
+            words,
         }
     };
-    let classes = || project.classes().iter().enumerate();
+    let classes = || cases.classes.iter().enumerate();
     let mut rows: Vec<Row> = classes()
         .filter(|(_, class)| class.rare)
         .chain(classes().filter(|(_, class)| !class.rare))
         .map(class_row)
         .collect();
-    if classes().filter(|(_, class)| class.rare).count() > 1 {
+    let all_rare = classes().filter(|(_, class)| class.rare).count() > 1;
+    if all_rare && measure == Measure::Recall {
         let values = values(&|summary| summary.rare_recall);
-        let against = match results.rare_difference {
-            Some(difference) => Against::Tested(Verdict::of(difference)),
-            None => gain(&values, "no test images"),
-        };
+        let (against, words) = tested(found_rare(told), &values);
         rows.push(Row {
             name: "all rare classes".to_owned(),
             color: None,
@@ -303,40 +421,43 @@ fn rows(project: &Project, results: &Results, cases: &Cases) -> Vec<Row> {
             values,
             counts: true,
             against,
+            words,
         });
     }
-    type Measure = (
-        &'static str,
-        bool,
-        &'static str,
-        fn(&Summary) -> Option<Estimate>,
-    );
-    let measures: [Measure; 3] = [
-        ("MCA", true, "no test images", |summary| summary.mca),
-        (
-            "energy in the box",
-            false,
-            "no boxes on rare test images",
-            |summary| summary.energy,
-        ),
-        (
-            "pointing hit",
-            true,
-            "no boxes on rare test images",
-            |summary| summary.pointing_hit,
-        ),
-    ];
-    rows.extend(measures.map(|(name, counts, why, of)| {
-        let values = values(&of);
-        Row {
+    let mut measured = |name: &str, counts, why, of: &dyn Fn(&Summary) -> Option<Estimate>| {
+        let values = values(of);
+        rows.push(Row {
             name: name.to_owned(),
             color: None,
             rare: false,
             against: gain(&values, why),
             values,
             counts,
+            words: None,
+        });
+    };
+    let name = if measure == Measure::Recall {
+        "MCA"
+    } else {
+        "mean of the classes"
+    };
+    measured(name, false, "no test images", &|summary| {
+        measure.of_all(summary)
+    });
+    if measure == Measure::Recall {
+        let why = "no boxes on rare test images";
+        measured("energy in the box", false, why, &|summary| summary.energy);
+        measured("pointing hit", true, why, &|summary| summary.pointing_hit);
+        let iou = |summary: &Summary| summary.iou;
+        // Runs of before it was measured have none.
+        let mut summaries = told
+            .measured
+            .iter()
+            .flat_map(|it| it.summaries.iter().flatten());
+        if summaries.any(|summary| summary.iou.is_some()) {
+            measured("IoU with the box", false, why, &iou);
         }
-    }));
+    }
     rows
 }
 
@@ -345,7 +466,7 @@ struct Columns {
     name: Rangef,
     /// Right edges.
     n: f32,
-    roles: [f32; 3],
+    models: Vec<f32>,
     /// Empty where there is no room for it.
     strip: Rangef,
     against: Rangef,
@@ -355,27 +476,35 @@ struct Columns {
 }
 
 impl Columns {
-    fn over(rect: Rect) -> Self {
+    fn over(rect: Rect, num_models: usize) -> Self {
         const N: f32 = 36.0;
         /// "no detectable difference" and the space before it.
         const AGAINST: f32 = 166.0;
-        let stacked = rect.width() < 760.0;
-        let (role, gap, strip) = match rect.width() {
-            760.0.. => (116.0, 20.0, 80.0),
-            600.0.. => (68.0, 12.0, 72.0),
+        const NAME: f32 = 112.0;
+        let of_models = |each: f32| each * num_models as f32;
+        let left = |each: f32| rect.width() - N - AGAINST - NAME - of_models(each);
+        // Beside its value an interval takes more room.
+        let stacked = left(116.0) < 100.0;
+        let model = if stacked { 68.0 } else { 116.0 };
+        let (gap, strip) = match left(model) {
+            100.0.. if !stacked => (20.0, 80.0),
+            84.0.. => (12.0, 72.0),
             // The smallest window: the figures say it alone.
-            _ => (68.0, 0.0, 0.0),
+            _ => (0.0, 0.0),
         };
-        let name = rect.width() - N - 3.0 * role - gap - strip - AGAINST;
+        let name = rect.width() - N - of_models(model) - gap - strip - AGAINST;
         // A wide window gives to long names first, then to the verdict.
-        let name = name.clamp(112.0, 220.0);
+        let name = name.clamp(NAME.min(96.0), 220.0);
         let n = rect.left() + name + N;
-        let roles = [1.0, 2.0, 3.0].map(|place| n + place * role);
-        let strip = Rangef::new(roles[2] + gap, roles[2] + gap + strip);
+        let models: Vec<f32> = (1..=num_models)
+            .map(|place| n + place as f32 * model)
+            .collect();
+        let last = models.last().copied().unwrap_or(n);
+        let strip = Rangef::new(last + gap, last + gap + strip);
         Self {
             name: Rangef::new(rect.left() + 8.0, rect.left() + name),
             n,
-            roles,
+            models,
             strip,
             against: Rangef::new(strip.max + 12.0, rect.right()),
             stacked,
@@ -385,15 +514,15 @@ impl Columns {
 }
 
 /// The table of recalls, mean class accuracy and attention.
-pub(super) fn table_ui(ui: &mut Ui, project: &Project, results: &Results, cases: &Cases) {
+pub(super) fn table_ui(ui: &mut Ui, told: &Told<'_>, measure: Measure) {
     let t = Tokens::of(ui);
     ui.spacing_mut().item_spacing.y = 0.0;
     let (head, _) = ui.allocate_exact_size(vec2(ui.available_width(), 28.0), Sense::hover());
-    let columns = Columns::over(head);
-    head_ui(ui, head, &columns);
-    let rows = rows(project, results, cases);
+    let columns = Columns::over(head, told.cases.models.len());
+    head_ui(ui, head, &columns, told, measure);
+    let rows = rows(told, measure);
     for row in &rows {
-        row_ui(ui, row, &columns);
+        row_ui(ui, row, &columns, told);
     }
     let chosen = if rows.iter().filter(|row| row.rare).count() > 1 {
         "the rare classes were"
@@ -404,37 +533,48 @@ pub(super) fn table_ui(ui: &mut Ui, project: &Project, results: &Results, cases:
         .inner_margin(Margin { left: 8, right: 8, top: 8, bottom: 0 })
         .show(ui, |ui| {
             ui.set_max_width(size::TEXT_MAX.min(ui.available_width()));
-            let note = format!(
-                "95 % bootstrap intervals. Only {chosen} chosen beforehand; read the other tests with care. One seed."
-            );
+            let note = match (told.measured.is_some(), measure) {
+                (false, _) => "Being measured on the images that all of them tested.".to_owned(),
+                (true, Measure::Recall) => format!(
+                    "95 % bootstrap intervals. Only {chosen} chosen beforehand; read the other tests with care. One seed."
+                ),
+                (true, _) => "95 % bootstrap intervals; each class against the rest. No test is made of these.".to_owned(),
+            };
             let note = RichText::new(note).text_style(tokens::caption()).color(t.text_weak);
             ui.add(egui::Label::new(note).wrap());
         });
 }
 
-fn head_ui(ui: &Ui, rect: Rect, columns: &Columns) {
+fn head_ui(ui: &Ui, rect: Rect, columns: &Columns, told: &Told<'_>, measure: Measure) {
     let t = Tokens::of(ui);
     let y = rect.center().y;
     let text = |x: f32, align: Align2, text: &str, ink| {
         ui.painter()
             .text(pos2(x, y), align, text, tokens::medium(12.0), ink);
     };
-    text(columns.name.min, Align2::LEFT_CENTER, "recall", t.text_weak);
+    let name = match measure {
+        Measure::Recall | Measure::Precision => measure.name().to_lowercase(),
+        Measure::F1 | Measure::Auroc => measure.name().to_owned(),
+    };
+    text(columns.name.min, Align2::LEFT_CENTER, &name, t.text_weak);
     text(columns.n, Align2::RIGHT_CENTER, "n", t.text_weak);
-    for (role, x) in ModelRole::ALL.into_iter().zip(columns.roles) {
-        text(x, Align2::RIGHT_CENTER, role.name(), t.role(role));
+    let models = &told.cases.models;
+    for (model, x) in models.iter().zip(&columns.models) {
+        text(*x, Align2::RIGHT_CENTER, &model.name, t.role(model.role));
     }
     if columns.strip.span() > 0.0 {
         let axis = axis(columns);
         text(axis.min, Align2::CENTER_CENTER, "0", t.text_weak);
         text(axis.max, Align2::CENTER_CENTER, "1", t.text_weak);
     }
-    text(
-        columns.against.min,
-        Align2::LEFT_CENTER,
-        "CARE against control",
-        t.text_weak,
-    );
+    let name = |model: usize| models.get(model).map_or("", |it| &it.name);
+    let [first, second] = told.pair;
+    let against = format!("{} against {}", name(second), name(first));
+    let font = tokens::medium(12.0);
+    let width = columns.against.span();
+    let galley = elided(ui.painter(), &against, font, t.text_weak, width);
+    let at = pos2(columns.against.min, y - galley.size().y / 2.0);
+    ui.painter().galley(at, galley, t.text_weak);
 }
 
 /// Where 0 and 1 stand in the strip.
@@ -442,13 +582,17 @@ fn axis(columns: &Columns) -> Rangef {
     columns.strip.shrink(4.0)
 }
 
-fn row_ui(ui: &mut Ui, row: &Row, columns: &Columns) {
+fn row_ui(ui: &mut Ui, row: &Row, columns: &Columns, told: &Told<'_>) {
     let t = Tokens::of(ui);
     let (rect, response) = ui.allocate_exact_size(
         vec2(ui.available_width(), columns.row_height),
         Sense::hover(),
     );
-    response.widget_info(|| WidgetInfo::labeled(Role::Row, true, row.spoken()));
+    let models = &told.cases.models;
+    response.widget_info(|| WidgetInfo::labeled(Role::Row, true, row.spoken(models)));
+    if let Some(words) = &row.words {
+        response.on_hover_text(words);
+    }
     let painter = ui.painter().clone();
     if row.rare {
         painter.rect_filled(rect, 0.0, t.raised);
@@ -475,21 +619,17 @@ fn row_ui(ui: &mut Ui, row: &Row, columns: &Columns) {
     painter.text(
         pos2(columns.n, y),
         Align2::RIGHT_CENTER,
-        format::count(row.n() as usize),
+        row.n().map_or(String::new(), |n| format::count(n as usize)),
         FontId::proportional(13.0),
         t.text_weak,
     );
-    for ((role, x), estimate) in ModelRole::ALL
-        .into_iter()
-        .zip(columns.roles)
-        .zip(&row.values)
-    {
+    for ((model, x), estimate) in models.iter().zip(&columns.models).zip(&row.values) {
         if let Some(estimate) = estimate {
-            let bold = row.rare && role == ModelRole::Care;
+            let bold = row.rare && model.role == ModelRole::Care;
             estimate_ui(
                 ui,
-                pos2(x, y),
-                role,
+                pos2(*x, y),
+                model.role,
                 estimate,
                 row.counts,
                 bold,
@@ -498,7 +638,7 @@ fn row_ui(ui: &mut Ui, row: &Row, columns: &Columns) {
         }
     }
     if columns.strip.span() > 0.0 {
-        strip_ui(ui, rect, row, columns);
+        strip_ui(ui, rect, row, columns, models);
     }
     let (text, font, ink) = match row.against {
         Against::Tested(verdict @ (Verdict::Higher(_) | Verdict::Lower(_))) => {
@@ -564,7 +704,7 @@ fn estimate_ui(
 }
 
 /// A point with its whisker for each model, on 0..=1.
-fn strip_ui(ui: &Ui, rect: Rect, row: &Row, columns: &Columns) {
+fn strip_ui(ui: &Ui, rect: Rect, row: &Row, columns: &Columns, models: &[Model]) {
     let t = Tokens::of(ui);
     let painter = ui.painter();
     let axis = axis(columns);
@@ -576,10 +716,11 @@ fn strip_ui(ui: &Ui, rect: Rect, row: &Row, columns: &Columns) {
             Stroke::new(1.0, t.stroke),
         );
     }
-    for (place, (role, estimate)) in ModelRole::ALL.into_iter().zip(&row.values).enumerate() {
+    for (place, (model, estimate)) in models.iter().zip(&row.values).enumerate() {
         let Some(estimate) = estimate else { continue };
-        let y = rect.top() + rect.height() * (place + 1) as f32 / 4.0;
-        let ink = t.role(role);
+        let share = (place + 1) as f32 / (models.len() + 1) as f32;
+        let y = rect.top() + rect.height() * share;
+        let ink = t.role(model.role);
         painter.hline(x(estimate.low)..=x(estimate.high), y, Stroke::new(1.5, ink));
         painter.circle_filled(pos2(x(estimate.value), y), 3.0, ink);
     }
@@ -623,19 +764,39 @@ mod tests {
                 "No detectable difference in recall: only CARE is right on 5",
             ),
         ] {
-            let difference = McNemar {
+            let test = McNemar {
                 n: 60,
                 first_only,
                 second_only,
                 p,
             };
-            let words = difference_in_words(gain, difference);
+            let right = [20, 20 + (gain * 60.0_f64).round() as i64].map(|n: i64| n as usize);
+            let found = Found { right, test };
+            let words = difference_in_words(&found, "the control", "CARE");
             assert!(words.starts_with(expected), "{words}");
             assert!(
                 words.replace('\u{a0}', " ").contains(&format::p_value(p)),
                 "{words}"
             );
         }
+    }
+
+    #[test]
+    fn what_each_finds_is_said_in_words() {
+        let test = McNemar {
+            n: 23,
+            first_only: 2,
+            second_only: 5,
+            p: 0.453,
+        };
+        let found = Found {
+            right: [6, 9],
+            test,
+        };
+        assert_eq!(
+            found_in_words(&found, "the control", "CARE"),
+            "CARE finds 9 of 23, the control 6 of 23: no detectable difference (McNemar\u{2019}s exact test, p = 0.45)"
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn watch_of(cx: &Context<'_>) -> (Option<RunId>, Option<Vec<ImageId>>) {
 
 /// What a run would begin with, and what is missing, each with the way to it.
 pub(super) fn checklist(ui: &mut Ui, cx: &mut Context<'_>, ready: &Ready) {
-    let next = cx.project.runs().last().map_or(1, |run| run.id.0 + 1);
+    let next = cx.project.next_run_id();
     title(ui, &format!("Run {next}"), |ui| {
         let text = format!("on {}", cx.device);
         remark(ui, &text, None, Tokens::of(ui).text_weak);

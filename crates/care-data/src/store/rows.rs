@@ -97,13 +97,18 @@ pub fn not_read(row: &Row) -> rusqlite::Result<NotRead> {
     })
 }
 
-pub fn run(row: &Row) -> rusqlite::Result<Run> {
-    Ok(Run {
+/// And whether it is in the trash.
+pub fn run(row: &Row) -> rusqlite::Result<(Run, bool)> {
+    let run = Run {
         id: RunId(row.get(0)?),
         state: named(row, 1, RunState::from_name)?,
         started_at: row.get(2)?,
         note: row.get(3)?,
-    })
+        name: row.get(4)?,
+        remark: row.get(5)?,
+        starred: row.get(6)?,
+    };
+    Ok((run, row.get(7)?))
 }
 
 pub fn metric(row: &Row) -> rusqlite::Result<(RunId, Metric)> {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::geometry::{BoundingBox, ImageSize, Orientation};
 use crate::grey::Look;
-use crate::model::{ContentHash, Origin, Review, ReviewState};
+use crate::model::{ContentHash, Origin, Review, ReviewState, RunState};
 use crate::{Project, import};
 
 fn project(root: &Path) -> Project {
@@ -58,7 +58,8 @@ fn older(dir: &Path, format: usize) -> PathBuf {
     connection
         .pragma_update(None, "application_id", APPLICATION_ID)
         .unwrap();
-    migrate(&mut connection, &MIGRATIONS[..format]).unwrap();
+    // From format 3 on the tables are others: what is in them came from the format before.
+    migrate(&mut connection, &MIGRATIONS[..format.min(2)]).unwrap();
     connection
         .execute_batch(
             r#"INSERT INTO class VALUES (1, 'nevus', 0, 0);
@@ -66,6 +67,8 @@ fn older(dir: &Path, format: usize) -> PathBuf {
                 (2, 'b.png', zeroblob(32), 100, 100, 1, 1, 'b', 'train', 0),
                 (3, 'c.png', zeroblob(32), 100, 100, 1, 1, 'c', 'test', 0);
             INSERT INTO box VALUES (1, 1, 1, 2, 3, 4), (2, 2, 1, 2, 3, 4);
+            INSERT INTO run VALUES (1, 'finished', 400, 'finished in 1 min');
+            INSERT INTO metric VALUES (1, 'CARE', 'mca', 0.75, 4, NULL, NULL);
             INSERT INTO journal VALUES
                 (1, 500, 'ada', '{"edit":"add_box","annotation":{"id":1,"image":1,"rect":[1.0,2.0,3.0,4.0]}}',
                     '{"edit":"remove_box","id":1}', 'done'),
@@ -83,6 +86,7 @@ fn older(dir: &Path, format: usize) -> PathBuf {
                     '{"edit":"remove_box","id":4}', 'undone');"#,
         )
         .unwrap();
+    migrate(&mut connection, &MIGRATIONS[..format]).unwrap();
     dir.to_owned()
 }
 
@@ -109,6 +113,18 @@ fn a_project_of_an_older_format_is_read_as_it_is_and_brought_up_to_write() {
             assert_eq!(state(project, 0), ReviewState::Done);
             assert_eq!(project.review(None, ids[1]), &Review::NONE);
             assert_eq!(project.look(), Look::default());
+            let run = Run {
+                id: RunId(1),
+                state: RunState::Finished,
+                started_at: 400,
+                note: "finished in 1 min".to_owned(),
+                name: String::new(),
+                remark: String::new(),
+                starred: false,
+            };
+            assert_eq!(project.runs(), [run]);
+            assert_eq!(project.metrics(RunId(1)).len(), 1);
+            assert_eq!(project.trash(), []);
         };
         check(&read);
         drop(read);

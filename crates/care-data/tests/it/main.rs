@@ -10,6 +10,7 @@ mod formats;
 mod geometry;
 mod import;
 mod project;
+mod runs;
 mod split;
 mod suggestion;
 mod synthetic;

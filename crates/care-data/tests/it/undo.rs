@@ -1,5 +1,6 @@
 use care_data::{
-    Annotation, BoundingBox, Class, Edit, Image, Project, Reader, Review, ReviewState,
+    Annotation, BoundingBox, Class, Edit, Image, Project, Reader, Review, ReviewState, Run,
+    RunState,
 };
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     (
-        0..9_u8,
+        0..12_u8,
         any::<prop::sample::Index>(),
         any::<prop::sample::Index>(),
         any::<bool>(),
@@ -40,6 +41,7 @@ impl Choice {
         let reader = reader.filter(|_| self.flag);
         let (x, y) = self.corner;
         let rect = BoundingBox::new(x, y, x + 1.0, y + 1.0).unwrap();
+        let run = project.runs().first().map(|run| run.id);
         let boxes: Vec<_> = project
             .images()
             .iter()
@@ -84,6 +86,18 @@ impl Choice {
                     edits: edits.into(),
                 }
             }
+            9 if run.is_some_and(|run| run.0 < 3) => Edit::SetRunDeleted {
+                run: run.unwrap(),
+                deleted: true,
+            },
+            10 if run.is_some() => Edit::SetRunName {
+                run: run.unwrap(),
+                name: if self.flag { "first" } else { "" }.to_owned(),
+            },
+            11 if run.is_some() => Edit::SetRunStar {
+                run: run.unwrap(),
+                starred: self.flag,
+            },
             4 => Edit::SetClass { image, class },
             5 => Edit::SetRare {
                 class,
@@ -95,7 +109,7 @@ impl Choice {
 }
 
 type Pages = Vec<(Vec<Annotation>, Review)>;
-type Contents = (Vec<Image>, Vec<Class>, Vec<Reader>, Pages);
+type Contents = (Vec<Image>, Vec<Class>, Vec<Reader>, Pages, [Vec<Run>; 2]);
 
 fn contents(project: &Project) -> Contents {
     let ids = || project.images().iter().map(|image| image.id);
@@ -113,6 +127,7 @@ fn contents(project: &Project) -> Contents {
         project.classes().to_vec(),
         project.readers().to_vec(),
         pages.collect(),
+        [project.runs(), project.trash()].map(<[Run]>::to_vec),
     )
 }
 
@@ -136,6 +151,10 @@ proptest! {
     #[test]
     fn undoing_all_gives_the_start_and_redoing_all_the_end(choices in prop::collection::vec(choice(), 1..20), reopen_at in 0..20_usize) {
         let (_root, mut project) = small_project();
+        for _ in 0..3 {
+            let (run, _) = project.begin_run().unwrap();
+            project.end_run(run, RunState::Finished, "Done.", &[]).unwrap();
+        }
         let start = contents(&project);
         let mut edits = Vec::new();
         for choice in &choices {

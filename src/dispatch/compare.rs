@@ -1,0 +1,99 @@
+//! What Compare asks for beyond edits: another run beside the one shown, what the network saw, the trash emptied.
+
+use care_data::{ImageId, RunId};
+use care_learn::ModelRole;
+
+use super::runs::show_run;
+use crate::comparison::OtherRun;
+use crate::proof::Proof;
+use crate::state::{Problem, State};
+
+pub(super) fn compare_with(other: Option<(RunId, ModelRole)>, state: &mut State) {
+    let Some((id, role)) = other else {
+        state.other = None;
+        return;
+    };
+    // The same run's other model is there already.
+    if let Some(other) = state.other.as_mut().filter(|other| other.run.id == id) {
+        other.role = role;
+        return;
+    }
+    let Some(project) = &state.project else {
+        return;
+    };
+    match OtherRun::read(project, id, role) {
+        Ok(other) => state.other = Some(other),
+        Err(error) => {
+            state.problem = Some(Problem::new(format!("Run {id} cannot be compared"), error));
+        }
+    }
+}
+
+/// `view`: as [`Proof::view`].
+pub(super) fn prove(image: ImageId, view: Option<u64>, state: &mut State, ctx: &egui::Context) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    // The key that shows it puts it away.
+    if view.is_none() && state.proof.take().is_some() {
+        return;
+    }
+    let run = state.run.as_ref();
+    state.proof = Proof::start(project, run, &state.draft, image, view, ctx);
+}
+
+/// After runs were deleted or came back: what is shown is one that is there.
+pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    if moved.is_empty() || state.is_training() {
+        return;
+    }
+    let is_there = |id: RunId| project.run(id).is_some();
+    if state.other.as_ref().is_some_and(|it| !is_there(it.run.id)) {
+        state.other = None;
+    }
+    if state.behind.as_ref().is_some_and(|it| !is_there(it.id)) {
+        state.behind = None;
+    }
+    let came_back = moved.iter().copied().find(|id| is_there(*id));
+    let shown = state.run.as_ref().map(|run| run.id);
+    if shown.is_some_and(is_there) {
+        return;
+    }
+    state.run = None;
+    state.attention.leave();
+    let runs = project.runs().iter().rev();
+    let newest = runs
+        .filter(|run| project.run_dir(run.id).exists())
+        .map(|run| run.id)
+        .next();
+    if let Some(id) = came_back
+        .filter(|id| project.run_dir(*id).exists())
+        .or(newest)
+    {
+        show_run(id, state);
+    }
+}
+
+/// Removes the deleted runs' files for good, on a thread of its own: they may be large.
+pub(super) fn empty_trash(state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    let aside = match project.empty_trash() {
+        Ok(Some(aside)) => aside,
+        Ok(None) => return,
+        Err(error) => {
+            state.problem = Some(Problem::new("The trash could not be emptied", error));
+            return;
+        }
+    };
+    state.last_event = "The trash was emptied".to_owned();
+    let removed = std::thread::Builder::new()
+        .name("trash".to_owned())
+        // What cannot be removed now is the next time.
+        .spawn(move || drop(std::fs::remove_dir_all(aside)));
+    state.leaving.extend(removed);
+}
