@@ -217,9 +217,12 @@ impl App {
                         queue: &state.queue,
                         attention: &state.attention,
                         suggestion: state.suggestion.as_ref(),
+                        lens: &state.lens,
                         missing: &state.missing,
                         run: state.run.as_ref(),
                         is_training: state.is_training(),
+                        watch: state.watch.as_deref(),
+                        behind: state.behind.as_ref(),
                         draft: &state.draft,
                         device: &state.device,
                         map_style: &state.settings.map_style,
@@ -267,7 +270,7 @@ impl App {
             leave::leave_sheet(&ctx, run.id, commands);
         }
         if story.is_some() {
-            story::shield_ui(&ctx, commands);
+            story::shield_ui(&ctx);
         }
         self.carry_out(&ctx);
     }

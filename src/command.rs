@@ -11,6 +11,7 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::jobs::ExportDraft;
 use crate::keymap::Keymap;
+use crate::lens;
 use crate::queue::QueueView;
 use crate::suggestion::Source;
 use crate::take_away::{TakeAway, What};
@@ -68,6 +69,8 @@ pub enum Command {
     Suggest(Source),
     /// Takes the suggested box away.
     DropSuggestion,
+    /// Whose attention is to lie over the image in hand, and how.
+    SetLens(lens::View),
     Select(ImageId),
     /// Selects the image and goes to Annotate.
     Annotate(ImageId),
@@ -75,6 +78,12 @@ pub enum Command {
     SetDraft(RunConfig),
     /// Settings of the attention loss; a training run takes them at its next step.
     SetLive(LiveParams),
+    /// The film shows these held-out images, in this order, now and in runs to come; none has them picked.
+    SetWatch(Option<Vec<ImageId>>),
+    /// Whether the run in training waits after its last epoch, before it is tested.
+    HoldBeforeTest(bool),
+    /// Draws the curves of this run behind those of the one shown.
+    DrawBehind(Option<RunId>),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
     /// From now on these keys hold.
@@ -139,6 +148,8 @@ pub enum Action {
     ActualSize,
     KeepZoom,
     Squares,
+    NextModel,
+    Lens,
     DoubleBox,
     CopyBoxes,
     PasteBoxes,
@@ -150,6 +161,8 @@ pub enum Action {
     Pause,
     Resume,
     Stop,
+    MoreEpochs,
+    Watch,
     RawGrid,
     TakeFigure,
     TakeTables,
@@ -174,7 +187,7 @@ pub struct Spec {
 }
 
 impl Action {
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 55] = [
         Self::ChooseFolder,
         Self::OpenProject,
         Self::StartDemo,
@@ -206,6 +219,8 @@ impl Action {
         Self::ActualSize,
         Self::KeepZoom,
         Self::Squares,
+        Self::NextModel,
+        Self::Lens,
         Self::DoubleBox,
         Self::CopyBoxes,
         Self::PasteBoxes,
@@ -217,6 +232,8 @@ impl Action {
         Self::Pause,
         Self::Resume,
         Self::Stop,
+        Self::MoreEpochs,
+        Self::Watch,
         Self::RawGrid,
         Self::TakeFigure,
         Self::TakeTables,
@@ -366,6 +383,16 @@ impl Action {
                 "Show an enlarged image's pixels as squares, or smooth",
                 key(Key::S),
             ),
+            Self::NextModel => of(
+                "Model attention",
+                "Lay the next model's attention over the image, or none",
+                key(Key::M),
+            ),
+            Self::Lens => of(
+                "Loss lens",
+                "Show what the attention loss rewards and penalises, or the map",
+                key(Key::L),
+            ),
             Self::DoubleBox => of("Double", "Double the selected box", command(Key::D)),
             Self::CopyBoxes => of(
                 "Copy",
@@ -404,6 +431,16 @@ impl Action {
                 "Stop",
                 "Stop after this step, or leave out the test; the checkpoint is kept",
                 None,
+            ),
+            Self::MoreEpochs => of(
+                "Another 5 epochs",
+                "Train stage 2 for 5 epochs more than planned; its learning rate follows",
+                None,
+            ),
+            Self::Watch => of(
+                "Watch in the film",
+                "Watch the selected held-out image in the film, or no longer",
+                key(Key::O),
             ),
             Self::RawGrid => of(
                 "Raw grid",
@@ -485,6 +522,8 @@ impl Action {
             | Self::ActualSize
             | Self::KeepZoom
             | Self::Squares
+            | Self::NextModel
+            | Self::Lens
             | Self::DoubleBox
             | Self::CopyBoxes
             | Self::PasteBoxes

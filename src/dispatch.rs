@@ -18,8 +18,10 @@ pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
 pub use self::reading::finish_job;
 use self::reading::{answer_offer, export, open_demo, read_folder};
-pub use self::runs::{WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end};
-use self::runs::{show_run, tell, train};
+use self::runs::{MORE_EPOCHS, draw_behind, set_watch, show_run, tell, train, watch_selected};
+pub use self::runs::{
+    MOST_WATCHED, WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end, watch_list,
+};
 pub use self::story::tell as tell_story;
 use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
@@ -67,6 +69,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::Suggest(first) => suggest(first, state, ctx),
         Command::DropSuggestion => state.suggestion = None,
+        Command::SetLens(view) => state.lens.view = view,
         Command::Select(image) => state.selected = Some(image),
         Command::Annotate(image) => {
             state.selected = Some(image);
@@ -92,6 +95,14 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
                 worker.send(TrainerCommand::Live(live));
             }
         }
+        Command::SetWatch(images) => set_watch(images, state),
+        Command::HoldBeforeTest(holds) => {
+            if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+                run.holds = holds;
+                worker.send(TrainerCommand::HoldBeforeTest(holds));
+            }
+        }
+        Command::DrawBehind(id) => draw_behind(id, state),
         Command::ShowRun(id) => show_run(id, state),
         Command::Forget(dir) => {
             state.settings.forget(&dir);
@@ -272,6 +283,12 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
                 run.phase = Phase::Stopping;
             }
         }
+        Action::MoreEpochs => {
+            if let Some(worker) = &state.worker {
+                worker.send(TrainerCommand::MoreEpochs(MORE_EPOCHS));
+            }
+        }
+        Action::Watch => watch_selected(state),
         Action::SwitchTheme => {
             state.settings.light = !state.settings.light;
             state.settings.save();
@@ -417,6 +434,11 @@ pub fn look_on(state: &mut State, ctx: &egui::Context) {
         let image = image.filter(|_| suggestion.source == Source::Attention);
         state.attention.go_on(project, image.into_iter(), ctx);
         suggestion.go_on(project, &state.attention);
+    }
+    if matches!(state.room, Room::Annotate | Room::Train) {
+        let image = state.selected.and_then(|id| project.image(id));
+        let run = state.run.as_ref();
+        state.lens.go_on(project, run, &state.draft, image, ctx);
     }
     // A run has the processor for itself.
     if state.queue.sort.needs_model() && state.room == Room::Annotate && state.worker.is_none() {

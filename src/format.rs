@@ -57,6 +57,15 @@ pub fn plain(value: f64) -> String {
     signed(value).trim_start_matches('+').to_owned()
 }
 
+/// Two digits and a power of ten, with a true minus: "3.1e-5"; zero as "0".
+#[must_use]
+pub fn scientific(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    format!("{value:.1e}").replace('-', "\u{2212}")
+}
+
 /// "1 image", "12 images".
 #[must_use]
 pub fn plural(n: usize, one: &str, many: &str) -> String {
@@ -208,6 +217,8 @@ mod tests {
         assert_eq!(signed(-0.17), "\u{2212}0.17");
         assert_eq!(signed(0.81), "+0.81");
         assert_eq!(plain(0.81), "0.81");
+        assert_eq!(scientific(0.0), "0");
+        assert_eq!(scientific(-3.14e-5), "\u{2212}3.1e\u{2212}5");
     }
 
     #[test]

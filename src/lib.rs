@@ -11,6 +11,7 @@ pub mod download;
 pub mod format;
 pub mod jobs;
 pub mod keymap;
+pub mod lens;
 pub mod missing;
 pub mod queue;
 pub mod settings;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use care_data::{Project, ReaderId};
+use care_data::{ImageId, Project, ReaderId};
 use care_figures::MapStyle;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub struct RecentProject {
     /// Who read apart.
     #[serde(default)]
     pub reader: Option<ReaderId>,
+    /// The images that were chosen for the film.
+    #[serde(default)]
+    pub watch: Option<Vec<ImageId>>,
 }
 
 impl Settings {
@@ -78,6 +81,7 @@ impl Settings {
     pub fn remember(&mut self, project: &Project, now: i64) {
         let counts = crate::state::BoxCounts::of(project);
         let (queue, reader) = self.desk(project.dir());
+        let watch = self.watch(project.dir());
         self.forget(project.dir());
         self.recent.insert(
             0,
@@ -95,6 +99,7 @@ impl Settings {
                     .collect(),
                 queue,
                 reader,
+                watch,
             },
         );
         self.recent.truncate(MAX_RECENT);
@@ -121,6 +126,21 @@ impl Settings {
                 (row.queue, row.reader) = (kept, reader);
                 self.save();
             }
+        }
+    }
+
+    /// The images of a project that were chosen for the film.
+    #[must_use]
+    pub fn watch(&self, dir: &Path) -> Option<Vec<ImageId>> {
+        let row = self.recent.iter().find(|recent| recent.dir == dir)?;
+        row.watch.clone()
+    }
+
+    pub fn set_watch(&mut self, dir: &Path, watch: Option<&[ImageId]>) {
+        let row = self.recent.iter_mut().find(|recent| recent.dir == dir);
+        if let Some(row) = row {
+            row.watch = watch.map(<[ImageId]>::to_vec);
+            self.save();
         }
     }
 

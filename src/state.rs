@@ -10,6 +10,7 @@ use crate::attention::Attention;
 use crate::command::{Command, Room};
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
+use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::settings::Settings;
@@ -49,6 +50,7 @@ pub struct State {
     pub queue: QueueView,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
+    pub lens: Lens,
     pub missing: Missing,
     /// What is about to be exported.
     pub export: Option<ExportDraft>,
@@ -56,6 +58,10 @@ pub struct State {
     pub take_away: Option<TakeAway>,
     /// The run shown in Train and Compare: the one in training, else the newest or the one chosen.
     pub run: Option<TrainingRun>,
+    /// The images that were chosen for the film; none where they are picked.
+    pub watch: Option<Vec<ImageId>>,
+    /// An earlier run whose curves are drawn behind those of the one shown.
+    pub behind: Option<TrainingRun>,
     /// The thread that trains, while it does.
     pub worker: Option<Worker>,
     /// The settings of the next run. Its `live` part is also what the run in training trains with.
@@ -94,10 +100,13 @@ impl State {
             queue: QueueView::default(),
             attention: Attention::default(),
             suggestion: None,
+            lens: Lens::default(),
             missing: Missing::default(),
             export: None,
             take_away: None,
             run: None,
+            watch: None,
+            behind: None,
             worker: None,
             draft: RunConfig::default(),
             job: None,
@@ -136,6 +145,7 @@ impl State {
         self.job = None;
         self.offer = None;
         self.run = None;
+        self.behind = None;
         self.counts = None;
         self.draft = project.as_ref().map(first_config).unwrap_or_default();
         self.room = Room::Images;
@@ -143,10 +153,14 @@ impl State {
         let desk = project.as_ref().map(|it| self.settings.desk(it.dir()));
         let (queue, reader) = desk.unwrap_or_default();
         self.queue = queue;
+        self.watch = project
+            .as_ref()
+            .and_then(|it| self.settings.watch(it.dir()));
         let is_there = |id: &ReaderId| project.as_ref().is_some_and(|it| it.reader(*id).is_some());
         self.reader = reader.filter(is_there);
         self.attention.leave();
         self.suggestion = None;
+        self.lens.leave();
         self.missing = Missing::default();
         self.export = None;
         self.take_away = None;

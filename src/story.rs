@@ -27,7 +27,7 @@ pub struct Cast {
     pub demo: Demo,
     /// Of the images; the next telling has the next one.
     pub seed: u64,
-    /// A run that ends after stage 1 but for an epoch: the model that nobody shows where to look.
+    /// A run that is stopped in the last epoch of stage 1: the model that nobody shows where to look.
     pub plain: RunConfig,
     pub full: RunConfig,
     /// Every box that it draws, image after image.
@@ -44,10 +44,7 @@ impl Cast {
         Self {
             demo,
             seed,
-            plain: RunConfig {
-                stage1_epochs: config.stage1_epochs + 1,
-                ..config.clone()
-            },
+            plain: config.clone(),
             full: RunConfig {
                 stage2_epochs: 6,
                 ..config
@@ -314,14 +311,14 @@ impl Telling {
     }
 }
 
-/// Of the images with boxes in a frame: how many there are, on how many the strongest attention lies beside the boxes, and
-/// on how many of those at the picture's edge, where rulers and markers are.
+/// Of the images with boxes in a frame: how many there are, on how many most of the attention lies beside the boxes, and
+/// whether the strongest of one is beside them at the picture's edge, where rulers and markers are.
 #[must_use]
-pub fn beside_the_boxes(frame: &FilmFrame) -> (usize, usize, usize) {
-    let scored = frame.images.iter().filter(|seen| seen.hit.is_some());
-    let beside = scored.clone().filter(|seen| seen.hit == Some(false));
-    let at_edge = beside.clone().filter(|seen| peak_is_at_edge(seen));
-    (scored.count(), beside.count(), at_edge.count())
+pub fn beside_the_boxes(frame: &FilmFrame) -> (usize, usize, bool) {
+    let energies = frame.images.iter().filter_map(|seen| seen.energy);
+    let beside = energies.clone().filter(|energy| *energy < 0.5).count();
+    let mut missed = frame.images.iter().filter(|seen| seen.hit == Some(false));
+    (energies.count(), beside, missed.any(peak_is_at_edge))
 }
 
 fn peak_is_at_edge(seen: &ImageAttention) -> bool {
@@ -375,14 +372,13 @@ pub fn caption(story: &Story, step: Step, state: &State, left: f64) -> String {
             let frame = run.and_then(|run| run.frame(ModelRole::Before, None));
             match frame.map(beside_the_boxes) {
                 Some((n, beside, at_edge)) if beside > 0 => {
-                    let fell = if 2 * at_edge >= beside {
+                    let fell = if at_edge {
                         format!("It fell for the {}: on", demo.shortcut())
                     } else {
                         "On".to_owned()
                     };
-                    format!(
-                        "{fell} {beside} of {n} held-out images it looks hardest beside the {lesion}."
-                    )
+                    let beside = format!("{fell} {beside} of {n} held-out images");
+                    format!("{beside} less than half of its attention lies on the {lesion}.")
                 }
                 _ => format!("It has found the {lesions} by itself. Boxes still say more."),
             }
@@ -584,6 +580,6 @@ mod tests {
             ],
         };
         assert_eq!(star(&frame), Some(ImageId(3)));
-        assert_eq!(beside_the_boxes(&frame), (4, 3, 2));
+        assert_eq!(beside_the_boxes(&frame), (4, 3, true));
     }
 }

@@ -30,6 +30,8 @@ const MAP_SIDE: usize = 112;
 enum Kind {
     Thumbnail,
     Full,
+    /// As `Full`, nearly grey, so that what lies on it is seen.
+    Muted,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Thumbnail => 128 << 20,
             Self::Full => 256 << 20,
+            Self::Muted => 128 << 20,
         }
     }
 }
@@ -123,7 +126,7 @@ struct Queue {
 impl Queue {
     /// The image in hand goes before every thumbnail.
     fn next(&mut self) -> Option<Job> {
-        let is_full = |job: &Job| job.key.0 == Kind::Full;
+        let is_full = |job: &Job| job.key.0 != Kind::Thumbnail;
         match self.waiting.iter().rposition(is_full) {
             Some(index) => Some(self.waiting.remove(index)),
             None => self.waiting.pop(),
@@ -196,7 +199,8 @@ impl Textures {
     /// Whether pixels of whole images are squares when enlarged, or run into one another.
     pub fn show_squares(&mut self, squares: bool) {
         if std::mem::replace(&mut self.squares, squares) != squares {
-            self.pictures.retain(|(kind, _), _| *kind != Kind::Full);
+            self.pictures
+                .retain(|(kind, _), _| *kind == Kind::Thumbnail);
         }
     }
 
@@ -233,6 +237,7 @@ impl Textures {
         }
         self.forget_oldest(Kind::Thumbnail);
         self.forget_oldest(Kind::Full);
+        self.forget_oldest(Kind::Muted);
         if self.maps.len() > MAX_MAPS {
             let frame = self.frame;
             self.maps.retain(|_, (_, used)| *used + 2 >= frame);
@@ -255,7 +260,7 @@ impl Textures {
                     mipmap_mode: Some(egui::TextureFilter::Linear),
                     ..TextureOptions::LINEAR
                 };
-                if self.squares && key.0 == Kind::Full {
+                if self.squares && key.0 != Kind::Thumbnail {
                     options.magnification = egui::TextureFilter::Nearest;
                 }
                 let texture = self.ctx.load_texture(format!("{key:?}"), pixels, options);
@@ -312,6 +317,11 @@ impl Textures {
         self.picture((Kind::Full, image), look, path)
     }
 
+    /// As [`full`](Self::full), with most of its colour taken out. A grey image is that already.
+    pub fn muted(&mut self, image: ImageId, look: Look, path: impl FnOnce() -> PathBuf) -> Picture {
+        self.picture((Kind::Muted, image), look, path)
+    }
+
     /// The whole image's values, where it is grey and there.
     #[must_use]
     pub fn grey(&self, image: ImageId) -> Option<&Grey> {
@@ -328,7 +338,7 @@ impl Textures {
                 let from = match (&cached.grey, &cached.picture) {
                     (Some(grey), _) => Source::Grey(Arc::clone(&grey.image)),
                     // In colour it stays as it is.
-                    (None, Picture::Ready(_) | Picture::Failed(_)) if key.0 == Kind::Full => {
+                    (None, Picture::Ready(_) | Picture::Failed(_)) if key.0 != Kind::Thumbnail => {
                         cached.look = look;
                         return cached.picture.clone();
                     }
@@ -435,7 +445,13 @@ fn decoded(job: &Job, max_side: u32) -> Result<Decoded, DecodeError> {
             (decode::thumbnail(path, look, THUMBNAIL_SIDE)?, None)
         }
         (_, Source::File(path)) => match decode::open(path)? {
-            decode::Picture::Colour(image) => (decode::fitted(image, max_side)?, None),
+            decode::Picture::Colour(image) => {
+                let mut image = decode::fitted(image, max_side)?;
+                if job.key.0 == Kind::Muted {
+                    image.pixels_mut().for_each(|pixel| mute(&mut pixel.0));
+                }
+                (image, None)
+            }
             decode::Picture::Grey(image) => {
                 let seen = decode::fitted(image.seen(look), max_side)?;
                 (seen, Some(Arc::new(image)))
@@ -454,6 +470,14 @@ fn decoded(job: &Job, max_side: u32) -> Result<Decoded, DecodeError> {
             image,
         }),
     })
+}
+
+/// Takes out most of a pixel's colour; its luma (ITU-R BT.601) stays.
+fn mute(pixel: &mut [u8; 3]) {
+    const COLOUR: f32 = 0.45;
+    let [r, g, b] = pixel.map(f32::from);
+    let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+    *pixel = [r, g, b].map(|value| (luma + COLOUR * (value - luma)).round() as u8);
 }
 
 #[cfg(test)]

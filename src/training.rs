@@ -1,12 +1,17 @@
 //! A run as the window sees it: fed by the trainer's events while it trains, read from its folder afterwards.
 
+use std::collections::HashMap;
+
 use care_data::{ImageId, NotRead, Project, RunId, RunState};
 use care_learn::event::{
-    Change, EpochMetrics, ImageAttention, Losses, RecordedChange, Results, StepMetrics,
+    AttentionLosses, Change, EpochMetrics, ImageAttention, Losses, RecordedChange, Results,
+    StepMetrics,
 };
 use care_learn::film::thin;
 use care_learn::run_folder::{RunFolder, RunFolderError};
 use care_learn::{FilmFrame, LiveParams, ModelRole, Outcome, RunConfig, TrainerEvent};
+
+use crate::dispatch::watch_list;
 
 /// Film frames kept in memory for each model.
 const MAX_FRAMES: usize = 512;
@@ -41,6 +46,8 @@ pub enum Phase {
     Loading(usize, usize),
     Training,
     Paused,
+    /// Every epoch is trained; the test waits to be asked for.
+    Held,
     /// Stop was pressed; the step under way is being finished.
     Stopping,
     /// Test images scored by this model, of how many.
@@ -61,15 +68,24 @@ impl Phase {
     }
 }
 
+/// When a map was computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// After so many steps; none where the run's end is meant.
+    pub step: Option<u32>,
+    pub epoch: f32,
+}
+
 /// The losses of one model over the steps of the epoch under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochSoFar {
     pub role: ModelRole,
     /// Epochs done in the whole run, fractional.
     pub epoch: f32,
-    /// Mean L_c and, over the steps with boxes, mean L_a.
+    /// Means of L and L_c and, over the steps with boxes, of L_a and its parts.
+    pub total: f32,
     pub classification: f32,
-    pub attention: Option<f32>,
+    pub attention: Option<AttentionLosses>,
     num_steps: u32,
     num_with_boxes: u32,
 }
@@ -79,6 +95,7 @@ impl EpochSoFar {
         Self {
             role,
             epoch: 0.0,
+            total: 0.0,
             classification: 0.0,
             attention: None,
             num_steps: 0,
@@ -90,11 +107,17 @@ impl EpochSoFar {
         let mean = |mean: f32, n: u32, value: f32| mean + (value - mean) / n as f32;
         self.epoch = epoch;
         self.num_steps += 1;
+        self.total = mean(self.total, self.num_steps, losses.total);
         self.classification = mean(self.classification, self.num_steps, losses.classification);
-        if let Some(attention) = losses.attention {
+        if let Some(now) = losses.attention {
             self.num_with_boxes += 1;
-            let before = self.attention.unwrap_or_default();
-            self.attention = Some(mean(before, self.num_with_boxes, attention.l_a));
+            let n = self.num_with_boxes;
+            let before = self.attention.unwrap_or(now);
+            self.attention = Some(AttentionLosses {
+                l_in: mean(before.l_in, n, now.l_in),
+                l_out: mean(before.l_out, n, now.l_out),
+                l_a: mean(before.l_a, n, now.l_a),
+            });
         }
     }
 }
@@ -119,6 +142,8 @@ pub struct TrainingRun {
     pub results: Option<Results>,
     /// Every test image as each model saw it; empty until the run has ended.
     pub test: Vec<(ModelRole, Vec<ImageAttention>)>,
+    /// Whether it waits before its test.
+    pub holds: bool,
     /// Whether the weights it began with were for other classes, so that the classifier layer is new.
     pub new_classifier: bool,
     /// Files that were left out because they could not be decoded.
@@ -141,6 +166,7 @@ impl TrainingRun {
             changes: Vec::new(),
             results: None,
             test: Vec::new(),
+            holds: false,
             new_classifier: false,
             left_out: Vec::new(),
         }
@@ -168,6 +194,19 @@ impl TrainingRun {
             }
             let _ = run.read_results(folder);
         }
+        Ok(run)
+    }
+
+    /// As [`read`](Self::read), without results: what its curves are drawn of.
+    ///
+    /// # Errors
+    /// Where its settings, epochs or changes are missing or damaged; the error names the file.
+    pub fn read_curves(id: RunId, folder: &RunFolder) -> Result<Self, RunFolderError> {
+        let mut run = Self::new(id, folder.config()?, Vec::new());
+        run.epochs = folder.epochs()?;
+        run.changes = folder.changes()?;
+        // One that was cut off may have none.
+        run.film = folder.film().unwrap_or_default().frames;
         Ok(run)
     }
 
@@ -200,7 +239,7 @@ impl TrainingRun {
                 }
             }
             TrainerEvent::Step(step) => {
-                if matches!(self.phase, Phase::Loading(..)) {
+                if matches!(self.phase, Phase::Loading(..) | Phase::Held) {
                     self.phase = Phase::Training;
                 }
                 self.take_step(step);
@@ -224,6 +263,7 @@ impl TrainingRun {
             TrainerEvent::Evaluating { role, done, total } => {
                 self.phase = Phase::Evaluating { role, done, total };
             }
+            TrainerEvent::Held => self.phase = Phase::Held,
             TrainerEvent::Weights { new_classifier } => self.new_classifier = new_classifier,
             TrainerEvent::Ended(outcome) => {
                 let state = outcome.state();
@@ -262,13 +302,71 @@ impl TrainingRun {
             .find(|f| f.role == role && epoch.is_none_or(|e| f.epoch <= e + 1e-3))
     }
 
+    /// What the model of this frame made of an image, with when that was; of an image that was not watched then, and where the frame is
+    /// the `newest`, what it made of it in the test.
+    #[must_use]
+    pub fn seen<'a>(
+        &'a self,
+        frame: &'a FilmFrame,
+        image: ImageId,
+        newest: bool,
+    ) -> Option<(Moment, &'a ImageAttention)> {
+        let moment = |step| Moment {
+            step,
+            epoch: frame.epoch,
+        };
+        let in_film = frame
+            .seen(image)
+            .map(|seen| (moment(Some(frame.step)), seen));
+        in_film.or_else(|| {
+            let (_, test) = self.test.iter().find(|(role, _)| *role == frame.role)?;
+            let seen = test.iter().find(|seen| seen.image == image)?;
+            newest.then_some((moment(None), seen))
+        })
+    }
+
+    /// The images of its film's columns: those chosen meanwhile, else those that it watched.
+    #[must_use]
+    pub fn shown_watch(
+        &self,
+        project: &Project,
+        chosen: Option<&[ImageId]>,
+        is_training: bool,
+    ) -> Vec<ImageId> {
+        match chosen {
+            Some(_) if !is_training => watch_list(project, Some(self), chosen),
+            _ => self.watch.clone(),
+        }
+    }
+
+    /// How sure the model that was not shown any box was of each test image's own class, 0..=1.
+    #[must_use]
+    pub fn ease(&self, project: &Project) -> HashMap<ImageId, f32> {
+        let of = |role| self.test.iter().find(|(other, _)| *other == role);
+        let Some((_, test)) = of(ModelRole::Control).or_else(|| of(ModelRole::Before)) else {
+            return HashMap::new();
+        };
+        let classes = project.classes();
+        test.iter()
+            .filter_map(|seen| {
+                let class = project.image(seen.image)?.class;
+                let label = classes.iter().position(|other| other.id == class)?;
+                Some((seen.image, *seen.probabilities.get(label)?))
+            })
+            .collect()
+    }
+
     /// Epochs of both stages together: as planned, and fewer once stage 1 has ended early.
     #[must_use]
     pub fn num_epochs(&self) -> u32 {
         let stage1 = self
             .stage_two()
             .map_or(self.config.stage1_epochs, |epoch| epoch.round() as u32);
-        stage1 + self.config.stage2_epochs
+        let more = self.changes.iter().map(|c| match c.change {
+            Change::MoreEpochs { epochs } => epochs,
+            _ => 0,
+        });
+        stage1 + self.config.stage2_epochs + more.sum::<u32>()
     }
 
     /// The settings of the attention loss in force at `epoch`, or now where `epoch` is none.

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use care_data::{Look, Project};
 use care_learn::event::{Change, Outcome, Results};
-use care_learn::task::{pick_watch_list, preflight};
+use care_learn::task::preflight;
 use care_learn::trainer::{Host, train};
 use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
 
 use super::measures;
 use super::output::{self, Progress};
-use crate::dispatch::{WATCHED, metrics_of, record_end};
+use crate::dispatch::{metrics_of, record_end, watch_list};
 use crate::format;
 use crate::weight_store::with_path_of_weights;
 
@@ -88,6 +88,7 @@ impl Host for Console {
             TrainerEvent::Epoch(_)
             | TrainerEvent::Film(_)
             | TrainerEvent::Changed { .. }
+            | TrainerEvent::Held
             | TrainerEvent::Ended(_) => {}
         }
     }
@@ -122,7 +123,7 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
             "note: grey images are seen through the project's window: {look}"
         ));
     }
-    let watch = pick_watch_list(project, WATCHED);
+    let watch = watch_list(project, None, None);
     let (id, folder) = project.begin_run()?;
     let task = Task::from_project(project, config, folder, watch);
     let outcome = train(&task, &mut console);

@@ -1,7 +1,9 @@
 //! Runs: begun, followed, stopped, shown, and recorded in the project.
 
+use std::collections::BTreeSet;
+
 use care_data::project::ProjectError;
-use care_data::{Metric, Project, RunId};
+use care_data::{ImageId, Metric, Part, Project, RunId};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
@@ -14,8 +16,100 @@ use crate::state::{Problem, State};
 use crate::training::{Phase, TrainingRun};
 use crate::weight_store::with_path_of_weights;
 
-/// Held-out images in the film.
+/// Held-out images in the film, where they are picked.
 pub const WATCHED: usize = 8;
+/// And where they are chosen.
+pub const MOST_WATCHED: usize = 12;
+/// What [`Action::MoreEpochs`](crate::command::Action::MoreEpochs) says.
+pub(super) const MORE_EPOCHS: u32 = 5;
+
+/// The images that the next run shows in its film: those chosen, as far as they are there, else picked, spread by what `run` made
+/// of the test part.
+#[must_use]
+pub fn watch_list(
+    project: &Project,
+    run: Option<&TrainingRun>,
+    chosen: Option<&[ImageId]>,
+) -> Vec<ImageId> {
+    let is_held_out = |id: &&ImageId| {
+        let image = project.image(**id);
+        image.is_some_and(|image| image.part != Part::Train)
+    };
+    let chosen: Vec<ImageId> = chosen
+        .unwrap_or_default()
+        .iter()
+        .filter(is_held_out)
+        .copied()
+        .collect();
+    if !chosen.is_empty() {
+        return chosen;
+    }
+    let ease = run.map(|run| run.ease(project)).unwrap_or_default();
+    pick_watch_list(project, WATCHED, |image| ease.get(&image).copied())
+}
+
+pub(super) fn set_watch(images: Option<Vec<ImageId>>, state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    let mut seen = BTreeSet::new();
+    let mut images = images.unwrap_or_default();
+    images.retain(|image| seen.insert(*image));
+    images.truncate(MOST_WATCHED);
+    state.watch = Some(images).filter(|images| !images.is_empty());
+    let chosen = state.watch.as_deref();
+    state.settings.set_watch(project.dir(), chosen);
+    if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+        run.watch = watch_list(project, None, chosen);
+        worker.send(TrainerCommand::Watch(run.watch.clone()));
+    }
+}
+
+/// Puts the selected image into the film, or takes it out.
+pub(super) fn watch_selected(state: &mut State) {
+    let Some(project) = &state.project else {
+        return;
+    };
+    let Some(image) = state.selected.and_then(|id| project.image(id)) else {
+        state.last_event = "Select a held-out image to watch it in the film".to_owned();
+        return;
+    };
+    let (id, name) = (image.id, image.name().to_owned());
+    let is_training = state.is_training();
+    let chosen = state.watch.as_deref();
+    let mut images = match &state.run {
+        Some(run) => run.shown_watch(project, chosen, is_training),
+        None => watch_list(project, None, chosen),
+    };
+    state.last_event = if images.contains(&id) {
+        images.retain(|other| *other != id);
+        format!("{name} is no longer watched")
+    } else if image.part == Part::Train {
+        format!("{name} is learned from; only held-out images are watched")
+    } else if images.len() >= MOST_WATCHED {
+        format!("{MOST_WATCHED} images are watched already; take one out of the film first")
+    } else {
+        images.push(id);
+        format!("{name} is watched in the film")
+    };
+    if state.watch.as_ref() != Some(&images) {
+        set_watch(Some(images), state);
+    }
+}
+
+pub(super) fn draw_behind(id: Option<RunId>, state: &mut State) {
+    state.behind = None;
+    let (Some(id), Some(project)) = (id, &state.project) else {
+        return;
+    };
+    let folder = RunFolder::open(&project.run_dir(id));
+    match folder.and_then(|folder| TrainingRun::read_curves(id, &folder)) {
+        Ok(run) => state.behind = Some(run),
+        Err(error) => {
+            state.problem = Some(Problem::new(format!("Run {id} cannot be drawn"), error));
+        }
+    }
+}
 
 pub(super) fn tell(state: &mut State, command: TrainerCommand, phase: Phase) {
     if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
@@ -45,7 +139,7 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
         state.problem = Some(Problem::new("This run cannot start", problem));
         return;
     }
-    let watch = pick_watch_list(project, WATCHED);
+    let watch = watch_list(project, state.run.as_ref(), state.watch.as_deref());
     let (id, folder) = match project.begin_run() {
         Ok(run) => run,
         Err(error) => {
@@ -55,6 +149,7 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
     };
     // The memory is the run's now, and its models will be newer.
     state.attention.leave();
+    state.lens.leave();
     state.suggestion = None;
     let run = TrainingRun::new(id, config.clone(), watch.clone());
     let task = Task::from_project(project, config, folder, watch);

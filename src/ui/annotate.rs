@@ -4,6 +4,7 @@ mod boxes;
 mod inspector;
 mod readers;
 mod review;
+mod strip;
 mod toolbar;
 mod viewing;
 
@@ -15,6 +16,7 @@ use self::review::ReviewSection;
 use self::viewing::Viewing;
 use super::Context;
 use super::canvas::{Canvas, Tool};
+use super::lens::{LensView, next_model, toggled};
 use super::queue::QueuePanel;
 use super::tokens::{self, Tokens};
 use super::widgets::{WordButton, problem_ui, section_title};
@@ -30,6 +32,7 @@ pub struct AnnotateRoom {
     panel: QueuePanel,
     canvas: Canvas,
     viewing: Viewing,
+    lens: LensView,
     review: ReviewSection,
     readers: ReadersSheet,
 }
@@ -75,8 +78,11 @@ impl AnnotateRoom {
             return;
         };
         self.viewing.begin(image.id);
-        self.inspector_ui(ui, cx, image);
+        // The box under the hand counts as it would be.
+        let boxes = self.canvas.boxes_now(cx.boxes(image.id), image);
+        self.inspector_ui(ui, cx, image, &boxes);
         self.toolbar_ui(ui, image, cx);
+        self.strip_ui(ui, cx, image);
         CentralPanel::no_frame().show(ui, |ui| {
             if let Some(problem) = cx.problem {
                 Frame::new()
@@ -85,7 +91,8 @@ impl AnnotateRoom {
             }
             self.prefetch(cx, image);
             let look = self.viewing.look(project);
-            let by = self.canvas.ui(ui, cx, image, look, bare);
+            let over = self.lens.over(ui.ctx(), cx, image, &boxes);
+            let by = self.canvas.ui(ui, cx, image, look, &over, bare);
             if by != Vec2::ZERO
                 && let Some(grey) = cx.textures.grey(image.id)
             {
@@ -144,6 +151,12 @@ impl AnnotateRoom {
         }
         if Action::KeepZoom.pressed(&ctx) {
             self.canvas.keep_zoom = !self.canvas.keep_zoom;
+        }
+        if Action::NextModel.pressed(&ctx) {
+            cx.commands.send(Command::SetLens(next_model(cx)));
+        }
+        if Action::Lens.pressed(&ctx) {
+            cx.commands.send(Command::SetLens(toggled(cx)));
         }
         if Action::CancelDraft.pressed(&ctx) {
             if cx.suggestion.is_some() && !self.canvas.is_drafting() {

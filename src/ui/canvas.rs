@@ -15,6 +15,7 @@ use self::paint::{
     reader_box_ui, scaled_box_ui, size_label_ui, suggestion_ui,
 };
 use super::Context;
+use super::lens::Over;
 use super::story::{self, Place};
 use super::tokens::Tokens;
 use super::view::{Handle, Part, View, Zoom};
@@ -151,6 +152,8 @@ pub struct Canvas {
     page: Option<(ImageId, Option<ReaderId>)>,
     /// As last drawn.
     scale: f64,
+    /// The pixel of the image under the pointer, when last drawn.
+    pointed: Option<[f64; 2]>,
 }
 
 impl Canvas {
@@ -158,6 +161,30 @@ impl Canvas {
     #[must_use]
     pub fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// Where the pointer is on the image, in its pixels, as last drawn.
+    #[must_use]
+    pub fn pointed(&self) -> Option<[f64; 2]> {
+        self.pointed
+    }
+
+    /// The boxes of an image as they would be were the button released now.
+    #[must_use]
+    pub fn boxes_now(&self, boxes: &[Annotation], image: &Image) -> Vec<BoundingBox> {
+        let draft = self
+            .draft
+            .filter(|_| self.page.map(|(id, _)| id) == Some(image.id));
+        let in_hand = draft.and_then(|draft| Some((draft.id(), draft.rect(boxes, image)?)));
+        let as_now = |annotation: &Annotation| match in_hand {
+            Some((Some(id), rect)) if id == annotation.id => rect,
+            _ => annotation.rect,
+        };
+        let mut now: Vec<_> = boxes.iter().map(as_now).collect();
+        if let Some((None, rect)) = in_hand {
+            now.push(rect);
+        }
+        now
     }
 
     pub fn fit(&mut self) {
@@ -248,14 +275,15 @@ impl Canvas {
         };
     }
 
-    /// The canvas, filling what room there is; a grey image is seen through `look`, and `bare` shows it without anything on
-    /// it. Returns how far the right button has dragged since the last frame, in points.
+    /// The canvas, filling what room there is; a grey image is seen through `look`, `over` lies over it, and `bare` shows it
+    /// without anything on it. Returns how far the right button has dragged since the last frame, in points.
     pub fn ui(
         &mut self,
         ui: &mut Ui,
         cx: &mut Context<'_>,
         image: &Image,
         look: Look,
+        over: &Over<'_>,
         bare: bool,
     ) -> Vec2 {
         let boxes = cx.boxes(image.id);
@@ -283,8 +311,16 @@ impl Canvas {
         self.drag(ui, &response, boxes, view, bare);
 
         let rect = view.image_rect(image.size);
-        let shown = match picture {
-            Picture::Ready(texture) => Some(texture),
+        let pointer = ui.input(|i| i.pointer.hover_pos());
+        let pointed = pointer.filter(|_| response.hovered());
+        let pointed = pointed.map(|at| view.to_image(at));
+        if std::mem::replace(&mut self.pointed, pointed) != pointed {
+            // What is said of it stands in panels that were drawn before.
+            ui.ctx().request_repaint();
+        }
+        let muted = (over.is_muted() && !bare).then(|| cx.muted(image, look));
+        let shown = match (muted, picture) {
+            (Some(Picture::Ready(texture)), _) | (_, Picture::Ready(texture)) => Some(texture),
             // The picture is not there yet; its thumbnail is enough to draw on.
             _ => cx.thumbnail(image).texture().cloned(),
         };
@@ -298,6 +334,7 @@ impl Canvas {
             }
         }
         if !bare {
+            over.ui(&painter, cx, rect);
             let box_scale = cx.draft.box_scale;
             if box_scale != 1.0 {
                 for annotation in boxes {
@@ -320,7 +357,6 @@ impl Canvas {
                 let class = cx.project.class(image.class);
                 suggestion_ui(&painter, view.box_to_screen(*rect), class);
             }
-            let pointer = ui.input(|i| i.pointer.hover_pos());
             if let Some(at) = pointer.filter(|_| self.draft.is_none() && response.hovered())
                 && self.target(at, boxes, view) == Target::NewBox
             {
@@ -503,7 +539,11 @@ impl Canvas {
             });
         }
         if let (Some(draft), Some(at)) = (&mut self.draft, at) {
-            draft.to = view.to_image(at);
+            let to = view.to_image(at);
+            if std::mem::replace(&mut draft.to, to) != to {
+                // The loss lens, drawn before the canvas, has shown the box of the last frame.
+                ui.ctx().request_repaint();
+            }
         }
         if response.hovered() || self.draft.is_some() {
             let target = match (self.draft, at) {

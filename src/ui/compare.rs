@@ -402,7 +402,7 @@ fn nothing_yet(cx: &Context<'_>) -> (String, String, &'static str) {
             ),
             "Watch it",
         ),
-        Phase::Loading(..) | Phase::Training | Phase::Paused | Phase::Stopping => (
+        Phase::Loading(..) | Phase::Training | Phase::Paused | Phase::Held | Phase::Stopping => (
             format!("Run {id} is training"),
             format!("When it has ended, its results appear here. {COLUMNS}").replace(" then", ""),
             "Watch it",

@@ -1,33 +1,43 @@
 //! The attention film: a column for each watched image, a row for each model, and the scrubber that plays it again.
 
 mod cell;
+mod curves;
 mod scrubber;
+mod tray;
+
+use std::time::Duration;
 
 use care_data::{Image, ImageId, RunId};
 use care_learn::ModelRole;
 use care_learn::event::FilmFrame;
 use egui::{
-    Align, Align2, Color32, FontId, Layout, Pos2, Rangef, Rect, RichText, Stroke, StrokeKind, Ui,
-    UiBuilder, Vec2, pos2, vec2,
+    Align, Align2, Color32, FontId, Layout, Pos2, Rangef, Rect, RichText, Sense, Stroke,
+    StrokeKind, Ui, UiBuilder, Vec2, pos2, vec2,
 };
 
-use super::Context;
 use super::overlay::overlay_ui;
 use super::story::{self, Place};
 use super::take_away::film_button_ui;
 use super::tokens::{self, Tokens, radius, size};
+use super::widgets::{IconButton, WordButton, elided};
+use super::{Context, icons};
+use crate::command::Command;
 use crate::format;
 use crate::training::Phase;
-use cell::{Fade, Layer, empty_cell, model_cell, original_cell};
+use cell::{Fade, Layer, empty_cell, fresh_mark, model_cell, original_cell};
+use curves::Curves;
 use scrubber::Scrubber;
 pub use scrubber::{Mark, tick_step};
+use tray::{Tray, drag_ui};
 
 const PAD: f32 = 16.0;
 const LABEL: f32 = 80.0;
 const VALUE: f32 = 56.0;
 const GAP: f32 = 8.0;
 const SCRUBBER: f32 = 56.0;
-const CELL_MIN: f32 = 72.0;
+/// The curve under a column.
+const CURVE: f32 = 30.0;
+const CELL_MIN: f32 = 44.0;
 const CELL_MAX: f32 = 160.0;
 /// Columns shown empty where there is nothing to watch.
 const EMPTY_COLUMNS: usize = 8;
@@ -39,6 +49,8 @@ pub struct FilmView {
     of: Option<RunId>,
     scrubber: Scrubber,
     fades: [Fade; 3],
+    curves: Curves,
+    tray: Tray,
 }
 
 /// Where everything lies.
@@ -60,6 +72,20 @@ impl Grid {
     fn row(&self, row: usize) -> Rect {
         self.cell(row, 0)
             .union(self.cell(row, self.columns.max(1) - 1))
+    }
+
+    /// Where the curve of a column lies.
+    fn curve(&self, column: usize) -> Rect {
+        let cell = self.cell(ROWS - 1, column);
+        Rect::from_min_size(
+            pos2(cell.left(), cell.bottom() + GAP),
+            vec2(self.cell, CURVE),
+        )
+    }
+
+    /// All of a column, its curve included.
+    fn column(&self, column: usize) -> Rect {
+        self.cell(0, column).union(self.curve(column))
     }
 
     fn value_right(&self) -> f32 {
@@ -90,7 +116,7 @@ pub fn cell_side(available: Vec2, below: f32, num_images: usize) -> f32 {
 /// The height of a film with such cells, without room to spare.
 #[must_use]
 pub fn height(cell: f32) -> f32 {
-    size::TOOLBAR + ROWS as f32 * cell + (ROWS - 1) as f32 * GAP + SCRUBBER
+    size::TOOLBAR + ROWS as f32 * (cell + GAP) + CURVE + SCRUBBER
 }
 
 fn columns(num_images: usize) -> usize {
@@ -122,6 +148,7 @@ impl FilmView {
         if self.of != run.map(|run| run.id) {
             *self = Self {
                 of: run.map(|run| run.id),
+                tray: std::mem::take(&mut self.tray),
                 ..Self::default()
             };
         }
@@ -131,7 +158,7 @@ impl FilmView {
             cell,
             columns: columns(watch.len()),
         };
-        header(ui, cx, &grid, watch);
+        self.header(ui, cx, &grid, watch);
         row_label(
             ui,
             &grid,
@@ -143,13 +170,21 @@ impl FilmView {
         for column in 0..grid.columns {
             let image = watch.get(column).and_then(|id| cx.project.image(*id));
             match image {
-                Some(image) => original_cell(ui, cx, grid.cell(0, column), image),
+                Some(image) => {
+                    original_cell(ui, cx, grid.cell(0, column), image, watch, column);
+                }
                 None => empty_cell(ui, grid.cell(0, column)),
             }
         }
-        for (row, role) in ModelRole::ALL.into_iter().enumerate() {
-            self.model_row(ui, cx, &grid, row + 1, role, watch);
+        let frames = ModelRole::ALL.map(|role| run?.frame(role, self.epoch()));
+        for row in 1..ROWS {
+            self.model_row(ui, cx, &grid, row, frames, watch);
         }
+        self.curves_row(ui, cx, &grid, watch);
+        for column in 0..grid.columns {
+            drop_ui(ui, cx, grid.column(column), watch, column);
+        }
+        drag_ui(ui, cx);
         if let Some((title, text)) = message(cx, watch) {
             message_card(ui, &grid, title, &text);
         }
@@ -166,11 +201,12 @@ impl FilmView {
         cx: &mut Context<'_>,
         grid: &Grid,
         row: usize,
-        role: ModelRole,
+        frames: [Option<&FilmFrame>; 3],
         watch: &[ImageId],
     ) {
         let t = Tokens::of(ui);
         let run = cx.run;
+        let role = ModelRole::ALL[row - 1];
         let caption = match role {
             ModelRole::Before => "stage 1".to_owned(),
             ModelRole::Control => "alpha 0".to_owned(),
@@ -183,37 +219,52 @@ impl FilmView {
         let whole = grid.row(row).with_min_x(grid.area.left() + PAD - 4.0);
         let whole = whole.with_max_x(grid.value_right() + 4.0);
         story::mark(ui.ctx(), Place::Row(role), whole);
-        let frame = run.and_then(|run| run.frame(role, self.epoch()));
+        let frame = frames[row - 1];
         if cx.is_training && role == ModelRole::Care && frame.is_some() {
             ui.painter()
                 .circle_filled(right + vec2(10.0, 0.0), 4.0, t.care);
         }
 
         let time = ui.input(|input| input.time);
+        let is_newest = self.epoch().is_none();
         let fade = &mut self.fades[row - 1];
         fade.show(frame.map(|frame| frame.step), time);
         let progress = fade.progress(time);
+        let is_fresh = cx.is_training && is_newest && fade.is_fresh(time);
         let earlier = fade.before.filter(|_| progress < 1.0).and_then(|step| {
             let film = run?.film.iter();
             film.rev().find(|f| f.role == role && f.step == step)
         });
         if progress < 1.0 {
             ui.ctx().request_repaint();
+        } else if is_fresh {
+            ui.ctx().request_repaint_after(Duration::from_millis(200));
         }
+        let mut energies = Vec::new();
         for column in 0..grid.columns {
             let rect = grid.cell(row, column);
             let id = watch.get(column);
             let image = id.and_then(|id| cx.project.image(*id));
-            let peaks: Vec<Option<f32>> = ModelRole::ALL
+            let peaks: Vec<Option<f32>> = frames
                 .into_iter()
-                .filter_map(|role| Some(run?.frame(role, self.epoch())?.seen(*id?)?.peak))
+                .filter_map(|frame| Some(run?.seen(frame?, *id?, is_newest)?.1.peak))
                 .collect();
+            let seen = || run?.seen(frame?, *id?, is_newest);
+            energies.extend(seen().and_then(|(_, seen)| seen.energy));
             let layers: Vec<Layer<'_>> = [(earlier, 1.0 - progress), (frame, progress)]
                 .into_iter()
-                .filter_map(|(frame, share)| Layer::of(frame?, *id?, share, cx.map_style, &peaks))
+                .filter_map(|(frame, share)| {
+                    let (moment, seen) = run?.seen(frame?, *id?, is_newest)?;
+                    Some(Layer::of(role, moment, seen, share, cx.map_style, &peaks))
+                })
                 .collect();
-            match (image, frame) {
-                (Some(image), Some(_)) => model_cell(ui, cx, rect, image, &layers),
+            match image {
+                Some(image) if !layers.is_empty() => {
+                    model_cell(ui, cx, rect, image, &layers);
+                    if is_fresh {
+                        fresh_mark(ui, rect);
+                    }
+                }
                 _ => empty_cell(ui, rect),
             }
         }
@@ -231,9 +282,13 @@ impl FilmView {
                 .rect_filled(ground, f32::from(radius::IMAGE), t.raised);
             ui.painter().galley(rect.min, name, t.text_weak);
         }
-        let energy = frame.and_then(FilmFrame::mean_energy);
         if frame.is_some() {
-            let value = energy.map_or("\u{2013}".to_owned(), |energy| format!("{energy:.2}"));
+            let mean = energies.iter().sum::<f32>() / energies.len() as f32;
+            let value = if energies.is_empty() {
+                "\u{2013}".to_owned()
+            } else {
+                format!("{mean:.2}")
+            };
             ui.painter().text(
                 pos2(grid.value_right(), grid.row(row).center().y),
                 Align2::RIGHT_CENTER,
@@ -243,54 +298,150 @@ impl FilmView {
             );
         }
     }
-}
 
-fn header(ui: &mut Ui, cx: &mut Context<'_>, grid: &Grid, watch: &[ImageId]) {
-    let t = Tokens::of(ui);
-    let rect = Rect::from_min_max(
-        grid.area.min + vec2(PAD, 0.0),
-        pos2(
-            grid.row(0).right().max(grid.lane().max),
-            grid.area.top() + size::TOOLBAR,
-        ),
-    );
-    ui.scope_builder(
-        UiBuilder::new()
-            .max_rect(rect)
-            .layout(Layout::left_to_right(Align::Center)),
-        |ui| {
-            ui.label(
-                RichText::new("Attention film")
-                    .text_style(tokens::section())
-                    .color(t.text_strong),
-            );
-            ui.add_space(4.0);
-            ui.label(
-                RichText::new(watched(cx, watch))
-                    .text_style(tokens::caption())
-                    .color(t.text_weak),
-            );
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                overlay_ui(ui, cx);
-                film_button_ui(ui, cx.run, cx.commands);
-            });
-        },
-    );
-    if !watch.is_empty() {
-        // Beside a few cells the header's words reach over the column of values; the originals have none.
-        let row = if grid.has_few_columns() {
-            grid.row(0)
-        } else {
-            rect
+    fn curves_row(&mut self, ui: &Ui, cx: &Context<'_>, grid: &Grid, watch: &[ImageId]) {
+        let t = Tokens::of(ui);
+        let Some(run) = cx.run.filter(|run| !run.film.is_empty()) else {
+            return;
         };
+        self.curves.renew(run, watch);
+        let at = pos2(grid.area.left() + PAD, grid.curve(0).center().y);
         ui.painter().text(
-            pos2(grid.value_right(), row.center().y),
-            Align2::RIGHT_CENTER,
-            "in box",
-            tokens::medium(12.0),
+            at,
+            Align2::LEFT_CENTER,
+            "in box, 0\u{2013}1",
+            FontId::proportional(12.0),
             t.text_weak,
         );
+        for (column, id) in watch.iter().enumerate() {
+            if let Some(image) = cx.project.image(*id) {
+                let name = image.name();
+                self.curves
+                    .ui(ui, grid.curve(column), run, column, name, self.epoch());
+            }
+        }
     }
+
+    /// Whether the images are being chosen: [`Self::choose_ui`] then stands in place of the plots.
+    #[must_use]
+    pub fn is_choosing(&self) -> bool {
+        self.tray.is_open
+    }
+
+    /// The held-out images to choose from. Fills `area`.
+    pub fn choose_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, area: Rect, watch: &[ImageId]) {
+        self.tray.ui(ui, cx, area, watch);
+    }
+
+    fn header(&mut self, ui: &mut Ui, cx: &mut Context<'_>, grid: &Grid, watch: &[ImageId]) {
+        let t = Tokens::of(ui);
+        let rect = Rect::from_min_max(
+            grid.area.min + vec2(PAD, 0.0),
+            pos2(
+                grid.row(0).right().max(grid.lane().max),
+                grid.area.top() + size::TOOLBAR,
+            ),
+        );
+        let title = ui.painter().layout_no_wrap(
+            "Attention film".to_owned(),
+            tokens::section().resolve(ui.style()),
+            t.text_strong,
+        );
+        let mut right = rect.right();
+        ui.scope_builder(
+            UiBuilder::new()
+                .max_rect(rect.with_min_x(rect.left() + title.size().x))
+                .layout(Layout::right_to_left(Align::Center)),
+            |ui| {
+                let words = "Choose images";
+                let response = if rect.width() > 760.0 {
+                    WordButton::new(words)
+                        .icon(icons::IMAGES)
+                        .height(28.0)
+                        .ui(ui)
+                } else {
+                    IconButton::new(icons::IMAGES, words).ui(ui)
+                };
+                if response
+                    .on_hover_text("Choose the held-out images that the film shows")
+                    .clicked()
+                {
+                    self.tray.is_open = !self.tray.is_open;
+                }
+                film_button_ui(ui, cx.run, cx.commands);
+                overlay_ui(ui, cx);
+                right = ui.cursor().right();
+            },
+        );
+        let text = ui.painter();
+        let middle = rect.center().y;
+        let left = rect.left() + title.size().x + 12.0;
+        let at = pos2(rect.left(), middle - title.size().y / 2.0);
+        text.galley(at, title, t.text_strong);
+        let caption = elided(
+            text,
+            &watched(cx, watch),
+            tokens::caption().resolve(ui.style()),
+            t.text_weak,
+            right - left - 8.0,
+        );
+        let at = pos2(left, middle - caption.size().y / 2.0);
+        text.galley(at, caption, t.text_weak);
+        if !watch.is_empty() {
+            // Beside a few cells the header's words reach over the column of values; the originals have none.
+            let row = if grid.has_few_columns() {
+                grid.row(0)
+            } else {
+                rect
+            };
+            ui.painter().text(
+                pos2(grid.value_right(), row.center().y),
+                Align2::RIGHT_CENTER,
+                "in box",
+                tokens::medium(12.0),
+                t.text_weak,
+            );
+        }
+    }
+}
+
+/// Something that is dragged over the film.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Dragged {
+    image: ImageId,
+}
+
+/// What is dragged is let go over a column: an image of the film moves there, another one takes its place.
+fn drop_ui(ui: &mut Ui, cx: &mut Context<'_>, rect: Rect, watch: &[ImageId], column: usize) {
+    let response = ui.interact(rect, ui.scope_id().with(("column", column)), Sense::hover());
+    if response.dnd_hover_payload::<Dragged>().is_some() {
+        ui.painter().rect_stroke(
+            rect.expand(3.0),
+            f32::from(radius::IMAGE) + 3.0,
+            Stroke::new(2.0, Tokens::of(ui).accent),
+            StrokeKind::Inside,
+        );
+    }
+    if let Some(dragged) = response.dnd_release_payload::<Dragged>() {
+        let dropped = dropped(watch, dragged.image, column);
+        if dropped != watch {
+            cx.commands.send(Command::SetWatch(Some(dropped)));
+        }
+    }
+}
+
+/// The columns after an image was let go over one of them.
+fn dropped(watch: &[ImageId], image: ImageId, column: usize) -> Vec<ImageId> {
+    let mut watch = watch.to_vec();
+    if let Some(from) = watch.iter().position(|other| *other == image) {
+        watch.remove(from);
+        watch.insert(column.min(watch.len()), image);
+    } else if let Some(place) = watch.get_mut(column) {
+        *place = image;
+    } else {
+        watch.push(image);
+    }
+    watch
 }
 
 /// What the columns are.
@@ -411,13 +562,31 @@ mod tests {
             (vec2(1120.0, 828.0), 8, 112.0),
             (vec2(960.0, 728.0), 8, 92.0),
             (vec2(1600.0, 1008.0), 8, 160.0),
-            (vec2(812.0, 628.0), 8, 73.0),
+            (vec2(812.0, 628.0), 8, 70.0),
             // A few images would fill the width, but not the height.
-            (vec2(1120.0, 828.0), 4, 129.0),
-            (vec2(600.0, 400.0), 8, 72.0),
+            (vec2(1120.0, 828.0), 4, 120.0),
+            // As many as can be chosen, in the smallest window and in a large one.
+            (vec2(812.0, 628.0), 12, 46.0),
+            (vec2(1600.0, 1008.0), 12, 112.0),
         ] {
             let side = cell_side(available, below, num_images);
             assert_eq!(side, expected, "{num_images} in {available}");
+        }
+    }
+
+    #[test]
+    fn what_is_let_go_moves_or_takes_a_place() {
+        let ids = |ids: &[i64]| ids.iter().map(|id| ImageId(*id)).collect::<Vec<_>>();
+        let watch = ids(&[1, 2, 3]);
+        for (image, column, expected) in [
+            (1, 2, [2, 3, 1].as_slice()),
+            (3, 0, &[3, 1, 2]),
+            (2, 1, &[1, 2, 3]),
+            (9, 1, &[1, 9, 3]),
+            (9, 7, &[1, 2, 3, 9]),
+        ] {
+            let dropped = dropped(&watch, ImageId(image), column);
+            assert_eq!(dropped, ids(expected), "{image} to {column}");
         }
     }
 }

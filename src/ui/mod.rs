@@ -11,6 +11,7 @@ pub mod images;
 pub mod job;
 pub mod keys;
 pub mod leave;
+pub mod lens;
 pub mod offer;
 pub mod overlay;
 pub mod palette;
@@ -34,6 +35,7 @@ use egui::{Frame, Margin};
 
 use crate::attention::Attention;
 use crate::command::Commands;
+use crate::lens::Lens;
 use crate::missing::Missing;
 use crate::queue::QueueView;
 use crate::state::{BoxCounts, Problem};
@@ -52,10 +54,16 @@ pub struct Context<'a> {
     pub queue: &'a QueueView,
     pub attention: &'a Attention,
     pub suggestion: Option<&'a Suggestion>,
+    /// Whose attention lies over the image in hand.
+    pub lens: &'a Lens,
     pub missing: &'a Missing,
     /// The run in training, or the one shown.
     pub run: Option<&'a TrainingRun>,
     pub is_training: bool,
+    /// The images that were chosen for the film; none where they are picked.
+    pub watch: Option<&'a [ImageId]>,
+    /// An earlier run whose curves are drawn behind those of `run`.
+    pub behind: Option<&'a TrainingRun>,
     /// The settings of the next run; its `live` part is also what the run in training trains with.
     pub draft: &'a RunConfig,
     pub device: &'a str,
@@ -101,6 +109,17 @@ impl<'a> Context<'a> {
         let project = self.project;
         self.textures
             .full(image.id, look, || project.path_of(image))
+    }
+
+    /// As [`full`](Self::full), nearly without colour, for the loss lens to lie on.
+    pub fn muted(&mut self, image: &care_data::Image, look: Look) -> crate::textures::Picture {
+        let project = self.project;
+        // A grey image has no colour to be taken out.
+        if self.textures.grey(image.id).is_some() {
+            return self.full(image, look);
+        }
+        self.textures
+            .muted(image.id, look, || project.path_of(image))
     }
 }
 

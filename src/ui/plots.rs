@@ -1,21 +1,25 @@
-//! The three plots under the film: loss, attention in the box, recall on the validation part.
+//! The three plots under the film: losses, attention on the watched images, measures on the validation part.
+
+mod series;
 
 use care_learn::ModelRole;
-use care_learn::event::EpochMetrics;
 use egui::text::{LayoutJob, TextFormat};
 use egui::{
-    Align, Align2, Color32, FontId, Layout, Rangef, Rect, RichText, Sense, Stroke, Ui, UiBuilder,
-    Vec2b, pos2, vec2,
+    Align, Align2, Color32, FontId, Label, Layout, Popup, PopupCloseBehavior, Rangef, Rect,
+    RichText, ScrollArea, Sense, Shape, Stroke, Ui, UiBuilder, Vec2b, pos2, vec2,
 };
 use egui_plot::{
     AxisHints, GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotTransform, VLine,
 };
 
-use super::film::tick_step;
+use super::film::{Mark, tick_step};
 use super::tokens::{self, Tokens};
-use super::widgets::segmented;
+use super::widgets::{IconButton, segmented, slider_row};
+use super::{Context, icons};
+use crate::command::Command;
 use crate::format;
 use crate::training::TrainingRun;
+use series::{Attention, Loss, Measure, Series};
 
 const PAD: f32 = 16.0;
 const GAP: f32 = 16.0;
@@ -26,6 +30,8 @@ const BOTTOM: f32 = 12.0;
 const AXIS: f32 = 36.0;
 const WORDS: f32 = 80.0;
 const X_AXIS: f32 = 20.0;
+/// The button of the options, with room beside it.
+const OPTIONS: f32 = 32.0;
 /// Ends of lines keep so far apart.
 const APART: f32 = 15.0;
 
@@ -35,35 +41,14 @@ pub fn height(plot: f32) -> f32 {
     TOP + TITLE + plot + BOTTOM + 1.0
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    #[default]
-    RareRecall,
-    Mca,
-}
-
-impl Measure {
-    fn of(self, epoch: &EpochMetrics) -> Option<f32> {
-        match self {
-            Self::RareRecall => epoch.rare_recall,
-            Self::Mca => epoch.mca,
-        }
-    }
-}
-
-/// Which measure the third plot shows.
+/// What each plot shows, and how.
 #[derive(Default)]
 pub struct PlotsView {
+    loss: Loss,
+    attention: Attention,
     measure: Measure,
-}
-
-/// A line of a plot.
-struct Series {
-    role: ModelRole,
-    /// L_a, dotted.
-    is_attention: bool,
-    /// Epochs done, value.
-    points: Vec<[f64; 2]>,
+    /// 0 is none.
+    smoothing: f64,
 }
 
 /// What all three plots have in common.
@@ -73,28 +58,53 @@ struct Frame {
     stage1: Option<f32>,
     /// The epoch that the film shows.
     at: Option<f32>,
+    smoothing: f64,
+}
+
+/// The lines of one plot.
+struct Lines {
+    series: Vec<Series>,
+    /// Of an earlier run, and its name.
+    behind: Vec<Series>,
+    behind_name: String,
+    scale: Scale,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scale {
+    /// 0..=1.
+    Share,
+    Loss,
+    Rate,
 }
 
 impl PlotsView {
-    /// Fills `area`. `at` is the epoch that the film shows; `planned` the epochs of the next run.
+    /// Fills `area`. `at` is the epoch that the film shows; `marks` are the changes made while it trained.
     pub fn ui(
         &mut self,
         ui: &mut Ui,
+        cx: &mut Context<'_>,
         area: Rect,
-        run: Option<&TrainingRun>,
-        planned: u32,
+        marks: &[Mark],
         at: Option<f32>,
     ) {
         let t = Tokens::of(ui);
         ui.painter()
             .hline(area.x_range(), area.top() + 0.5, Stroke::new(1.0, t.stroke));
+        let run = cx.run;
+        let planned = cx.draft.stage1_epochs + cx.draft.stage2_epochs;
+        let behind = cx
+            .behind
+            .filter(|behind| run.map(|run| run.id) != Some(behind.id));
+        let num_epochs = run.map_or(planned, TrainingRun::num_epochs).max(1);
         let frame = Frame {
-            num_epochs: run.map_or(planned, TrainingRun::num_epochs).max(1),
+            num_epochs: behind.map_or(num_epochs, |behind| behind.num_epochs().max(num_epochs)),
             stage1: run.map(|run| {
                 let planned = run.config.stage1_epochs as f32;
                 run.stage_two().unwrap_or(planned)
             }),
             at: run.and_then(|run| at.or_else(|| run.film.last().map(|frame| frame.epoch))),
+            smoothing: self.smoothing,
         };
         let inner = Rect::from_min_max(
             area.min + vec2(PAD, TOP + 1.0),
@@ -104,7 +114,18 @@ impl PlotsView {
         for place in 0..3 {
             let left = inner.left() + place as f32 * (width + GAP);
             let column = Rect::from_min_size(pos2(left, inner.top()), vec2(width, inner.height()));
-            let (title, plot) = column.split_top_bottom_at_y(column.top() + TITLE);
+            let (mut title, plot) = column.split_top_bottom_at_y(column.top() + TITLE);
+            if place == 2 {
+                let button = title.with_min_x(title.right() - OPTIONS);
+                title.max.x -= OPTIONS;
+                ui.scope_builder(
+                    UiBuilder::new()
+                        .max_rect(button)
+                        .id_salt("options")
+                        .layout(Layout::right_to_left(Align::Center)),
+                    |ui| self.options(ui, cx),
+                );
+            }
             // Half a figure of the axis stands above its uppermost mark.
             let plot = plot.with_min_y(plot.top() + 8.0);
             ui.scope_builder(
@@ -112,51 +133,80 @@ impl PlotsView {
                     .max_rect(title)
                     .id_salt(("title", place))
                     .layout(Layout::left_to_right(Align::Center)),
-                |ui| self.title(ui, place, run),
+                |ui| self.title(ui, place, run, behind),
             );
             ui.scope_builder(
                 UiBuilder::new().max_rect(plot).id_salt(("plot", place)),
                 |ui| {
-                    let series = self.series(place, run);
-                    let missing = run.is_some_and(|run| !run.epochs.is_empty() && place == 2)
-                        && series.iter().all(|series| series.points.is_empty());
-                    let transform = plot_ui(ui, &frame, &series, place == 0);
+                    let lines = Lines {
+                        series: run.map(|run| self.series(place, run)).unwrap_or_default(),
+                        behind: behind
+                            .map(|run| self.series(place, run))
+                            .unwrap_or_default(),
+                        behind_name: behind.map_or(String::new(), |run| format!("run {} ", run.id)),
+                        scale: match (place, self.measure) {
+                            (0, _) => Scale::Loss,
+                            (2, Measure::LearningRate) => Scale::Rate,
+                            _ => Scale::Share,
+                        },
+                    };
+                    let missing = run.is_some_and(|run| !run.epochs.is_empty())
+                        && lines.series.iter().all(|series| series.points.is_empty());
+                    let transform = plot_ui(ui, &frame, &lines);
+                    marks_ui(ui, marks, &transform);
                     if missing {
-                        self.say_missing(ui, &transform);
+                        self.say_missing(ui, place, &transform);
                     }
                 },
             );
         }
     }
 
-    fn title(&mut self, ui: &mut Ui, place: usize, run: Option<&TrainingRun>) {
+    fn title(
+        &mut self,
+        ui: &mut Ui,
+        place: usize,
+        run: Option<&TrainingRun>,
+        behind: Option<&TrainingRun>,
+    ) {
         let t = Tokens::of(ui);
-        let strong = |ui: &mut Ui, text: &str| {
-            ui.label(
-                RichText::new(text)
-                    .font(tokens::medium(13.0))
-                    .color(t.text_strong),
-            );
-        };
         let weak = |ui: &mut Ui, text: String| {
-            ui.label(
-                RichText::new(text)
-                    .text_style(tokens::caption())
-                    .color(t.text_weak),
-            );
+            let text = RichText::new(text).text_style(tokens::caption());
+            ui.add(Label::new(text.color(t.text_weak)).truncate());
         };
+        ui.spacing_mut().interact_size.y = TITLE;
         match place {
             0 => {
-                strong(ui, "Loss");
+                let choices = [
+                    (Loss::Parts, "Loss".to_owned()),
+                    (Loss::Total, "Total".to_owned()),
+                    (Loss::Inside, "In".to_owned()),
+                    (Loss::Outside, "Out".to_owned()),
+                ];
+                segmented(ui, "Loss shown", &choices, &mut self.loss);
                 let mut job = LayoutJob::default();
-                for (text, subscript) in [("L", "c"), (" and L", "a"), (", train", "")] {
+                let parts: &[(&str, &str)] = match self.loss {
+                    Loss::Parts => &[("L", "c"), (" and L", "a")],
+                    Loss::Total => &[("L", "")],
+                    Loss::Inside => &[("L", "in")],
+                    Loss::Outside => &[("L", "out")],
+                };
+                for (text, subscript) in parts.iter().chain([&(", train", "")]) {
                     append(&mut job, text, FontId::proportional(12.0), t.text_weak);
                     append_subscript(&mut job, subscript, t.text_weak);
                 }
-                ui.label(job);
+                if let Some(behind) = behind {
+                    let text = format!("; thin: run {}", behind.id);
+                    append(&mut job, &text, FontId::proportional(12.0), t.text_weak);
+                }
+                ui.add(Label::new(job).truncate());
             }
             1 => {
-                strong(ui, "Attention in the box");
+                let choices = [
+                    (Attention::Energy, "In the box".to_owned()),
+                    (Attention::Hits, "Pointing hits".to_owned()),
+                ];
+                segmented(ui, "Attention shown", &choices, &mut self.attention);
                 let scored = run.and_then(|run| run.film.last()).map(|frame| {
                     frame
                         .images
@@ -165,14 +215,14 @@ impl PlotsView {
                         .count()
                 });
                 if let Some(n) = scored {
-                    weak(ui, format::plural(n, "watched image", "watched images"));
+                    weak(ui, format!("watched, n = {}", format::count(n)));
                 }
             }
             _ => {
-                ui.spacing_mut().interact_size.y = TITLE;
                 let choices = [
                     (Measure::RareRecall, "Rare recall".to_owned()),
                     (Measure::Mca, "MCA".to_owned()),
+                    (Measure::LearningRate, "Rate".to_owned()),
                 ];
                 segmented(
                     ui,
@@ -184,34 +234,81 @@ impl PlotsView {
                     .and_then(|run| run.epochs.last())
                     .map(|epoch| match self.measure {
                         Measure::RareRecall => epoch.num_rare,
-                        Measure::Mca => epoch.num_validation,
+                        Measure::Mca | Measure::LearningRate => epoch.num_validation,
                     });
                 weak(
                     ui,
-                    match n {
-                        Some(n) => format!("validation, n = {}", format::count(n as usize)),
-                        None => "validation".to_owned(),
+                    match (self.measure, n) {
+                        (Measure::LearningRate, _) => "learning rate".to_owned(),
+                        // The group of the choices is named after the part.
+                        (_, Some(n)) if ui.available_width() < 120.0 => {
+                            format!("n = {}", format::count(n as usize))
+                        }
+                        (_, Some(n)) => format!("validation, n = {}", format::count(n as usize)),
+                        (_, None) => "validation".to_owned(),
                     },
                 );
             }
         }
     }
 
-    fn series(&self, place: usize, run: Option<&TrainingRun>) -> Vec<Series> {
-        let Some(run) = run else { return Vec::new() };
-        let mut series = match place {
-            0 => losses(run),
-            1 => energies(run),
-            _ => of_epochs(run, |epoch| self.measure.of(epoch)),
-        };
-        join_stages(&mut series);
-        series
+    /// Smoothing, and the run behind.
+    fn options(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
+        let is_set = self.smoothing > 0.0 || cx.behind.is_some();
+        let button = IconButton::new(icons::SLIDERS_HORIZONTAL, "How curves are drawn")
+            .tooltip("Smoothing, and an earlier run behind the curves")
+            .selected(is_set)
+            .ui(ui);
+        Popup::from_toggle_button_response(&button)
+            .width(264.0)
+            .gap(4.0)
+            .layout(Layout::top_down(Align::LEFT))
+            .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
+            .show(|ui| {
+                ui.spacing_mut().item_spacing.y = 6.0;
+                slider_row(ui, "Smooth", &mut self.smoothing, 0.0..=0.95);
+                let weak = |text: &str| {
+                    let text = RichText::new(text).text_style(tokens::caption());
+                    text.color(Tokens::of(ui).text_weak)
+                };
+                let words = "A moving average; what was measured stays as a thin line, and in the figures at its end.";
+                let words = Label::new(weak(words)).wrap();
+                let others = weak("Earlier run behind the curves");
+                ui.add(words);
+                ui.add_space(4.0);
+                ui.label(others);
+                let before = cx.behind.map(|run| run.id);
+                let mut chosen = before;
+                ui.selectable_value(&mut chosen, None, "None");
+                let shown = cx.run.map(|run| run.id);
+                ScrollArea::vertical().max_height(160.0).show(ui, |ui| {
+                    let runs = cx.project.runs().iter().rev();
+                    for other in runs.filter(|run| Some(run.id) != shown) {
+                        let text = format!("Run {}, {}", other.id, other.note);
+                        ui.selectable_value(&mut chosen, Some(other.id), text);
+                    }
+                });
+                if chosen != before {
+                    cx.commands.send(Command::DrawBehind(chosen));
+                }
+            });
     }
 
-    fn say_missing(&self, ui: &Ui, transform: &PlotTransform) {
-        let text = match self.measure {
-            Measure::RareRecall => "No rare image in validation",
-            Measure::Mca => "The validation part is empty",
+    fn series(&self, place: usize, run: &TrainingRun) -> Vec<Series> {
+        match place {
+            0 => series::losses(run, self.loss),
+            1 => series::attention(run, self.attention),
+            _ => series::measures(run, self.measure),
+        }
+    }
+
+    fn say_missing(&self, ui: &Ui, place: usize, transform: &PlotTransform) {
+        let text = match (place, self.measure) {
+            (0, _) => "Not kept in this run",
+            (1, _) => "No watched image has a box",
+            (_, Measure::RareRecall) => "No rare image in validation",
+            (_, Measure::Mca) => "The validation part is empty",
+            (_, Measure::LearningRate) => "Not kept in this run",
         };
         ui.painter().text(
             transform.frame().center(),
@@ -223,109 +320,42 @@ impl PlotsView {
     }
 }
 
-/// A line for each model: one point an epoch, where there is a value.
-fn of_epochs(run: &TrainingRun, value: impl Fn(&EpochMetrics) -> Option<f32>) -> Vec<Series> {
-    let of_role = |role| Series {
-        role,
-        is_attention: false,
-        points: run
-            .epochs
-            .iter()
-            .filter(|epoch| epoch.role == role)
-            .filter_map(|epoch| Some([f64::from(epoch.epoch), f64::from(value(epoch)?)]))
-            .collect(),
-    };
-    ModelRole::ALL.into_iter().map(of_role).collect()
-}
-
-/// L_c of each model and L_a of CARE, the epoch under way included.
-fn losses(run: &TrainingRun) -> Vec<Series> {
-    let mut series = of_epochs(run, |epoch| Some(epoch.classification));
-    let attention = of_epochs(run, |epoch| epoch.attention)
-        .into_iter()
-        .filter(|series| series.role == ModelRole::Care)
-        .map(|series| Series {
-            is_attention: true,
-            ..series
-        });
-    series.extend(attention);
-    for so_far in &run.so_far {
-        for line in series.iter_mut().filter(|line| line.role == so_far.role) {
-            let value = if line.is_attention {
-                so_far.attention
-            } else {
-                Some(so_far.classification)
-            };
-            // The mean of a few steps is no mean of an epoch, and so steep a line after the last one draws a wedge.
-            let epoch = f64::from(so_far.epoch);
-            let is_early = line.points.last().is_some_and(|[x, _]| epoch - x < 0.3);
-            if let (Some(value), false) = (value, is_early) {
-                line.points.push([epoch, f64::from(value)]);
-            }
-        }
-    }
-    series
-}
-
-/// Every refresh of the film, for it comes more often than epochs do.
-fn energies(run: &TrainingRun) -> Vec<Series> {
-    let of_role = |role| Series {
-        role,
-        is_attention: false,
-        points: run
-            .film
-            .iter()
-            .filter(|frame| frame.role == role)
-            .filter_map(|frame| Some([f64::from(frame.epoch), f64::from(frame.mean_energy()?)]))
-            .collect(),
-    };
-    ModelRole::ALL.into_iter().map(of_role).collect()
-}
-
-/// Both models of stage 2 go on from where stage 1 ended.
-fn join_stages(series: &mut [Series]) {
-    let end = series
-        .iter()
-        .find(|line| line.role == ModelRole::Before)
-        .and_then(|line| line.points.last().copied());
-    let Some(end) = end else { return };
-    for line in series.iter_mut() {
-        let continues = line.role != ModelRole::Before && !line.is_attention;
-        if continues && line.points.first().is_some_and(|first| first[0] > end[0]) {
-            line.points.insert(0, end);
-        }
-    }
-}
-
-/// The range of a loss, on round numbers, and the distance of its marks.
-fn loss_range(series: &[Series]) -> (std::ops::RangeInclusive<f64>, f64) {
-    let values = || {
-        series
-            .iter()
-            .flat_map(|line| line.points.iter().map(|point| point[1]))
-    };
-    let low = values().fold(0.0, f64::min);
-    // Some room at the top for the names of the stages.
-    let high = values().fold(0.0, f64::max) * 1.1;
-    if high <= low {
-        return (0.0..=1.0, 0.25);
-    }
-    let step = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|step| (high - low) / step <= 4.5)
-        .unwrap_or(((high - low) / 4.0).ceil());
-    (
-        (low / step).floor() * step..=(high / step).ceil() * step,
-        step,
-    )
-}
-
-fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> PlotTransform {
+/// Where something was changed while the run trained.
+fn marks_ui(ui: &Ui, marks: &[Mark], transform: &PlotTransform) {
     let t = Tokens::of(ui);
-    let (y_range, y_step) = if is_loss {
-        loss_range(series)
-    } else {
+    let rect = *transform.frame();
+    for (place, mark) in marks.iter().enumerate() {
+        let x = transform.position_from_point_x(f64::from(mark.epoch));
+        let center = pos2(x, rect.bottom());
+        let hit = Rect::from_center_size(center, vec2(12.0, 12.0));
+        let response = ui.interact(hit, ui.scope_id().with(("mark", place)), Sense::hover());
+        let ink = if response.hovered() {
+            t.text_strong
+        } else {
+            t.stroke_strong
+        };
+        let line = [pos2(x, rect.top()), pos2(x, rect.bottom() - 4.0)];
+        let dashes = Shape::dashed_line(&line, Stroke::new(1.0, t.stroke_strong), 2.0, 4.0);
+        ui.painter().extend(dashes);
+        let corners = [(0.0, -4.0), (4.0, 0.0), (0.0, 4.0), (-4.0, 0.0)];
+        ui.painter().add(Shape::convex_polygon(
+            corners.map(|(x, y)| center + vec2(x, y)).into(),
+            t.panel,
+            Stroke::new(1.0, ink),
+        ));
+        if response.hovered() {
+            response.on_hover_text(format!("epoch {}: {}", mark.epoch.ceil(), mark.text));
+        }
+    }
+}
+
+fn plot_ui(ui: &mut Ui, frame: &Frame, lines: &Lines) -> PlotTransform {
+    let t = Tokens::of(ui);
+    let scale = lines.scale;
+    let (y_range, y_step) = if scale == Scale::Share {
         (0.0..=1.0, 0.25)
+    } else {
+        series::range(lines.series.iter().chain(&lines.behind))
     };
     let area = ui.available_rect_before_wrap();
     let width = area.width() - WORDS;
@@ -377,17 +407,20 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
         .custom_x_axes(vec![
             axis(AxisHints::new_x(), X_AXIS).formatter(|mark, _| format!("{}", mark.value)),
         ])
-        .custom_y_axes(vec![
-            axis(AxisHints::new_y(), AXIS).formatter(move |mark, _| figure(mark.value, decimals)),
-        ])
-        .label_formatter(|position| match position {
+        .custom_y_axes(vec![axis(AxisHints::new_y(), AXIS).formatter(
+            move |mark, _| match scale {
+                Scale::Rate => rate(mark.value),
+                _ => figure(mark.value, decimals),
+            },
+        )])
+        .label_formatter(move |position| match position {
             HoverPosition::NearDataPoint {
                 plot_name,
                 position,
                 ..
             } => Some(format!(
                 "{plot_name} {}\nepoch {:.0}",
-                figure(position.y, 2),
+                value(position.y, scale),
                 position.x.ceil()
             )),
             HoverPosition::Elsewhere { .. } => None,
@@ -404,8 +437,19 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
                 .width(1.0);
             plot.vline(line.allow_hover(false));
         }
-        for line in series.iter().filter(|line| line.points.len() > 1) {
-            plot.line(line_of(line, t));
+        let drawn = |line: &&Series| line.points.len() > 1;
+        for line in lines.behind.iter().filter(drawn) {
+            let name = &lines.behind_name;
+            let points = line.smoothed(frame.smoothing);
+            plot.line(thin(line_of(line, points, name, t), line, t));
+        }
+        for line in lines.series.iter().filter(drawn) {
+            if frame.smoothing > 0.0 {
+                let measured = line_of(line, line.points.clone(), "measured, ", t);
+                plot.line(thin(measured, line, t));
+            }
+            let points = line.smoothed(frame.smoothing);
+            plot.line(line_of(line, points, "", t));
         }
     });
     let transform = response.transform;
@@ -416,7 +460,7 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
         let (stage1, stage2) = rect.split_left_right_at_x(border);
         ui.painter()
             .set(band, egui::Shape::rect_filled(stage1, 0.0, t.panel));
-        let taken = end_words(ui, series, &transform);
+        let taken = end_words(ui, &lines.series, &transform, scale);
         stage_name(ui, "stage 1", stage1, &taken);
         stage_name(ui, "stage 2", stage2, &taken);
     }
@@ -425,7 +469,7 @@ fn plot_ui(ui: &mut Ui, frame: &Frame, series: &[Series], is_loss: bool) -> Plot
     transform
 }
 
-fn line_of(line: &Series, t: &Tokens) -> Line<'static> {
+fn line_of(line: &Series, points: Vec<[f64; 2]>, of: &str, t: &Tokens) -> Line<'static> {
     let (width, style) = match (line.is_attention, line.role) {
         (true, _) => (1.0, LineStyle::Dotted { spacing: 4.0 }),
         (false, ModelRole::Before) => (1.5, LineStyle::Solid),
@@ -437,10 +481,15 @@ fn line_of(line: &Series, t: &Tokens) -> Line<'static> {
     } else {
         ""
     };
-    Line::new(format!("{}{suffix}", line.role.name()), line.points.clone())
+    Line::new(format!("{of}{}{suffix}", line.role.name()), points)
         .color(t.role(line.role))
         .width(width)
         .style(style)
+}
+
+/// Behind the others.
+fn thin(line: Line<'static>, of: &Series, t: &Tokens) -> Line<'static> {
+    line.width(1.0).color(t.role(of.role).gamma_multiply(0.45))
 }
 
 /// In the top left corner of its part of a plot, where it fits and nothing else is written.
@@ -456,7 +505,7 @@ fn stage_name(ui: &Ui, name: &str, part: Rect, taken: &[Rect]) {
 }
 
 /// The dot and the word at the end of each line, with its last value; the words moved apart. Returns where they are.
-fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform) -> Vec<Rect> {
+fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform, scale: Scale) -> Vec<Rect> {
     let t = Tokens::of(ui);
     let is_stage_two = series
         .iter()
@@ -475,12 +524,14 @@ fn end_words(ui: &Ui, series: &[Series], transform: &PlotTransform) -> Vec<Rect>
         ui.painter().circle_filled(at, 3.0, color);
         let font = tokens::medium(11.0);
         let mut job = LayoutJob::default();
-        append(&mut job, line.role.name(), font.clone(), color);
+        if scale != Scale::Rate {
+            append(&mut job, line.role.name(), font.clone(), color);
+        }
         if line.is_attention {
             append(&mut job, " L", font, color);
             append_subscript(&mut job, "a", color);
         }
-        let value = format!(" {}", figure(*y, 2));
+        let value = format!(" {}", value(*y, scale));
         append(&mut job, &value, tokens::semibold(11.0), t.text_strong);
         words.push((at, ui.painter().layout_job(job)));
     }
@@ -525,6 +576,22 @@ fn figure(value: f64, decimals: usize) -> String {
     }
 }
 
+fn value(value: f64, scale: Scale) -> String {
+    match scale {
+        Scale::Rate => rate(value),
+        Scale::Share | Scale::Loss => figure(value, 2),
+    }
+}
+
+/// "2.5e−4".
+fn rate(value: f64) -> String {
+    if value.abs() < 1e-12 {
+        return "0".to_owned();
+    }
+    let text = format!("{value:.1e}").replace("e-", "e\u{2212}");
+    text.replace(".0e", "e")
+}
+
 fn append(job: &mut LayoutJob, text: &str, font: FontId, color: Color32) {
     job.append(text, 0.0, TextFormat::simple(font, color));
 }
@@ -556,42 +623,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_drawn_on_round_numbers() {
-        let line = |values: &[f64]| Series {
-            role: ModelRole::Care,
-            is_attention: false,
-            points: values.iter().map(|value| [0.0, *value]).collect(),
-        };
-        for (values, expected, step) in [
-            (vec![], 0.0..=1.0, 0.25),
-            (vec![1.39, 0.2], 0.0..=2.0, 0.5),
-            (vec![1.3, -0.43], -0.5..=1.5, 0.5),
-            (vec![0.3, 0.1], 0.0..=0.4, 0.1),
-        ] {
-            let (range, marks) = loss_range(&[line(&values)]);
-            assert!(
-                (range.start() - expected.start()).abs() < 1e-9
-                    && (range.end() - expected.end()).abs() < 1e-9,
-                "{values:?}: {range:?}"
-            );
-            assert_eq!(marks, step);
+    fn a_rate_is_short() {
+        for (value, expected) in [(0.0, "0"), (1e-4, "1e\u{2212}4"), (2.5e-5, "2.5e\u{2212}5")] {
+            assert_eq!(rate(value), expected);
         }
-    }
-
-    #[test]
-    fn stage_two_begins_where_stage_one_ended() {
-        let line = |role, points: &[[f64; 2]]| Series {
-            role,
-            is_attention: false,
-            points: points.to_vec(),
-        };
-        let mut series = [
-            line(ModelRole::Before, &[[1.0, 0.5], [2.0, 0.4]]),
-            line(ModelRole::Control, &[[3.0, 0.3]]),
-            line(ModelRole::Care, &[[2.0, 0.4], [3.0, 0.2]]),
-        ];
-        join_stages(&mut series);
-        assert_eq!(series[1].points, [[2.0, 0.4], [3.0, 0.3]]);
-        assert_eq!(series[2].points.len(), 2, "joined already");
     }
 }

@@ -17,7 +17,7 @@ use super::tokens::{self, Tokens, radius};
 use super::view::View;
 use super::widgets::{box_on_screen, box_outline, picture_ui};
 use super::{Context, icons};
-use crate::command::{Action, Command, Commands};
+use crate::command::Action;
 use crate::state::State;
 use crate::story::{DRAGGING, POINTING, Step, Story, caption};
 
@@ -25,8 +25,8 @@ use crate::story::{DRAGGING, POINTING, Step, Story, caption};
 const SENTENCE: f32 = 24.0;
 const BAR: f32 = 104.0;
 const HINTS: f32 = 232.0;
-/// An image as the models see it.
-const PICTURE: f32 = 224.0;
+/// An image as the models see it, in heights of the room.
+const PICTURE: f32 = 0.30;
 
 /// A part of the window that the story speaks of. Rooms say where it is ([`mark`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,17 +87,14 @@ pub fn is_taken_over(ctx: &egui::Context) -> bool {
     })
 }
 
-/// Over everything, so that the click that takes over clicks on nothing.
-pub fn shield_ui(ctx: &egui::Context, commands: &mut Commands) {
+/// Over everything, so that the click that takes over ([`is_taken_over`]) clicks on nothing.
+pub fn shield_ui(ctx: &egui::Context) {
     Area::new(Id::unique("story shield"))
         .order(Order::Foreground)
         .fixed_pos(Pos2::ZERO)
         .show(ctx, |ui| {
             let (_, response) = ui.allocate_exact_size(ctx.content_rect().size(), Sense::click());
             response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Take over"));
-            if response.clicked() {
-                commands.send(Command::TakeOver);
-            }
         });
 }
 
@@ -290,9 +287,10 @@ fn star_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story, roles: &[ModelRole]) {
     }
     const GAP: f32 = 12.0;
     const WORDS: f32 = 28.0;
-    let n = roles.len() as f32 + 1.0;
-    let size = vec2(n * PICTURE + (n + 1.0) * GAP, PICTURE + WORDS + 2.0 * GAP);
     let room = ui.max_rect();
+    let side = (PICTURE * room.height()).clamp(176.0, 320.0).round();
+    let n = roles.len() as f32 + 1.0;
+    let size = vec2(n * side + (n + 1.0) * GAP, side + WORDS + 2.0 * GAP);
     let card = Rect::from_min_size(
         pos2(room.left() + 16.0, room.bottom() - size.y - 16.0),
         size,
@@ -317,8 +315,8 @@ fn star_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story, roles: &[ModelRole]) {
     };
     let columns = std::iter::once(None).chain(frames.iter().map(Some));
     for (place, frame) in columns.enumerate() {
-        let left = card.left() + GAP + place as f32 * (PICTURE + GAP);
-        let square = Rect::from_min_size(pos2(left, card.top() + GAP), vec2(PICTURE, PICTURE));
+        let left = card.left() + GAP + place as f32 * (side + GAP);
+        let square = Rect::from_min_size(pos2(left, card.top() + GAP), vec2(side, side));
         let picture = cx.full(image, cx.project.look());
         let rect = picture_ui(ui, square, &picture);
         let (mut name, mut ink, mut share) = ("held out".to_owned(), t.text_strong, None);

@@ -44,6 +44,9 @@ pub struct Tokens {
     pub before: Color32,
     pub control: Color32,
     pub care: Color32,
+    /// Attention that the loss rewards, and that it penalises.
+    pub reward: Color32,
+    pub penalty: Color32,
     classes: [Color32; 8],
 }
 
@@ -73,6 +76,8 @@ pub const DARK: Tokens = Tokens {
     before: rgb(0x8D97A6),
     control: rgb(0xE3E7ED),
     care: rgb(0xA3AEFF),
+    reward: rgb(0x2FC39C),
+    penalty: rgb(0xFF8A45),
     classes: [
         rgb(0x56B4E9),
         rgb(0xE69F00),
@@ -111,6 +116,8 @@ pub const LIGHT: Tokens = Tokens {
     before: rgb(0x5F6978),
     control: rgb(0x222832),
     care: rgb(0x3F4BD3),
+    reward: rgb(0x00805F),
+    penalty: rgb(0xC24E00),
     classes: [
         rgb(0x2B87BF),
         rgb(0xB57600),
@@ -129,6 +136,9 @@ pub const OVERLAY_EDGE: Color32 = Color32::from_black_alpha(153);
 /// Behind a label on an image.
 pub const OVERLAY_LABEL: Color32 = Color32::from_black_alpha(199);
 pub const OVERLAY_TEXT: Color32 = rgb(0xF3F5F8);
+/// The loss lens over an image, in both themes: inside a box, and outside.
+pub const LENS_INSIDE: Color32 = rgb(0x22C79E);
+pub const LENS_OUTSIDE: Color32 = rgb(0xFF731F);
 
 impl Tokens {
     /// The tokens of the theme that `ui` is drawn in.
@@ -443,6 +453,7 @@ mod tests {
             let rooms = [t.bg, t.panel, t.raised, t.field];
             seen("edge of a checkbox", &[t.stroke_strong], &rooms);
             seen("class", &t.classes, &rooms);
+            seen("loss lens", &[t.reward, t.penalty], &rooms);
             seen("class", &t.classes, &[t.accent_soft]);
             seen("primary button", &[t.accent_fill], &rooms[..2]);
             seen("slider, progress", &[t.accent], &[t.active, t.panel]);

@@ -239,7 +239,7 @@ fn chip(room: Room, state: &State, counts: BoxCounts) -> Option<Chip> {
                     text: "reading".into(),
                     dot: true,
                 }),
-                Phase::Training | Phase::Stopping => {
+                Phase::Training | Phase::Held | Phase::Stopping => {
                     let epoch = run
                         .step
                         .as_ref()

@@ -11,10 +11,11 @@ use care_learn::task::Problem;
 use egui::{Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::film::{self, FilmView, Mark};
+use super::lens::{LensView, lens_card_ui};
 use super::plots::{self, PlotsView};
 use super::story::{self, Place};
 use super::tokens::{Tokens, size};
-use super::widgets::{WordButton, problem_ui, slider_row};
+use super::widgets::{WordButton, checkbox, problem_ui, slider_row};
 use super::{Context, icons};
 use crate::command::{Action, Command};
 use crate::training::Phase;
@@ -36,6 +37,7 @@ pub struct TrainRoom {
     /// The sliders under the hand. Letting go makes one change of it, as with a box.
     dragged: Option<LiveParams>,
     ready: Option<Ready>,
+    lens: LensView,
 }
 
 impl TrainRoom {
@@ -43,11 +45,14 @@ impl TrainRoom {
         let project = cx.project;
         // While a run trains nothing of this is shown, and every box drawn would have it counted anew.
         if !cx.is_training || self.ready.is_none() {
-            self.ready = Some(Ready::renewed(self.ready.take(), project, cx.draft));
+            self.ready = Some(Ready::renewed(self.ready.take(), cx));
         }
         let Some(ready) = &self.ready else { return };
         let can_train = !cx.is_training && !ready.problems.iter().any(Problem::blocks);
-        let watch = cx.run.map_or(&ready.watch, |run| &run.watch).clone();
+        let watch = match cx.run {
+            Some(run) => run.shown_watch(project, cx.watch, cx.is_training),
+            None => ready.watch.clone(),
+        };
         let marks = cx.run.map(|run| marks(run, project)).unwrap_or_default();
 
         let side = if ui.ctx().content_rect().width() < 1280.0 {
@@ -77,9 +82,12 @@ impl TrainRoom {
             (area.height() - film::height(cell) - plots::height(0.0)).clamp(PLOT_MIN, PLOT_MAX);
         let (top, bottom) = area.split_top_bottom_at_y(area.bottom() - plots::height(plot));
         self.film.ui(ui, cx, top, cell, &watch, &marks);
-        let planned = cx.draft.stage1_epochs + cx.draft.stage2_epochs;
-        self.plots
-            .ui(ui, bottom, cx.run, planned, self.film.epoch());
+        if self.film.is_choosing() {
+            self.film.choose_ui(ui, cx, bottom, &watch);
+        } else {
+            let at = self.film.epoch();
+            self.plots.ui(ui, cx, bottom, &marks, at);
+        }
     }
 
     fn sections(&mut self, ui: &mut Ui, cx: &mut Context<'_>, marks: &[Mark]) {
@@ -100,6 +108,7 @@ impl TrainRoom {
             section(ui, |ui| checklist(ui, cx, ready));
         }
         section(ui, |ui| self.attention_loss(ui, cx));
+        section(ui, |ui| self.loss_lens(ui, cx));
         section(ui, |ui| {
             if let (Some(run), true) = (cx.run, cx.is_training) {
                 fixed_model(ui, &run.config);
@@ -116,6 +125,20 @@ impl TrainRoom {
         });
         if let Some(run) = cx.run {
             section(ui, |ui| changes(ui, run, marks));
+        }
+    }
+
+    /// Of the image that was selected last, in the film or elsewhere.
+    fn loss_lens(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
+        let project = cx.project;
+        let image = cx.selected.and_then(|id| project.image(id));
+        let name = image.map_or("", |image| image.name());
+        title(ui, "Loss lens", |ui| {
+            remark(ui, name, None, Tokens::of(ui).text_weak);
+        });
+        match image {
+            Some(image) => lens_card_ui(&mut self.lens, ui, cx, image, self.dragged),
+            None => caption(ui, "Click an image of the film to see its loss."),
         }
     }
 
@@ -162,11 +185,9 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
     let tooltip = |action: Action| action.tooltip(&ctx);
     let note = if cx.is_training {
         let phase = cx.run.map(|run| &run.phase);
-        let is_paused = phase == Some(&Phase::Paused);
-        let goes_on = matches!(
-            phase,
-            Some(Phase::Loading(..) | Phase::Training | Phase::Paused)
-        );
+        let is_held = phase == Some(&Phase::Held);
+        let is_paused = phase == Some(&Phase::Paused) || is_held;
+        let goes_on = is_paused || matches!(phase, Some(Phase::Loading(..) | Phase::Training));
         let pause = if is_paused {
             Action::Resume
         } else {
@@ -177,7 +198,9 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
             ui.spacing_mut().item_spacing.x = 8.0;
             let width = ((ui.available_width() - 16.0) / 3.0).floor();
             let button = |action: Action, glyph, enabled| {
-                WordButton::new(action.spec().text)
+                let is_test = is_held && action == Action::Resume;
+                let text = if is_test { "Test" } else { action.spec().text };
+                WordButton::new(text)
                     .icon_fill(glyph)
                     .width(width)
                     .height(size::BUTTON_MAIN)
@@ -197,7 +220,29 @@ fn actions(ui: &mut Ui, cx: &mut Context<'_>, can_train: bool) {
                 }
             }
         });
-        "Stop keeps the last checkpoint."
+        ui.add_space(8.0);
+        let more = WordButton::new(Action::MoreEpochs.spec().text)
+            .icon(icons::PLUS)
+            .width(ui.available_width())
+            .enabled(goes_on)
+            .ui(ui);
+        if more.on_hover_text(tooltip(Action::MoreEpochs)).clicked() {
+            cx.commands.act(Action::MoreEpochs);
+        }
+        ui.add_space(4.0);
+        let mut holds = cx.run.is_some_and(|run| run.holds);
+        ui.add_enabled_ui(goes_on && !is_held, |ui| {
+            let response = checkbox(ui, &mut holds, "Wait before the test");
+            let hint = "After the last epoch: time to add more, before the test part is scored";
+            if response.on_hover_text(hint).changed() {
+                cx.commands.send(Command::HoldBeforeTest(holds));
+            }
+        });
+        if is_held {
+            "All epochs are trained. Add more, or test."
+        } else {
+            "Stop keeps the last checkpoint."
+        }
     } else {
         let spec = Action::Train.spec();
         let mut button = WordButton::new(spec.text)

@@ -275,7 +275,18 @@ pub fn segmented<T: Copy + PartialEq>(
     choices: &[(T, String)],
     current: &mut T,
 ) -> bool {
-    segmented_ui(ui, name, choices, current, None)
+    segmented_ui(ui, name, choices, current, None, &|_| None)
+}
+
+/// As [`segmented`], where `why_not` says of some choices why they cannot be made now.
+pub fn segmented_where<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    choices: &[(T, String)],
+    current: &mut T,
+    why_not: &dyn Fn(T) -> Option<String>,
+) -> bool {
+    segmented_ui(ui, name, choices, current, None, why_not)
 }
 
 /// As [`segmented`], across the whole width.
@@ -286,7 +297,7 @@ pub fn segmented_across<T: Copy + PartialEq>(
     current: &mut T,
 ) -> bool {
     let width = ui.available_width();
-    segmented_ui(ui, name, choices, current, Some(width))
+    segmented_ui(ui, name, choices, current, Some(width), &|_| None)
 }
 
 fn segmented_ui<T: Copy + PartialEq>(
@@ -295,6 +306,7 @@ fn segmented_ui<T: Copy + PartialEq>(
     choices: &[(T, String)],
     current: &mut T,
     width: Option<f32>,
+    why_not: &dyn Fn(T) -> Option<String>,
 ) -> bool {
     let t = Tokens::of(ui);
     let painter = ui.painter().clone();
@@ -302,7 +314,9 @@ fn segmented_ui<T: Copy + PartialEq>(
     let galleys: Vec<_> = choices
         .iter()
         .map(|(value, text)| {
-            let ink = if value == current {
+            let ink = if why_not(*value).is_some() {
+                t.text_disabled
+            } else if value == current {
                 t.text_strong
             } else {
                 t.text
@@ -330,12 +344,17 @@ fn segmented_ui<T: Copy + PartialEq>(
             vec2(galley.size().x + padding, rect.height()),
         );
         x = part.right();
-        let response = ui.interact(part, ui.scope_id().with((name, text)), Sense::click());
+        let why_not = why_not(*value);
+        let (enabled, sense) = match why_not {
+            None => (true, Sense::click()),
+            Some(_) => (false, Sense::hover()),
+        };
+        let response = ui.interact(part, ui.scope_id().with((name, text)), sense);
         let selected = value == current;
-        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, selected, text));
+        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, enabled, selected, text));
         let fill = if selected {
             t.active
-        } else if response.hovered() {
+        } else if enabled && response.hovered() {
             t.hover
         } else {
             Color32::TRANSPARENT
@@ -346,6 +365,9 @@ fn segmented_ui<T: Copy + PartialEq>(
         if response.clicked() && !selected {
             *current = *value;
             changed = true;
+        }
+        if let Some(why_not) = why_not {
+            response.on_hover_text(why_not);
         }
     }
     changed

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 
 use crate::common::{press, send, settle, tabs_to, tiny_project, type_text, wait_for, window};
 use crate::train::{has_film, project_with_boxes, set_epochs};
-use crate::{compare, greys, overlay, suggested};
+use crate::{compare, film, greys, lens, overlay, suggested};
 
 /// A window in some state, and what keeps its project on the disk.
-type Scene = (Option<TempDir>, Harness<'static, App>);
+pub type Scene = (Option<TempDir>, Harness<'static, App>);
 
 fn room(room: Room) -> (TempDir, Harness<'static, App>) {
     let (root, dir) = tiny_project(true);
@@ -103,6 +103,13 @@ fn grey_image() -> Scene {
     (Some(root), window)
 }
 
+/// With a box, under the lens of a network that nothing has trained.
+fn loss_lens() -> Scene {
+    let (root, mut window) = lens::untrained();
+    lens::add_box(&mut window, [30.0, 20.0, 62.0, 44.0]);
+    (Some(root), window)
+}
+
 fn zoomed() -> Scene {
     let (root, mut window) = room(Room::Annotate);
     press(&mut window, Modifiers::NONE, Key::Z);
@@ -152,6 +159,11 @@ fn training() -> Scene {
         has_film(app, ModelRole::Care)
     });
     (root, window)
+}
+
+fn film_of_a_run() -> Scene {
+    let (root, window) = film::finished();
+    (Some(root), window)
 }
 
 fn leaving_a_run() -> Scene {
@@ -206,7 +218,7 @@ fn story() -> Scene {
     (Some(root), window)
 }
 
-const SCENES: [(&str, fn() -> Scene); 21] = [
+const SCENES: [(&str, fn() -> Scene); 24] = [
     ("start", start),
     ("start after a project", start_after_a_project),
     ("problem", problem),
@@ -216,10 +228,13 @@ const SCENES: [(&str, fn() -> Scene); 21] = [
     ("Annotate", annotate),
     ("suggestion", suggestion),
     ("grey image", grey_image),
+    ("loss lens", loss_lens),
     ("zoomed", zoomed),
     ("readers", readers),
     ("Train", train),
     ("training", training),
+    ("a film", film_of_a_run),
+    ("choosing for the film", film::choosing),
     ("leaving a run", leaving_a_run),
     ("Compare before a run", compare_before_a_run),
     ("Compare", compare),

@@ -8,10 +8,12 @@ mod cli;
 mod common;
 mod compare;
 mod convert;
+mod film;
 mod greys;
 mod images_room;
 #[cfg(target_os = "linux")]
 mod kill;
+mod lens;
 mod measures;
 mod overlay;
 mod pictures;

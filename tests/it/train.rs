@@ -135,7 +135,7 @@ fn a_run_is_seen_steered_and_stopped() {
     });
     window.get_by_label("stage 2 of 2");
     window.get_by_label("fixed during a run");
-    let maps = window.query_all_by_label_contains("CARE, scarce_").count();
+    let maps = window.query_all_by_label_contains("CARE, ").count();
     assert_eq!(maps, run(&window).watch.len());
 
     window.get_by_role_and_label(Role::Slider, "lambda").focus();

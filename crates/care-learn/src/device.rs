@@ -187,10 +187,19 @@ pub fn available_memory() -> Option<u64> {
     available_in(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-/// See proc_meminfo(5).
+/// What this process takes of the memory, in bytes, files that are mapped included; none where the system does not say.
+pub(crate) fn process_memory() -> Option<u64> {
+    field_of(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
 fn available_in(meminfo: &str) -> Option<u64> {
-    let mut lines = meminfo.lines();
-    let value = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    field_of(meminfo, "MemAvailable:")
+}
+
+/// See proc_meminfo(5) and proc_pid_status(5).
+fn field_of(text: &str, field: &str) -> Option<u64> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -76,6 +76,14 @@ impl FilmFrame {
         let energies: Vec<f32> = self.images.iter().filter_map(|i| i.energy).collect();
         (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
     }
+
+    /// Share of the watched images with boxes whose largest attention lies in a box.
+    #[must_use]
+    pub fn hit_share(&self) -> Option<f32> {
+        let hits: Vec<bool> = self.images.iter().filter_map(|i| i.hit).collect();
+        let count = hits.iter().filter(|hit| **hit).count();
+        (!hits.is_empty()).then(|| count as f32 / hits.len() as f32)
+    }
 }
 
 /// The loss of one batch (Eqs. 1 to 4).
@@ -96,6 +104,15 @@ pub struct AttentionLosses {
     pub l_a: f32,
 }
 
+/// What a run takes of a device's memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Of this process, the window included.
+    Process(u64),
+    /// What libtorch holds of the GPU's memory.
+    Gpu(u64),
+}
+
 /// One optimiser step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepMetrics {
@@ -113,6 +130,12 @@ pub struct StepMetrics {
     /// Training images read by the network per second, both models counted, lately.
     pub images_per_second: f32,
     pub seconds_left: f32,
+    /// Share of the time, 0..=1, that went by lately in waiting for images that were not decoded yet.
+    pub waiting: f32,
+    /// Share of the run's time, 0..=1, that the film has taken.
+    pub film: f32,
+    /// Memory in use, in bytes; none where the system does not say.
+    pub memory: Option<Memory>,
 }
 
 /// One epoch of one model, with its score on the validation part.
@@ -125,7 +148,7 @@ pub struct EpochMetrics {
     /// Means over the epoch's steps.
     pub classification: f32,
     pub attention: Option<f32>,
-    /// Mean energy in the box over the watched images.
+    /// Mean energy in the box over the watched images, as last looked at.
     pub watched_energy: Option<f32>,
     /// Recall over all validation images of rare classes, and how many there are; none where there are none.
     pub rare_recall: Option<f32>,
@@ -136,6 +159,21 @@ pub struct EpochMetrics {
     /// Steps left out because the loss or a gradient was not a number.
     #[serde(default)]
     pub skipped: u32,
+    /// Means of L_in and L_out over the epoch's steps with boxes; none as `attention`. Not in runs of before they were kept, as
+    /// all that follows.
+    #[serde(default)]
+    pub l_in: Option<f32>,
+    #[serde(default)]
+    pub l_out: Option<f32>,
+    /// Mean of L.
+    #[serde(default)]
+    pub total: Option<f32>,
+    /// Share of the watched images with boxes whose largest attention lies in a box.
+    #[serde(default)]
+    pub watched_hits: Option<f32>,
+    /// Of the epoch's last step.
+    #[serde(default)]
+    pub learning_rate: Option<f64>,
 }
 
 /// A change made while the model trained, as kept in the run's record.
@@ -151,6 +189,10 @@ pub enum Change {
         boxes: Vec<BoundingBox>,
     },
     StageTwo,
+    /// Stage 2 has so many epochs more than were planned.
+    MoreEpochs {
+        epochs: u32,
+    },
     /// A batch did not fit into memory: from here on each is computed in two parts, whose gradients are added.
     BatchHalved,
 }
@@ -244,6 +286,8 @@ pub enum TrainerEvent {
         done: usize,
         total: usize,
     },
+    /// Every epoch is trained; the test waits, as was asked for with [`TrainerCommand::HoldBeforeTest`].
+    Held,
     Ended(Outcome),
 }
 
@@ -258,5 +302,12 @@ pub enum TrainerCommand {
         boxes: Vec<BoundingBox>,
     },
     Pause,
+    /// Goes on after a pause; a run that is held before its test is tested.
     Resume,
+    /// Stage 2 is to have so many epochs more. Until the test begins.
+    MoreEpochs(u32),
+    /// Whether to wait after the last epoch, for more epochs or for [`Self::Resume`], before the test part is scored.
+    HoldBeforeTest(bool),
+    /// The film shows these images from now on, in this order. Images that the run does not have are passed over.
+    Watch(Vec<ImageId>),
 }

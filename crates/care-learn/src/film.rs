@@ -1,6 +1,6 @@
 //! The film while it is made: every refresh of the watch list, within a bound.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use care_data::ImageId;
 
@@ -32,13 +32,18 @@ pub fn thin(frames: &mut Vec<FilmFrame>, role: ModelRole, limit: usize) -> bool 
     true
 }
 
-/// Collects frames and says when the next is due.
+/// Collects frames and says when the next is due. Times are those of the training: without pauses.
 #[derive(Debug)]
 pub(crate) struct FilmRecorder {
     film: Film,
     /// In the order of [`ModelRole::ALL`].
     pace: [Pace; ModelRole::ALL.len()],
-    next: Instant,
+    /// When the newest refresh was there, and what it cost.
+    last: Option<(Duration, Duration)>,
+    /// What all of them cost.
+    spent: Duration,
+    /// Mean energy and share of hits in each model's newest refresh.
+    scores: [(Option<f32>, Option<f32>); ModelRole::ALL.len()],
 }
 
 /// Which refreshes of one model are kept.
@@ -61,7 +66,9 @@ impl FilmRecorder {
                 frames: Vec::new(),
             },
             pace: [pace; ModelRole::ALL.len()],
-            next: Instant::now(),
+            last: None,
+            spent: Duration::ZERO,
+            scores: Default::default(),
         }
     }
 
@@ -69,13 +76,41 @@ impl FilmRecorder {
         &self.film
     }
 
-    pub(crate) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    /// Other images are watched from here on, and seen as soon as there is time for them.
+    pub(crate) fn watch(&mut self, images: Vec<ImageId>) {
+        self.film.watch = images;
+        self.last = self.last.map(|(_, cost)| (Duration::ZERO, cost));
     }
 
-    /// Takes the frames of one refresh, one a model, which took `cost` to compute. A stage's first and last are
-    /// `always` kept, and stay: they are their models' first and newest.
-    pub(crate) fn push(&mut self, frames: &[FilmFrame], cost: Duration, always: bool) {
+    /// Whether the watch list is to be looked at again after `trained`: [`REFRESH`] after the newest refresh, and not before
+    /// all refreshes, with one more like the newest, are within their share of the time. What had to be looked at (a stage's
+    /// beginning and end) is made up for in this way.
+    pub(crate) fn is_due(&self, trained: Duration) -> bool {
+        let Some((at, cost)) = self.last else {
+            return true;
+        };
+        trained >= at + REFRESH && (self.spent + cost) * SHARE <= trained
+    }
+
+    /// Share of the time, 0..=1, that the film has taken.
+    pub(crate) fn share(&self, trained: Duration) -> f32 {
+        self.spent.as_secs_f32() / trained.as_secs_f32().max(1e-6)
+    }
+
+    /// Mean energy in the box and share of pointing hits over the watched images, as a model was last seen.
+    pub(crate) fn scores(&self, role: ModelRole) -> (Option<f32>, Option<f32>) {
+        self.scores[role as usize]
+    }
+
+    /// Takes the frames of one refresh, one a model, which took `cost` to compute and were there after `trained`. A stage's
+    /// first and last are `always` kept, and stay: they are their models' first and newest.
+    pub(crate) fn push(
+        &mut self,
+        frames: &[FilmFrame],
+        cost: Duration,
+        trained: Duration,
+        always: bool,
+    ) {
         for frame in frames {
             let pace = &mut self.pace[frame.role as usize];
             if always || pace.refreshes.is_multiple_of(pace.stride) {
@@ -85,8 +120,10 @@ impl FilmRecorder {
                 }
             }
             pace.refreshes += 1;
+            self.scores[frame.role as usize] = (frame.mean_energy(), frame.hit_share());
         }
-        self.next = Instant::now() + REFRESH.max(cost * SHARE);
+        self.last = Some((trained, cost));
+        self.spent += cost;
     }
 }
 
@@ -120,7 +157,7 @@ mod tests {
                 for step in steps.clone() {
                     let frames: Vec<_> = roles.iter().map(|role| frame(*role, step)).collect();
                     let always = step == *steps.start() || step == *steps.end();
-                    recorder.push(&frames, Duration::ZERO, always);
+                    recorder.push(&frames, Duration::ZERO, Duration::ZERO, always);
                 }
             };
             push(&[ModelRole::Before], 0..=first);
@@ -148,6 +185,54 @@ mod tests {
                 assert!(even.iter().all(|gap| *gap == even[0]), "{role:?} {gaps:?}");
             }
         }
+    }
+
+    /// A run in steps of 10 ms: a frame is computed at its beginning, when one is due, and at the end.
+    #[test]
+    fn the_film_takes_its_share_of_the_time_and_no_more() {
+        let ms = Duration::from_millis;
+        // Seconds of training, what a refresh costs, how many there are besides the first and the last.
+        for (seconds, cost, expected) in [
+            (60, ms(10), 29..=30),
+            (60, ms(90), 26..=29),
+            (60, ms(400), 4..=7),
+            (5, ms(10), 2..=2),
+            (5, ms(400), 0..=0),
+        ] {
+            let mut recorder = FilmRecorder::new(vec![]);
+            let frames = [frame(ModelRole::Before, 0)];
+            let mut trained = Duration::ZERO;
+            assert!(recorder.is_due(trained), "the first comes at once");
+            let mut between = 0;
+            let look = |trained: &mut Duration, recorder: &mut FilmRecorder, always| {
+                *trained += cost;
+                recorder.push(&frames, cost, *trained, always);
+            };
+            look(&mut trained, &mut recorder, true);
+            while trained < Duration::from_secs(seconds) {
+                trained += ms(10);
+                if recorder.is_due(trained) {
+                    look(&mut trained, &mut recorder, false);
+                    between += 1;
+                    assert!(recorder.share(trained) <= 0.05, "{cost:?} at {trained:?}");
+                }
+            }
+            look(&mut trained, &mut recorder, true);
+            assert!(expected.contains(&between), "{cost:?}: {between}");
+        }
+    }
+
+    #[test]
+    fn other_images_are_seen_at_once_where_there_is_time() {
+        let mut recorder = FilmRecorder::new(vec![]);
+        let second = Duration::from_secs(1);
+        recorder.push(&[], Duration::from_millis(1), 10 * second, false);
+        assert!(!recorder.is_due(11 * second));
+        recorder.watch(vec![ImageId(3)]);
+        assert!(recorder.is_due(11 * second));
+        recorder.push(&[], second, 11 * second, false);
+        recorder.watch(vec![]);
+        assert!(!recorder.is_due(12 * second), "the share holds");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod evaluation;
 pub mod event;
 pub mod film;
 pub mod grad_cam;
+pub mod health;
 pub mod lens;
 mod libtorch;
 pub mod metrics;

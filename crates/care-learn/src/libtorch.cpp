@@ -1,5 +1,5 @@
 // What tch does not offer of libtorch: operators over lists of tensors, gradients let go, bfloat16, the buffers of a
-// TorchScript program.
+// TorchScript program, how much of a GPU's memory is held.
 // Each function returns nullptr, or why it failed: to be read before the thread's next call.
 
 #include <ATen/autocast_mode.h>
@@ -14,6 +14,8 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/serialization/import.h>
+
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <malloc.h>
 
@@ -126,6 +128,15 @@ const char *care_sgd(at::Tensor *const *parameters, at::Tensor *const *momenta, 
     Tensors p = list(parameters, n);
     at::_ops::_fused_sgd_::call(p, gradients(p), list(momenta, n), weight_decay, momentum, learning_rate, 0.0, false,
                                 false, is_first_step, std::nullopt, std::nullopt);
+  });
+}
+
+// What libtorch holds of a GPU's memory, in bytes.
+const char *care_gpu_memory(int gpu, size_t *bytes) {
+  return guarded([=] {
+    constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    auto stats = at::getDeviceAllocator(at::DeviceType::CUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(gpu));
+    *bytes = static_cast<size_t>(stats.reserved_bytes[all].current);
   });
 }
 

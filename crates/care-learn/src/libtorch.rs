@@ -44,6 +44,7 @@ unsafe extern "C" {
         weight_decay: f64,
         is_first_step: bool,
     ) -> *const c_char;
+    fn care_gpu_memory(gpu: c_int, bytes: *mut usize) -> *const c_char;
     fn care_autocast(cuda: bool, on: bool) -> *const c_char;
     fn care_program_open(
         path: *const c_char,
@@ -95,6 +96,15 @@ unsafe extern "C" {
 #[repr(C)]
 struct RawProgram {
     _private: [u8; 0],
+}
+
+/// What libtorch holds of a GPU's memory, in bytes.
+pub(crate) fn gpu_memory(gpu: usize) -> Option<u64> {
+    let gpu = c_int::try_from(gpu).ok()?;
+    let mut bytes = 0;
+    // SAFETY: writes one number, which outlives the call.
+    checked(unsafe { care_gpu_memory(gpu, &raw mut bytes) }).ok()?;
+    Some(bytes as u64)
 }
 
 /// Has the process keep memory that was freed, so that a step need not ask for that of the step before again. **To be called

@@ -7,7 +7,7 @@
 //! | `steps.csv` | a line per step and model: losses, learning rate |
 //! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
-//! | `film.safetensors` | the watch list's maps at each refresh: [`Film`] |
+//! | `film.safetensors` | the watched images' maps at each refresh: [`Film`] |
 //! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision; of a TorchScript network `.pt`, the network with them |
 //! | `results.json` | [`Results`] |
 //! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit, iou, peak |
@@ -305,8 +305,24 @@ impl RunWriter {
         let path = self.dir.join("film.safetensors");
         let images: Vec<&ImageAttention> =
             film.frames.iter().flat_map(|frame| &frame.images).collect();
-        let mut tensors = Columns::of(&images).tensors("", &[film.frames.len(), film.watch.len()]);
         let per_frame = [film.frames.len()];
+        // F x W, but where the watch list was changed: then all in one row.
+        let counts = || film.frames.iter().map(|frame| frame.images.len());
+        let lead = match counts().next() {
+            Some(n) if counts().all(|other| other == n) => vec![film.frames.len(), n],
+            _ => vec![images.len()],
+        };
+        let mut tensors = Columns::of(&images).tensors("", &lead);
+        tensors.push(owned_i64(
+            "frame.images",
+            &per_frame,
+            counts().map(|n| n as i64),
+        ));
+        tensors.push(owned_i64(
+            "watch",
+            &[film.watch.len()],
+            film.watch.iter().map(|image| image.0),
+        ));
         tensors.push(owned_f32(
             "frame.epoch",
             &per_frame,
@@ -604,14 +620,29 @@ fn film_from(bytes: &[u8], columns: &Columns) -> Result<Film, String> {
     if n == 0 {
         return Ok(Film::default());
     }
-    if steps.len() != n || models.len() != n || images.len() % n != 0 {
+    // Films of before the watch list could be changed say neither.
+    let counts: Vec<usize> = match file.tensor("frame.images") {
+        Ok(_) => integers(&file, "frame.images")?
+            .into_iter()
+            .map(|n| usize::try_from(n).map_err(|e| e.to_string()))
+            .collect::<Result<_, _>>()?,
+        Err(_) if images.len() % n == 0 => vec![images.len() / n; n],
+        Err(_) => Vec::new(),
+    };
+    let is_whole = counts
+        .iter()
+        .try_fold(0_usize, |sum, n| sum.checked_add(*n))
+        == Some(images.len());
+    if steps.len() != n || models.len() != n || counts.len() != n || !is_whole {
         return Err("its parts are of different lengths".to_owned());
     }
-    let per_frame = images.len() / n;
-    let watch = images.iter().take(per_frame).map(|i| i.image).collect();
+    let watch = match file.tensor("watch") {
+        Ok(_) => integers(&file, "watch")?.into_iter().map(ImageId).collect(),
+        Err(_) => images.iter().take(counts[0]).map(|i| i.image).collect(),
+    };
     let mut frames = Vec::with_capacity(n);
     for i in 0..n {
-        let rest = images.split_off(per_frame);
+        let rest = images.split_off(counts[i]);
         frames.push(FilmFrame {
             role: *ModelRole::ALL
                 .get(usize::from(models[i]))
@@ -712,6 +743,11 @@ mod tests {
             mca: Some(0.75),
             num_validation: 4,
             skipped: 1,
+            l_in: Some(-0.5),
+            l_out: None,
+            total: Some(0.25),
+            watched_hits: None,
+            learning_rate: Some(1e-4),
         };
         let change = |step| RecordedChange {
             epoch: 0.5,

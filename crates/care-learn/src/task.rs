@@ -125,45 +125,100 @@ pub fn samples_of(project: &Project, classes: &[TaskClass]) -> Vec<Sample> {
         .collect()
 }
 
-/// At most `n` held-out images for the film: rare ones with boxes first, then rare ones, then others with boxes;
-/// from the test part, and from validation where the test part has no rare image. The same project gives the same list.
+/// At most `n` held-out images for the film: up to three quarters of them rare ones, those with boxes first, spread from hard to
+/// easy; the rest others, with boxes where there are any, as evenly of each class as there are. Where one kind is short, the
+/// other takes its places. From the test part, and from validation where the test part has no rare image.
+///
+/// `ease` says how sure a model was of an image's own class, 0..=1, where there was one to ask; where it knows nothing, images are
+/// spread over the order in which they came in. The same project and ease give the same list.
 #[must_use]
-pub fn pick_watch_list(project: &Project, n: usize) -> Vec<ImageId> {
-    let rare: Vec<ClassId> = project
-        .classes()
-        .iter()
-        .filter(|class| class.rare)
-        .map(|class| class.id)
-        .collect();
-    let from = |part: Part| {
-        let mut ranked: Vec<(u8, ImageId)> = project
-            .images()
-            .iter()
-            .filter(|image| image.part == part)
-            .filter_map(|image| {
-                let boxed = !project.boxes(image.id).is_empty();
-                let rank = match (rare.contains(&image.class), boxed) {
-                    (true, true) => 0,
-                    (true, false) => 1,
-                    (false, true) => 2,
-                    (false, false) => return None,
-                };
-                Some((rank, image.id))
-            })
-            .collect();
-        ranked.sort_unstable();
-        ranked
+pub fn pick_watch_list(
+    project: &Project,
+    n: usize,
+    ease: impl Fn(ImageId) -> Option<f32>,
+) -> Vec<ImageId> {
+    let is_rare = |class: ClassId| project.class(class).is_some_and(|class| class.rare);
+    let held_out = |part: Part| {
+        let images = project.images().iter();
+        images.filter(move |image| image.part == part)
     };
-    let test = from(Part::Test);
-    let ranked = if test.first().is_some_and(|(rank, _)| *rank <= 1) {
-        test
+    let test_has_rare = held_out(Part::Test).any(|image| is_rare(image.class));
+    let part = if test_has_rare {
+        Part::Test
     } else {
-        let mut validation = from(Part::Validation);
-        validation.extend(test);
-        validation.sort_by_key(|(rank, _)| *rank);
-        validation
+        Part::Validation
     };
-    ranked.into_iter().take(n).map(|(_, image)| image).collect()
+    // Hard first; of those that no model has seen, in the order of the project, behind them.
+    let by_ease = |mut images: Vec<ImageId>| {
+        images.sort_by(|a, b| {
+            let [ease_a, ease_b] = [a, b].map(|image| ease(*image).unwrap_or(f32::INFINITY));
+            ease_a.total_cmp(&ease_b).then(a.cmp(b))
+        });
+        images
+    };
+    let of = |part: Part, class: ClassId, boxed: bool| {
+        let images = held_out(part)
+            .filter(|image| image.class == class && project.boxes(image.id).is_empty() != boxed);
+        by_ease(images.map(|image| image.id).collect())
+    };
+    let classes = |rare: bool| {
+        project
+            .classes()
+            .iter()
+            .filter(move |class| class.rare == rare)
+    };
+    let rare = |boxed: bool| {
+        let images = classes(true).flat_map(|class| of(part, class.id, boxed));
+        by_ease(images.collect())
+    };
+    let (boxed, not_boxed) = (rare(true), rare(false));
+    // Without a rare image, whatever can be scored, wherever it is held out.
+    let common: Vec<Vec<ImageId>> = classes(false)
+        .map(|class| {
+            let other = (!test_has_rare).then_some(Part::Test);
+            let parts = std::iter::once(part).chain(other);
+            let mut images: Vec<_> = parts.flat_map(|part| of(part, class.id, true)).collect();
+            if images.is_empty() && !boxed.is_empty() {
+                images = of(part, class.id, false);
+            }
+            images
+        })
+        .collect();
+    let num_common: usize = common.iter().map(Vec::len).sum();
+    let num_rare = (boxed.len() + not_boxed.len()).min(n - num_common.min(n / 4));
+    let mut watch = spread(&boxed, num_rare);
+    watch.extend(spread(&not_boxed, num_rare - watch.len()));
+    watch.extend(in_turn(&common, n - watch.len()));
+    watch
+}
+
+/// `n` of them at even distances, the first and the last included where there are two or more.
+fn spread(images: &[ImageId], n: usize) -> Vec<ImageId> {
+    let n = n.min(images.len());
+    let last = images.len().saturating_sub(1);
+    (0..n)
+        .map(|i| images[(i * last + (n - 1) / 2) / (n - 1).max(1)])
+        .collect()
+}
+
+/// `n` of them, one of each class after the other, each class spread.
+fn in_turn(classes: &[Vec<ImageId>], n: usize) -> Vec<ImageId> {
+    let mut shares = vec![0; classes.len()];
+    let mut left = n;
+    while left > 0 {
+        let before = left;
+        for (share, images) in shares.iter_mut().zip(classes) {
+            if left > 0 && *share < images.len() {
+                *share += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            break;
+        }
+    }
+    let classes = classes.iter().zip(shares);
+    classes.flat_map(|(images, n)| spread(images, n)).collect()
 }
 
 /// Something that stands between a project and a run worth having.
@@ -348,6 +403,26 @@ pub fn check(task: &Task) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_are_spread_from_the_first_to_the_last() {
+        let ids = |ids: &[i64]| ids.iter().map(|id| ImageId(*id)).collect::<Vec<_>>();
+        let ten = ids(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        for (n, expected) in [
+            (0, vec![]),
+            (1, vec![0]),
+            (2, vec![0, 9]),
+            (4, vec![0, 3, 6, 9]),
+            (10, vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            (12, vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ] {
+            assert_eq!(spread(&ten, n), ids(&expected), "{n}");
+        }
+        assert_eq!(spread(&[], 3), []);
+        let classes = [ids(&[1, 2, 3]), ids(&[]), ids(&[4])];
+        assert_eq!(in_turn(&classes, 3), ids(&[1, 3, 4]));
+        assert_eq!(in_turn(&classes, 9), ids(&[1, 2, 3, 4]));
+    }
 
     #[test]
     fn images_that_do_not_fit_into_memory_are_a_caution() {

@@ -2,6 +2,7 @@
 
 mod failure;
 pub(crate) mod learner;
+mod memory;
 mod schedule;
 mod scoring;
 
@@ -12,6 +13,7 @@ use tch::Kind;
 
 use self::failure::{TrainError, capitalised, is_out_of_memory, panic_message};
 use self::learner::{Batch, Learner, StepSettings};
+use self::memory::MemoryWatch;
 use self::schedule::{Falling, LearningRate, Pace, Patience};
 use crate::attention_loss::MaskBatch;
 use crate::augment::{Augmenter, View};
@@ -115,6 +117,12 @@ struct Session<'a> {
     kept: Vec<(ModelRole, u32)>,
     loading: Loading,
     pace: Pace,
+    /// Epochs of stage 2 that were asked for while it trained.
+    more_epochs: u32,
+    /// Whether the test is to wait for a word, and whether it does.
+    holds: bool,
+    held: bool,
+    memory: MemoryWatch,
     /// The step whose weights were saved last, and when to save again.
     saved: Option<u32>,
     save_at: Instant,
@@ -223,6 +231,10 @@ impl<'a> Session<'a> {
             kept: Vec::new(),
             loading: Loading::default(),
             pace: Pace::new(),
+            more_epochs: 0,
+            holds: false,
+            held: false,
+            memory: MemoryWatch::new(device),
             saved: None,
             save_at: Instant::now() + save_every,
             save_every,
@@ -237,10 +249,13 @@ impl<'a> Session<'a> {
         if !self.wait_for(&watch) {
             return Ok(Outcome::Stopped(None));
         }
+        // What is read before there is anything to train is no time of the training.
+        self.pace.rest();
         self.watch.retain(|image| self.data.is_readable(*image));
         self.film = FilmRecorder::new(self.watch.iter().map(|i| self.targets[*i].image).collect());
 
         let mut before = vec![Learner::new(ModelRole::Before, network, config)];
+        self.refresh_film(&before, true);
         let flow = self.stage(1, &mut before, config.stage1_epochs)?;
         self.save(&before)?;
         if flow == Flow::Stopped {
@@ -252,6 +267,7 @@ impl<'a> Session<'a> {
             .into_iter()
             .map(|role| Ok(Learner::new(role, before[0].network.duplicate()?, config)))
             .collect::<Result<Vec<_>, TrainError>>()?;
+        self.begin_pair();
         let flow = self.stage(2, &mut pair, config.stage2_epochs)?;
         self.save(&pair)?;
         before.append(&mut pair);
@@ -289,16 +305,22 @@ impl<'a> Session<'a> {
         num_epochs: u32,
     ) -> Result<Flow, TrainError> {
         let config = &self.task.config;
-        let num_steps = num_epochs * self.sampler.steps_per_epoch();
+        let per_epoch = self.sampler.steps_per_epoch();
+        let mut num_steps = num_epochs * per_epoch;
+        let mut added = 0;
         let mut rate = LearningRate::new(config);
         let mut falling = vec![Falling::new(); learners.len()];
         let mut plateau = Patience::new(config.patience);
         let mut early_stop = Patience::new(config.early_stop);
-        let most = MAX_SKIPPED.min(self.sampler.steps_per_epoch());
-        self.refresh_film(learners, true);
-        for step in 0..num_steps {
+        let most = MAX_SKIPPED.min(per_epoch);
+        let mut step = 0;
+        while step < num_steps {
             if self.attend_to_host()? == Flow::Stopped {
                 return Ok(Flow::Stopped);
+            }
+            if stage == 2 {
+                num_steps += (self.more_epochs - added) * per_epoch;
+                added = self.more_epochs;
             }
             let Some(drawn) = self.next_batch()? else {
                 return Ok(Flow::Stopped);
@@ -323,6 +345,9 @@ impl<'a> Session<'a> {
                 skipped: self.skipped,
                 images_per_second: drawn.images.len() as f32 / self.pace.seconds_per_pass(),
                 seconds_left: self.seconds_left(),
+                waiting: self.pace.waiting(),
+                film: self.film.share(self.pace.trained()),
+                memory: self.memory.now(),
             };
             self.writer.step(&metrics)?;
             self.host.report(TrainerEvent::Step(metrics));
@@ -346,20 +371,29 @@ impl<'a> Session<'a> {
                 let progress = falls.fold(false, |any, falls| any | falls);
                 rate.epoch_ended(progress);
                 let mut ends = step + 1 == num_steps || (stage == 1 && plateau.ends_with(progress));
-                let Some(best) = self.end_epoch(stage, learners, ends)? else {
+                let Some(best) = self.end_epoch(stage, learners, learning_rate, ends)? else {
                     return Ok(Flow::Stopped);
                 };
                 ends |= config.early_stop > 0 && early_stop.ends_with(best);
                 if ends {
+                    if stage == 2 && self.hold()? == Flow::Stopped {
+                        return Ok(Flow::Stopped);
+                    }
                     self.stage_steps[usize::from(stage) - 1] = step + 1;
-                    break;
+                    if stage == 1 || self.more_epochs == added {
+                        break;
+                    }
+                    num_steps = step + 1 + (self.more_epochs - added) * per_epoch;
+                    added = self.more_epochs;
+                    self.stage_steps[1] = num_steps;
                 }
-            } else if self.film.is_due() {
+            } else if self.film.is_due(self.pace.trained()) {
                 self.refresh_film(learners, false);
             }
             if Instant::now() >= self.save_at {
                 self.save(learners)?;
             }
+            step += 1;
         }
         Ok(Flow::Done)
     }
@@ -445,11 +479,18 @@ impl<'a> Session<'a> {
         let mut paused = false;
         let mut live = self.live;
         let mut boxes: Vec<(ImageId, Vec<BoundingBox>)> = Vec::new();
+        let mut watch = None;
         let flow = loop {
             for command in self.host.commands() {
                 match command {
                     TrainerCommand::Pause => paused = true,
-                    TrainerCommand::Resume => paused = false,
+                    TrainerCommand::Resume => {
+                        paused = false;
+                        self.holds &= !self.held;
+                    }
+                    TrainerCommand::MoreEpochs(epochs) => self.add_epochs(epochs)?,
+                    TrainerCommand::HoldBeforeTest(holds) => self.holds = holds,
+                    TrainerCommand::Watch(images) => watch = Some(images),
                     TrainerCommand::Live(to) if to.check().is_ok() => live = to,
                     TrainerCommand::Live(_) => {}
                     TrainerCommand::Boxes { image, boxes: new } => {
@@ -472,6 +513,9 @@ impl<'a> Session<'a> {
             self.set_boxes(image, boxes)?;
         }
         if flow == Flow::Done {
+            if let Some(images) = watch {
+                self.set_watch(&images);
+            }
             self.set_live(live)?;
             self.loading.report(self.host, &self.data);
         }
@@ -484,6 +528,29 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.record(Change::Live { from, to })
+    }
+
+    fn add_epochs(&mut self, epochs: u32) -> Result<(), TrainError> {
+        /// Beyond any wish; so that no number of steps overflows.
+        const MOST: u32 = 10_000;
+        if epochs == 0 || self.more_epochs + epochs > MOST {
+            return Ok(());
+        }
+        self.more_epochs += epochs;
+        self.stage_steps[1] += epochs * self.sampler.steps_per_epoch();
+        self.record(Change::MoreEpochs { epochs })
+    }
+
+    /// What is not decoded yet is waited for, before everything else that is still to be decoded.
+    fn set_watch(&mut self, images: &[ImageId]) {
+        let place = |image: &ImageId| self.samples.iter().position(|s| s.image == *image);
+        let watch: Vec<usize> = images.iter().filter_map(place).collect();
+        if self.wait_for(&watch) {
+            self.watch = watch;
+            self.watch.retain(|image| self.data.is_readable(*image));
+            let ids = self.watch.iter().map(|i| self.targets[*i].image);
+            self.film.watch(ids.collect());
+        }
     }
 
     fn set_boxes(&mut self, image: ImageId, boxes: Vec<BoundingBox>) -> Result<(), TrainError> {
@@ -537,9 +604,11 @@ impl<'a> Session<'a> {
     fn next_batch(&mut self) -> Result<Option<Drawn>, TrainError> {
         loop {
             let mut images = self.sampler.next_batch();
+            let begun = Instant::now();
             if !self.wait_for(&images) {
                 return Ok(None);
             }
+            self.pace.waited(begun.elapsed());
             images.retain(|image| self.data.is_readable(*image));
             if !images.is_empty() {
                 let views = self.augmenter.draw(images.len());

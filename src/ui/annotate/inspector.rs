@@ -1,6 +1,6 @@
 //! What is known of the image in hand: its boxes, how it is seen, what is said about it, and what comes next.
 
-use care_data::{Annotation, Edit, Image};
+use care_data::{Annotation, BoundingBox, Edit, Image};
 use egui::{
     Align, CornerRadius, FontId, Frame, Layout, Margin, Panel, Rect, RichText, Role, ScrollArea,
     Sense, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
@@ -12,12 +12,23 @@ use crate::command::{Action, Command, DIGITS, Room};
 use crate::format;
 use crate::queue::{Classes, Counts};
 use crate::ui::canvas::Tool;
+use crate::ui::lens::lens_ui;
 use crate::ui::tokens::{self, Tokens, radius, size};
 use crate::ui::widgets::{IconButton, WordButton, class_dot, combo_caret, divider, focus_ring};
 use crate::ui::{Context, icons};
 
+/// Points of the window's height.
+const SLIDERS_STAY_BELOW: f32 = 780.0;
+
 impl AnnotateRoom {
-    pub(super) fn inspector_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {
+    /// `boxes` are the image's, with the one under the hand.
+    pub(super) fn inspector_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut Context<'_>,
+        image: &Image,
+        boxes: &[BoundingBox],
+    ) {
         let narrow = ui.ctx().content_rect().width() < 1280.0;
         let fill = Tokens::of(ui).panel;
         Panel::right("inspector")
@@ -33,9 +44,26 @@ impl AnnotateRoom {
                         .frame(Frame::new().inner_margin(Margin::symmetric(16, 12)))
                         .show(ui, |ui| self.foot_ui(ui, cx, image));
                 }
+                let section = Frame::new().inner_margin(Margin::symmetric(16, 12));
+                // In a low window the rest scrolls under the sliders.
+                let sliders_stay = cx.lens.role().is_some()
+                    && ui.ctx().content_rect().height() < SLIDERS_STAY_BELOW;
+                if sliders_stay {
+                    section.show(ui, |ui| {
+                        lens_title(ui);
+                        self.lens.sliders_ui(ui, cx);
+                    });
+                    divider(ui);
+                }
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    let section = Frame::new().inner_margin(Margin::symmetric(16, 12));
                     section.show(ui, |ui| self.boxes_ui(ui, cx, image));
+                    divider(ui);
+                    section.show(ui, |ui| {
+                        if !sliders_stay {
+                            lens_title(ui);
+                        }
+                        lens_ui(&mut self.lens, ui, cx, image, boxes, !sliders_stay);
+                    });
                     if let Some(grey) = cx.textures.grey(image.id).cloned() {
                         divider(ui);
                         section.show(ui, |ui| self.viewing.ui(ui, cx, &grey));
@@ -253,6 +281,11 @@ impl AnnotateRoom {
             }
         }
     }
+}
+
+fn lens_title(ui: &mut Ui) {
+    title_row(ui, "Loss lens", "this image, no training");
+    ui.add_space(4.0);
 }
 
 fn image_ui(ui: &mut Ui, cx: &mut Context<'_>, image: &Image) {

@@ -2,19 +2,28 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use care_data::{Image, ImageId};
+use care_data::{BoundingBox, Image, ImageId};
 use care_figures::MapStyle;
-use care_learn::event::{FilmFrame, ImageAttention};
+use care_learn::event::ImageAttention;
 use care_learn::metrics::argmax;
-use egui::{Rect, RichText, Role, Sense, Stroke, StrokeKind, Tooltip, Ui, WidgetInfo, vec2};
+use care_learn::{ModelRole, health};
+use egui::{
+    EventFilter, Key, Label, Modifiers, Rect, RichText, Role, Sense, Stroke, StrokeKind, Tooltip,
+    Ui, WidgetInfo, vec2,
+};
 
+use super::Dragged;
+use crate::command::Command;
+use crate::training::Moment;
 use crate::ui::tokens::{self, Tokens, radius};
-use crate::ui::widgets::{box_on_screen, box_outline, fitted, picture_ui};
+use crate::ui::widgets::{box_on_screen, box_outline, fitted, focus_ring, picture_ui};
 use crate::ui::{Context, overlay};
 
 /// A cell under the pointer, enlarged.
 const LARGE: f32 = 320.0;
 const CROSS_FADE: f64 = 0.15;
+/// A map that has come is marked for so long, in seconds.
+const FRESH: f64 = 1.0;
 
 /// A model's map giving way to its next one. Frames are known by their step.
 #[derive(Default, Clone, Copy)]
@@ -35,6 +44,11 @@ impl Fade {
         }
     }
 
+    /// Whether its newest map has come just now.
+    pub(super) fn is_fresh(&self, time: f64) -> bool {
+        self.now.is_some() && time - self.since < FRESH
+    }
+
     /// How far the new map has come, 0..=1.
     pub(super) fn progress(&self, time: f64) -> f32 {
         match self.before {
@@ -46,30 +60,39 @@ impl Fade {
 
 /// One map over an image, with its share of the opacity.
 pub(super) struct Layer<'a> {
-    frame: &'a FilmFrame,
+    role: ModelRole,
+    moment: Moment,
     seen: &'a ImageAttention,
     share: f32,
-    /// [`care_figures::MapStyle::gain`].
     gain: f32,
 }
 
 impl<'a> Layer<'a> {
-    /// `peaks` are those of all models' maps of the image.
+    /// `peaks` are of all models that are shown on the image.
     pub(super) fn of(
-        frame: &'a FilmFrame,
-        image: ImageId,
+        role: ModelRole,
+        moment: Moment,
+        seen: &'a ImageAttention,
         share: f32,
         style: &MapStyle,
         peaks: &[Option<f32>],
-    ) -> Option<Self> {
-        let seen = frame.seen(image)?;
-        Some(Self {
-            frame,
+    ) -> Self {
+        Self {
+            role,
+            moment,
             seen,
             share,
             gain: style.gain(seen.peak, peaks.iter().copied()),
-        })
+        }
     }
+}
+
+/// In a corner of a cell whose map has just come.
+pub(super) fn fresh_mark(ui: &Ui, cell: Rect) {
+    let t = Tokens::of(ui);
+    let at = cell.left_top() + vec2(8.0, 8.0);
+    ui.painter().circle_filled(at, 5.0, tokens::OVERLAY_EDGE);
+    ui.painter().circle_filled(at, 3.5, t.accent);
 }
 
 pub(super) fn empty_cell(ui: &Ui, rect: Rect) {
@@ -90,22 +113,72 @@ fn boxes_ui(ui: &Ui, cx: &Context<'_>, image: &Image, rect: Rect) {
     }
 }
 
-pub(super) fn original_cell(ui: &Ui, cx: &mut Context<'_>, cell: Rect, image: &Image) {
+/// The image of a column, which can be moved, taken out and opened.
+pub(super) fn original_cell(
+    ui: &Ui,
+    cx: &mut Context<'_>,
+    cell: Rect,
+    image: &Image,
+    watch: &[ImageId],
+    column: usize,
+) {
+    let t = Tokens::of(ui);
     let picture = cx.thumbnail(image);
     let rect = picture_ui(ui, cell, &picture);
     boxes_ui(ui, cx, image, rect);
-    let response = ui.interact(
-        cell,
-        ui.scope_id().with(("original", image.id)),
-        Sense::hover(),
-    );
+    let id = ui.scope_id().with(("original", image.id));
+    let response = ui.interact(cell, id, Sense::click_and_drag());
+    let is_selected = cx.selected == Some(image.id);
     response.widget_info(|| {
-        WidgetInfo::labeled(Role::Image, true, format!("original, {}", image.name()))
+        let label = format!("original, {}", image.name());
+        WidgetInfo::selected(Role::Button, true, is_selected, label)
     });
-    response.on_hover_ui(|ui| {
-        enlarged(ui, cx, image, &[]);
-        ui.label(RichText::new(image.name()).font(tokens::medium(13.0)));
-    });
+    response.dnd_set_drag_payload(Dragged { image: image.id });
+    if is_selected {
+        ui.painter().rect_stroke(
+            cell.expand(2.0),
+            f32::from(radius::IMAGE) + 2.0,
+            Stroke::new(2.0, t.accent),
+            StrokeKind::Outside,
+        );
+    }
+    focus_ring(ui, &response, radius::IMAGE);
+    if response.clicked() {
+        response.request_focus();
+        cx.commands.send(Command::Select(image.id));
+    }
+    if response.double_clicked() {
+        cx.commands.send(Command::Annotate(image.id));
+    }
+    if response.has_focus() {
+        let filter = EventFilter {
+            horizontal_arrows: true,
+            ..EventFilter::default()
+        };
+        ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+        let pressed = |key| ui.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+        let mut columns = watch.to_vec();
+        if pressed(Key::ArrowLeft) && column > 0 {
+            columns.swap(column, column - 1);
+        }
+        if pressed(Key::ArrowRight) && column + 1 < columns.len() {
+            columns.swap(column, column + 1);
+        }
+        if (pressed(Key::Delete) || pressed(Key::Backspace)) && columns.len() > 1 {
+            columns.remove(column);
+        }
+        if columns != watch {
+            cx.commands.send(Command::SetWatch(Some(columns)));
+        }
+    }
+    let is_dragged = response.dragged();
+    if !is_dragged {
+        response.on_hover_ui(|ui| {
+            enlarged(ui, cx, image, &[]);
+            ui.label(RichText::new(image.name()).font(tokens::medium(13.0)));
+            ui.label("Drag it to another column; Delete takes it out. A double click opens it in Annotate.");
+        });
+    }
 }
 
 /// `layers` lie one over the other; the last is the one that counts.
@@ -116,7 +189,10 @@ pub(super) fn model_cell(
     image: &Image,
     layers: &[Layer<'_>],
 ) {
-    let Some(Layer { frame, seen, .. }) = layers.last() else {
+    let Some(Layer {
+        role, moment, seen, ..
+    }) = layers.last()
+    else {
         empty_cell(ui, cell);
         return;
     };
@@ -124,7 +200,12 @@ pub(super) fn model_cell(
     let rect = picture_ui(ui, cell, &picture);
     maps_ui(ui, cx, rect, layers);
     boxes_ui(ui, cx, image, rect);
-    let id = ui.scope_id().with((frame.role, image.id));
+    let boxes: Vec<BoundingBox> = cx.project.boxes(image.id).iter().map(|a| a.rect).collect();
+    let concerns = health::concerns(&seen.map, image.size, &boxes);
+    if !concerns.is_empty() {
+        health_light(ui, cell);
+    }
+    let id = ui.scope_id().with((*role, image.id));
     let response = ui.interact(cell, id, Sense::hover());
     let score = match seen.energy {
         Some(energy) => format!("{energy:.2} of the attention in the box"),
@@ -132,24 +213,31 @@ pub(super) fn model_cell(
         None => "a flat map, not scored".to_owned(),
     };
     response.widget_info(|| {
-        let name = format!("{}, {}, {score}", frame.role.name(), image.name());
+        let mut name = format!("{}, {}, {score}", role.name(), image.name());
+        for concern in &concerns {
+            name = format!("{name}. {concern}");
+        }
         WidgetInfo::labeled(Role::Image, true, name)
     });
     // A question over the window goes before what rests under the pointer.
     if ui.memory(|memory| memory.top_modal_layer().is_some()) {
         return;
     }
-    let epoch = frame.epoch.ceil();
+    let epoch = moment.epoch.ceil();
     Tooltip::for_enabled(&response).width(LARGE).show(|ui| {
         let t = Tokens::of(ui);
         enlarged(ui, cx, image, layers);
-        let title = format!("{}, {}, epoch {epoch}", image.name(), frame.role.name());
+        let title = format!("{}, {}, epoch {epoch}", image.name(), role.name());
         ui.label(
             RichText::new(title)
                 .font(tokens::medium(13.0))
                 .color(t.text_strong),
         );
         ui.label(RichText::new(score).color(t.text));
+        for concern in &concerns {
+            let text = RichText::new(concern.to_string());
+            ui.add(Label::new(text.text_style(tokens::caption()).color(t.warning)).wrap());
+        }
         let predicted = argmax(&seen.probabilities);
         if let (Some(class), Some(p)) = (
             cx.project.classes().get(predicted),
@@ -165,17 +253,25 @@ pub(super) fn model_cell(
     });
 }
 
+/// There is something to know about this map before one believes it; its tooltip says what.
+fn health_light(ui: &Ui, cell: Rect) {
+    let at = cell.right_top() + vec2(-8.0, 8.0);
+    ui.painter().circle_filled(at, 5.0, tokens::OVERLAY_EDGE);
+    ui.painter().circle_filled(at, 3.5, Tokens::of(ui).warning);
+}
+
 fn maps_ui(ui: &Ui, cx: &mut Context<'_>, rect: Rect, layers: &[Layer<'_>]) {
     let run = cx.run.map(|run| run.id);
     for Layer {
-        frame,
+        role,
+        moment,
         seen,
         share,
         gain,
     } in layers
     {
         let mut hasher = DefaultHasher::new();
-        ("film", run, frame.role, frame.step, seen.image).hash(&mut hasher);
+        ("film", run, role, moment.step, seen.image).hash(&mut hasher);
         let shown = overlay::Shown {
             key: hasher.finish(),
             map: &seen.map,
@@ -211,5 +307,6 @@ mod tests {
         fade.show(Some(2), 1.0);
         assert_eq!((fade.before, fade.progress(1.0)), (Some(1), 0.0));
         assert_eq!(fade.progress(1.15), 1.0);
+        assert!(fade.is_fresh(1.5) && !fade.is_fresh(2.5));
     }
 }

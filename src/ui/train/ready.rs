@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use care_data::{ImageId, Look, Part, Project};
-use care_learn::task::{Problem, check as problems_of, pick_watch_list};
-use care_learn::{RunConfig, Task};
-use egui::{Align2, RichText, Sense, Ui, vec2};
+use care_data::{ImageId, Look, Part, RunId};
+use care_learn::Task;
+use care_learn::task::{Problem, check as problems_of};
+use egui::{Align2, RichText, Sense, TextStyle, Ui, vec2};
 
 use super::rows::{remark, title};
 use crate::command::{Command, Room};
-use crate::dispatch::WATCHED;
+use crate::dispatch::watch_list;
 use crate::format;
 use crate::ui::tokens::{self, Tokens, size};
 use crate::ui::{Context, icons};
@@ -25,11 +25,13 @@ pub(super) struct Ready {
     pub(super) problems: Vec<Problem>,
     /// The held-out images that a run would watch.
     pub(super) watch: Vec<ImageId>,
+    /// What they were chosen by.
+    watch_of: (Option<RunId>, Option<Vec<ImageId>>),
 }
 
 impl Ready {
-    fn of(project: &Project, config: &RunConfig) -> Self {
-        let watch = pick_watch_list(project, WATCHED);
+    fn of(cx: &Context<'_>) -> Self {
+        let (project, config) = (cx.project, cx.draft);
         // It is only looked at: nothing is written to its folder.
         let task = Task::from_project(project, config.clone(), PathBuf::new(), Vec::new());
         let is_training = |sample: &&care_learn::task::Sample| sample.part == Part::Train;
@@ -38,12 +40,14 @@ impl Ready {
             num_training: task.samples.iter().filter(is_training).count(),
             problems: problems_of(&task),
             task,
-            watch,
+            watch: watch_list(project, cx.run, cx.watch),
+            watch_of: watch_of(cx),
         }
     }
 
     /// What was known before, brought up to date.
-    pub(super) fn renewed(known: Option<Self>, project: &Project, config: &RunConfig) -> Self {
+    pub(super) fn renewed(known: Option<Self>, cx: &Context<'_>) -> Self {
+        let (project, config) = (cx.project, cx.draft);
         match known {
             Some(mut ready)
                 if ready.revision == project.revision()
@@ -54,11 +58,21 @@ impl Ready {
                     ready.task.config = config.clone();
                     ready.problems = problems_of(&ready.task);
                 }
+                let of = watch_of(cx);
+                if ready.watch_of != of {
+                    ready.watch = watch_list(project, cx.run, cx.watch);
+                    ready.watch_of = of;
+                }
                 ready
             }
-            _ => Self::of(project, config),
+            _ => Self::of(cx),
         }
     }
+}
+
+fn watch_of(cx: &Context<'_>) -> (Option<RunId>, Option<Vec<ImageId>>) {
+    let tested = cx.run.filter(|run| !run.test.is_empty());
+    (tested.map(|run| run.id), cx.watch.map(<[ImageId]>::to_vec))
 }
 
 /// What a run would begin with, and what is missing, each with the way to it.
@@ -154,10 +168,17 @@ fn check(ui: &mut Ui, cx: &mut Context<'_>, kind: Check, text: &str, room: Optio
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(4.0, 0.0);
             ui.label(RichText::new(text).color(t.text));
-            if let Some(room) = room
-                && ui.link(format!("Open {}", room.name())).clicked()
-            {
-                cx.commands.send(Command::Go(room));
+            if let Some(room) = room {
+                let words = format!("Open {}", room.name());
+                // In two lines it would be two controls, the second without a name.
+                let font = TextStyle::Body.resolve(ui.style());
+                let whole = ui.painter().layout_no_wrap(words.clone(), font, t.text);
+                if ui.available_size_before_wrap().x < whole.size().x {
+                    ui.end_row();
+                }
+                if ui.link(words).clicked() {
+                    cx.commands.send(Command::Go(room));
+                }
             }
         });
     });

@@ -1,7 +1,7 @@
 //! What a run tells: how far it has come, what came of it, what was changed meanwhile.
 
 use care_data::{BoundingBox, Image, ImageId, Project, RunId, RunState};
-use care_learn::event::{Change, Results};
+use care_learn::event::{Change, Memory, Results, StepMetrics};
 use care_learn::metrics::{Estimate, Summary};
 use care_learn::{LiveParams, ModelRole};
 use egui::{
@@ -63,6 +63,7 @@ fn phase_chip(ui: &mut Ui, run: &TrainingRun) {
         Phase::Loading(..) if run.step.is_none() => ("reading images", t.accent, t.accent_soft),
         Phase::Loading(..) | Phase::Training => (stage(), t.accent, t.accent_soft),
         Phase::Paused => ("paused", t.text, t.active),
+        Phase::Held => ("waiting", t.text, t.active),
         Phase::Stopping => ("stopping", t.text, t.active),
         Phase::Evaluating { .. } => ("testing", t.accent, t.accent_soft),
         Phase::Ended(RunState::Finished) => ("finished", t.text, t.active),
@@ -114,6 +115,7 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         },
         |ui| match &run.phase {
             Phase::Paused => weak(ui, "paused"),
+            Phase::Held => weak(ui, "all epochs trained"),
             Phase::Stopping => weak(ui, "stopping"),
             _ => strong(ui, format!("{} left", format::duration(step.seconds_left))),
         },
@@ -132,6 +134,8 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         },
         |ui| caption(ui, format!("{:.0} images/s", step.images_per_second)),
     );
+    ui.add_space(2.0);
+    ends(ui, |ui| limit(ui, step), |ui| memory(ui, step.memory));
     if let Phase::Loading(done, total) = run.phase {
         ui.add_space(4.0);
         caption(ui, format!("Reading images {}", of(done, total)));
@@ -152,6 +156,40 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         ui.add(Label::new(text.color(Tokens::of(ui).warning)).wrap());
     }
     left_out(ui, run);
+}
+
+/// What makes a step as slow as it is.
+fn limit(ui: &mut Ui, step: &StepMetrics) {
+    let text = if step.waiting >= 0.5 {
+        "limited by reading images"
+    } else {
+        "limited by computing"
+    };
+    let text = RichText::new(text).text_style(tokens::caption());
+    let percent = |share: f32| format!("{:.0} %", 100.0 * share);
+    let hint = format!(
+        "Waiting for images that are not decoded yet takes {} of the time lately, the film {:.1} % of the run so far.",
+        percent(step.waiting),
+        100.0 * step.film,
+    );
+    ui.label(text.color(Tokens::of(ui).text_weak))
+        .on_hover_text(hint);
+}
+
+fn memory(ui: &mut Ui, memory: Option<Memory>) {
+    let (bytes, of, hint) = match memory {
+        Some(Memory::Process(bytes)) => (
+            bytes,
+            "memory",
+            "Memory that this program takes, its window included",
+        ),
+        Some(Memory::Gpu(bytes)) => (bytes, "on the GPU", "Memory that libtorch holds on the GPU"),
+        None => return,
+    };
+    let gib = bytes as f64 / f64::from(1 << 30);
+    let text = RichText::new(format!("{gib:.1} GiB {of}")).text_style(tokens::caption());
+    ui.label(text.color(Tokens::of(ui).text_weak))
+        .on_hover_text(hint);
 }
 
 fn of(done: usize, total: usize) -> String {
@@ -280,6 +318,7 @@ pub(super) fn marks(run: &TrainingRun, project: &Project) -> Vec<Mark> {
     let text = |change: &Change| match change {
         Change::Live { from, to } => Some(live_text(from, to)),
         Change::Boxes { image, boxes } => Some(boxes_text(project, *image, boxes)),
+        Change::MoreEpochs { epochs } => Some(format!("{epochs} epochs more than planned")),
         Change::BatchHalved => Some("Batches in two parts, to fit into memory".to_owned()),
         // The film has a mark of its own for it.
         Change::StageTwo => None,

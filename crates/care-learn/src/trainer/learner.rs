@@ -40,6 +40,8 @@ pub(crate) struct EpochSums {
     classification: f32,
     with_attention: u32,
     attention: f32,
+    l_in: f32,
+    l_out: f32,
     pub(crate) skipped: u32,
 }
 
@@ -54,9 +56,14 @@ impl EpochSums {
         self.classification / self.steps.max(1) as f32
     }
 
-    /// L_a.
-    pub(crate) fn attention(&self) -> Option<f32> {
-        (self.with_attention > 0).then(|| self.attention / self.with_attention as f32)
+    /// L_a and its parts.
+    pub(crate) fn attention(&self) -> Option<AttentionLosses> {
+        let mean = |sum: f32| sum / self.with_attention as f32;
+        (self.with_attention > 0).then(|| AttentionLosses {
+            l_in: mean(self.l_in),
+            l_out: mean(self.l_out),
+            l_a: mean(self.attention),
+        })
     }
 }
 
@@ -156,6 +163,8 @@ impl Learner {
             if let Some(attention) = losses.attention {
                 self.epoch.with_attention += 1;
                 self.epoch.attention += attention.l_a;
+                self.epoch.l_in += attention.l_in;
+                self.epoch.l_out += attention.l_out;
             }
         }
         Ok(losses)

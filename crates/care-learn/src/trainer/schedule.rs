@@ -1,6 +1,6 @@
 //! How fast a run goes, how its learning rate falls, and when its loss has stopped falling.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{RunConfig, Schedule};
 
@@ -11,36 +11,65 @@ const PROGRESS: f32 = 0.01;
 /// What is left of the learning rate after a plateau.
 const FALL: f64 = 0.1;
 
-/// How long a pass of one model takes lately, everything between two steps included.
+/// How long a pass of one model takes lately, everything between two steps included, and how much of it is waiting.
 pub(super) struct Pace {
+    begun: Instant,
+    rested: Duration,
     since: Instant,
     passes: u32,
     seconds: f32,
+    /// Since the last step, and the mean of a pass.
+    waited: Duration,
+    waiting: f32,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            since: Instant::now(),
+            begun: now,
+            rested: Duration::ZERO,
+            since: now,
             passes: 0,
             seconds: 0.0,
+            waited: Duration::ZERO,
+            waiting: 0.0,
         }
     }
 
     pub(super) fn step(&mut self, passes: usize) {
-        let seconds = self.since.elapsed().as_secs_f32() / passes as f32;
+        let of_pass = |took: Duration| took.as_secs_f32() / passes as f32;
         self.passes = (self.passes + 1).min(PACE_OVER);
-        self.seconds += (seconds - self.seconds) / self.passes as f32;
+        let share = 1.0 / self.passes as f32;
+        self.seconds += share * (of_pass(self.since.elapsed()) - self.seconds);
+        self.waiting += share * (of_pass(self.waited) - self.waiting);
+        self.since = Instant::now();
+        self.waited = Duration::ZERO;
+    }
+
+    /// A batch was not there for so long, as its images were still being decoded.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// Time that was spent on nothing: a pause does not count.
+    pub(super) fn rest(&mut self) {
+        self.rested += self.since.elapsed();
         self.since = Instant::now();
     }
 
-    /// A pause does not count.
-    pub(super) fn rest(&mut self) {
-        self.since = Instant::now();
+    /// Since the beginning, without pauses.
+    pub(super) fn trained(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(self.rested)
     }
 
     pub(super) fn seconds_per_pass(&self) -> f32 {
         self.seconds.max(1e-6)
+    }
+
+    /// Share of the time, 0..=1, that goes by in waiting for images.
+    pub(super) fn waiting(&self) -> f32 {
+        (self.waiting / self.seconds_per_pass()).clamp(0.0, 1.0)
     }
 }
 
@@ -138,6 +167,27 @@ mod tests {
             learning_rate: 1.0,
             ..RunConfig::default()
         })
+    }
+
+    #[test]
+    fn waiting_is_a_share_of_the_time_without_pauses() {
+        let mut pace = Pace::new();
+        let ms = Duration::from_millis;
+        for _ in 0..3 {
+            std::thread::sleep(ms(20));
+            pace.rest();
+            std::thread::sleep(ms(20));
+            pace.waited(ms(10));
+            pace.step(2);
+        }
+        let waiting = pace.waiting();
+        assert!(waiting > 0.1 && waiting <= 0.5, "{waiting}");
+        assert!(pace.trained() >= ms(60) && pace.trained() < pace.begun.elapsed() - ms(59));
+        // Whatever was waited for before is not waited for again.
+        for _ in 0..200 {
+            pace.step(2);
+        }
+        assert!(pace.waiting() < waiting);
     }
 
     #[test]

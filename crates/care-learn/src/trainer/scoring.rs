@@ -1,12 +1,12 @@
 //! What the models make of the watch list, of the validation part and, at the end, of the test part.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use care_data::Part;
 
 use super::failure::TrainError;
 use super::learner::Learner;
-use super::{COUNT_EVERY, Flow, Session, go_on, in_part};
+use super::{COUNT_EVERY, Flow, PAUSE_TICK, Session, go_on, in_part};
 use crate::config::KeyMetric;
 use crate::event::{EpochMetrics, FilmFrame, ImageAttention, ModelRole, Results, TrainerEvent};
 use crate::metrics::{argmax, rare_difference, score, summarise};
@@ -19,10 +19,10 @@ struct Seen {
 }
 
 impl Session<'_> {
-    /// The watch list seen by each model: reported, and kept in the film. Returns the mean energies.
-    pub(super) fn refresh_film(&mut self, learners: &[Learner], always: bool) -> Vec<Option<f32>> {
+    /// The watch list seen by each model: reported, and kept in the film.
+    pub(super) fn refresh_film(&mut self, learners: &[Learner], always: bool) {
         if self.watch.is_empty() {
-            return vec![None; learners.len()];
+            return;
         }
         let begun = Instant::now();
         let (step, epoch) = (self.step, self.epoch());
@@ -49,12 +49,29 @@ impl Session<'_> {
                 })
             })
             .collect();
-        self.film.push(&frames, begun.elapsed(), always);
-        let energies = frames.iter().map(FilmFrame::mean_energy).collect();
+        self.show(frames, begun.elapsed(), always);
+    }
+
+    /// Control and CARE begin as what stage 1 ended with, so its last maps are their first.
+    pub(super) fn begin_pair(&mut self) {
+        let last = self.film.film().frames.last();
+        let Some(last) = last.filter(|last| last.role == ModelRole::Before) else {
+            return;
+        };
+        let as_role = |role| FilmFrame {
+            role,
+            ..last.clone()
+        };
+        let frames = vec![as_role(ModelRole::Control), as_role(ModelRole::Care)];
+        self.show(frames, Duration::ZERO, true);
+    }
+
+    fn show(&mut self, frames: Vec<FilmFrame>, cost: Duration, always: bool) {
+        let trained = self.pace.trained();
+        self.film.push(&frames, cost, trained, always);
         for frame in frames {
             self.host.report(TrainerEvent::Film(frame));
         }
-        energies
     }
 
     /// Scores the models on the validation part. Says whether any of them is at its best by the key metric; none where the
@@ -63,9 +80,12 @@ impl Session<'_> {
         &mut self,
         stage: u8,
         learners: &mut [Learner],
+        learning_rate: f64,
         last: bool,
     ) -> Result<Option<bool>, TrainError> {
-        let energies = self.refresh_film(learners, last);
+        if last || self.film.is_due(self.pace.trained()) {
+            self.refresh_film(learners, last);
+        }
         let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
         if !self.wait_for(&validation) {
             return Ok(None);
@@ -74,7 +94,7 @@ impl Session<'_> {
         let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
         let key_metric = self.task.config.key_metric;
         let mut any_best = false;
-        for (learner, watched_energy) in learners.iter_mut().zip(energies) {
+        for learner in learners.iter_mut() {
             let Some(seen) = self.validate(learner, &validation) else {
                 return Ok(None);
             };
@@ -91,18 +111,25 @@ impl Session<'_> {
                 None => true,
             };
             let epoch = std::mem::take(&mut learner.epoch);
+            let attention = epoch.attention();
+            let (watched_energy, watched_hits) = self.film.scores(learner.role);
             let metrics = EpochMetrics {
                 role: learner.role,
                 epoch: self.epochs_done,
                 stage,
                 classification: epoch.classification(),
-                attention: epoch.attention(),
+                attention: attention.map(|a| a.l_a),
                 watched_energy,
                 rare_recall: score.rare_recall.map(|recall| recall as f32),
                 num_rare: score.num_rare as u32,
                 mca: score.mca.map(|mca| mca as f32),
                 num_validation: labels.len() as u32,
                 skipped: epoch.skipped,
+                l_in: attention.map(|a| a.l_in),
+                l_out: attention.map(|a| a.l_out),
+                total: Some(epoch.total()),
+                watched_hits,
+                learning_rate: Some(learning_rate),
             };
             self.writer.epoch(&metrics)?;
             self.host.report(TrainerEvent::Epoch(metrics));
@@ -141,6 +168,24 @@ impl Session<'_> {
             energy: (!energies.is_empty())
                 .then(|| energies.iter().sum::<f64>() / energies.len() as f64),
         })
+    }
+
+    /// Waits with the test where that was asked for, until more epochs are wanted or the test is.
+    pub(super) fn hold(&mut self) -> Result<Flow, TrainError> {
+        let planned = self.more_epochs;
+        // What was asked for during the last step counts.
+        let mut flow = self.attend_to_host()?;
+        while self.holds && self.more_epochs == planned && flow == Flow::Done {
+            if !self.held {
+                self.held = true;
+                self.host.report(TrainerEvent::Held);
+            }
+            std::thread::sleep(PAUSE_TICK);
+            self.pace.rest();
+            flow = self.attend_to_host()?;
+        }
+        self.held = false;
+        Ok(flow)
     }
 
     /// Scores the models on the test part; none where nobody waits for it any more.

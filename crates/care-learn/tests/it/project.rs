@@ -139,8 +139,37 @@ fn rare_held_out_images_with_boxes_are_watched_first() {
     let common = image(&project, "common", Part::Test, 0);
     draw(&mut project, boxed);
     draw(&mut project, common);
-    assert_eq!(pick_watch_list(&project, 6), [boxed, not_boxed, common]);
-    assert_eq!(pick_watch_list(&project, 1), [boxed]);
+    assert_eq!(
+        pick_watch_list(&project, 6, |_| None),
+        [boxed, not_boxed, common]
+    );
+    assert_eq!(pick_watch_list(&project, 1, |_| None), [boxed]);
+}
+
+#[test]
+fn the_watched_are_spread_from_hard_to_easy_once_that_is_known() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut project = project(dir.path());
+    mark_rare(&mut project);
+    let rare: Vec<ImageId> = project
+        .images()
+        .iter()
+        .filter(|i| i.part == Part::Test && i.name().starts_with("rare"))
+        .map(|i| i.id)
+        .collect();
+    for image in &rare {
+        draw(&mut project, *image);
+    }
+    let easy_first = |image: ImageId| {
+        let place = rare.iter().position(|other| *other == image)?;
+        Some(1.0 / (1.0 + place as f32))
+    };
+    let hard_first: Vec<ImageId> = rare.iter().rev().copied().collect();
+    assert_eq!(
+        pick_watch_list(&project, rare.len(), easy_first),
+        hard_first
+    );
+    assert_eq!(pick_watch_list(&project, rare.len(), |_| None), rare);
 }
 
 #[test]

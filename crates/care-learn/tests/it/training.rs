@@ -788,3 +788,94 @@ fn the_worker_pauses_resumes_and_ends() {
     let most = begun.elapsed().as_secs_f32() * 30.0 + 2.0;
     assert!((wakes.load(Ordering::Relaxed) as f32) < most);
 }
+
+/// Two epochs in each stage of two steps each; what is asked for comes during the last step.
+#[test]
+fn more_epochs_are_trained_and_the_test_waits_where_it_is_asked_to() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    let mut held = 0;
+    let (outcome, events) = run(&task, |event| match event {
+        event if at_step(event, 1) => Reaction::Send(vec![
+            TrainerCommand::HoldBeforeTest(true),
+            TrainerCommand::MoreEpochs(1),
+        ]),
+        TrainerEvent::Held => {
+            held += 1;
+            Reaction::Send(vec![match held {
+                1 => TrainerCommand::MoreEpochs(2),
+                _ => TrainerCommand::Resume,
+            }])
+        }
+        _ => Reaction::Nothing,
+    });
+    assert!(matches!(outcome, Outcome::Finished(_)), "{outcome:?}");
+    assert_eq!(held, 2);
+    let steps = steps_of(&events);
+    // 2 + 2 epochs as planned, one more, two more.
+    let per_epoch = steps.len() / 7;
+    assert_eq!(steps.len(), 7 * per_epoch);
+    for (i, step) in steps.iter().enumerate() {
+        let expected = match i {
+            0 => 4,
+            i if i < 5 * per_epoch => 5,
+            _ => 7,
+        };
+        let (at, all) = (step.step as usize, step.num_steps as usize);
+        assert_eq!((at, all), (i + 1, expected * per_epoch), "{i}");
+        assert!((0.0..=1.0).contains(&step.waiting) && step.film >= 0.0);
+        assert!(cfg!(not(target_os = "linux")) || step.memory.is_some());
+    }
+    let changes = RunFolder::open(&task.folder).and_then(|folder| folder.changes());
+    let more = changes
+        .expect("reads")
+        .into_iter()
+        .filter_map(|c| match c.change {
+            Change::MoreEpochs { epochs } => Some(epochs),
+            _ => None,
+        });
+    assert_eq!(more.collect::<Vec<_>>(), [1, 2]);
+    let epochs = RunFolder::open(&task.folder).and_then(|folder| folder.epochs());
+    let epochs = epochs.expect("reads");
+    let last = epochs.last().expect("an epoch");
+    assert_eq!((last.epoch, last.role), (7, ModelRole::Care));
+    let parts = last.l_in.zip(last.l_out).zip(last.attention);
+    let ((l_in, l_out), l_a) = parts.expect("boxes");
+    let lambda = task.config.live.lambda as f32;
+    assert!((l_in + lambda * l_out - l_a).abs() < 1e-4, "{last:?}");
+    assert!(last.learning_rate.is_some_and(|rate| rate > 0.0));
+}
+
+#[test]
+fn other_images_can_be_watched_while_it_trains() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    let test = |s: &&care_learn::task::Sample| s.part == Part::Test;
+    let images: Vec<ImageId> = task.samples.iter().filter(test).map(|s| s.image).collect();
+    let wanted = vec![images[0], task.watch[1], images[1]];
+    // An image that the run does not have is passed over.
+    let sent = [&[ImageId(999)], &wanted[..]].concat();
+    let (_, events) = run(&task, |event| {
+        if at_step(event, 1) {
+            Reaction::Send(vec![TrainerCommand::Watch(sent.clone())])
+        } else {
+            Reaction::Nothing
+        }
+    });
+    let shown = |frame: &care_learn::FilmFrame| frame.images.iter().map(|i| i.image).collect();
+    let lists: Vec<Vec<ImageId>> = events
+        .iter()
+        .filter_map(|event| match event {
+            TrainerEvent::Film(frame) => Some(shown(frame)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lists[0], task.watch);
+    assert_eq!(lists.last(), Some(&wanted));
+    // What was kept is read as it was.
+    let film = RunFolder::open(&task.folder).and_then(|folder| folder.film());
+    let film = film.expect("reads");
+    assert_eq!(film.watch, wanted);
+    let kept: Vec<Vec<ImageId>> = film.frames.iter().map(shown).collect();
+    assert!(kept.contains(&task.watch) && kept.contains(&wanted));
+}
