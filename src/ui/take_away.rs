@@ -353,7 +353,7 @@ fn images_ui(ui: &mut Ui, draft: &mut TakeAway, project: &Project, textures: &mu
     label(ui, &format!("Images: {n}, in the order of your clicks"));
     ScrollArea::vertical()
         .id_salt("offered images")
-        .max_height(ui.available_height().min(2.0 * CELL + 16.0).max(CELL))
+        .max_height(ui.available_height().clamp(CELL, 2.0 * CELL + 16.0))
         .show(ui, |ui| {
             ui.horizontal_wrapped(|ui| {
                 ui.spacing_mut().item_spacing = vec2(6.0, 6.0);
