@@ -166,11 +166,12 @@ fn sliders_settings_and_tau_on_the_curve_move_the_terms() {
     add_box(&mut window, [30.0, 20.0, 62.0, 44.0]);
     let outside = term(&window, "Mean attention outside");
     let slide = |window: &mut Harness<'_, App>, name: &str, share: f32| {
-        let by_name = window.query_all_by_label(name);
-        let slider = by_name
-            .filter(|node| node.accesskit_node().role() == egui::accesskit::Role::Slider)
-            .next_back();
-        let rail = slider.unwrap().rect();
+        let rail = {
+            let mut by_name = window.query_all_by_label(name);
+            let slider =
+                by_name.rfind(|node| node.accesskit_node().role() == egui::accesskit::Role::Slider);
+            slider.unwrap().rect()
+        };
         let pos = rail.left_center().lerp(rail.right_center(), share);
         window.hover_at(pos);
         window.step();
