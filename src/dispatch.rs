@@ -29,7 +29,6 @@ use crate::dialog::FolderDialog;
 use crate::format;
 use crate::jobs::{ExportDraft, Kind};
 use crate::state::{Problem, State};
-use crate::story::Story;
 use crate::suggestion::{Source, Suggestion};
 use crate::training::Phase;
 
@@ -91,7 +90,10 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::SetLive(live) => {
             state.draft.live = live;
-            if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+            // A run that is being tested learns no more.
+            if let (Some(worker), Some(run)) = (&state.worker, &mut state.run)
+                && !matches!(run.phase, Phase::Evaluating { .. })
+            {
                 run.live = live;
                 worker.send(TrainerCommand::Live(live));
             }
@@ -166,14 +168,14 @@ fn keep_desk(state: &mut State) {
 
 /// Whether what a command ends is the story's own run, which nobody waits for.
 fn is_the_storys(command: &Command, state: &State) -> bool {
-    let (Some(story), Some(project)) = (&state.story, &state.project) else {
+    let Some(story) = &state.story else {
         return false;
     };
     let begins_anew = matches!(
         command,
         Command::PlayStory(_) | Command::Action(Action::PlayStory)
     );
-    story.is_playing() || begins_anew && story.owns(project.dir())
+    story.is_playing() || begins_anew && state.is_of_the_story()
 }
 
 /// Whether a command closes the open project.
@@ -282,7 +284,7 @@ fn act(action: Action, state: &mut State, ctx: &egui::Context) {
         Action::Stop => {
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
                 // Where only the test is left, it is the test that is to stop.
-                if matches!(run.phase, Phase::Evaluating { .. }) {
+                if matches!(run.phase, Phase::Evaluating { .. } | Phase::Held) {
                     worker.abandon();
                 } else {
                     worker.stop();
@@ -392,8 +394,7 @@ pub fn remember(state: &mut State) {
         return;
     };
     // A story's project is gone with the window.
-    let is_the_storys = |story: &Story| story.owns(project.dir());
-    if !state.story.as_ref().is_some_and(is_the_storys) {
+    if !state.is_of_the_story() {
         state.settings.remember(project, now());
     }
 }

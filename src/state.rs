@@ -188,6 +188,13 @@ impl State {
             .is_some_and(|problem| problem.title == Problem::NOT_SAVED)
     }
 
+    /// Whether the open project is the story's own, which goes with the window.
+    #[must_use]
+    pub fn is_of_the_story(&self) -> bool {
+        let owns = |project: &Project| self.story.as_ref().is_some_and(|it| it.owns(project.dir()));
+        self.project.as_ref().is_some_and(owns)
+    }
+
     #[must_use]
     pub fn is_training(&self) -> bool {
         self.worker.is_some()

@@ -312,13 +312,14 @@ impl Telling {
 }
 
 /// Of the images with boxes in a frame: how many there are, on how many most of the attention lies beside the boxes, and
-/// whether the strongest of one is beside them at the picture's edge, where rulers and markers are.
+/// on how many the strongest is beside them at the picture's edge, where rulers and markers are.
 #[must_use]
-pub fn beside_the_boxes(frame: &FilmFrame) -> (usize, usize, bool) {
+pub fn beside_the_boxes(frame: &FilmFrame) -> (usize, usize, usize) {
     let energies = frame.images.iter().filter_map(|seen| seen.energy);
     let beside = energies.clone().filter(|energy| *energy < 0.5).count();
-    let mut missed = frame.images.iter().filter(|seen| seen.hit == Some(false));
-    (energies.count(), beside, missed.any(peak_is_at_edge))
+    let missed = frame.images.iter().filter(|seen| seen.hit == Some(false));
+    let at_edge = missed.filter(|seen| peak_is_at_edge(seen)).count();
+    (energies.count(), beside, at_edge)
 }
 
 fn peak_is_at_edge(seen: &ImageAttention) -> bool {
@@ -350,9 +351,9 @@ pub fn star(frame: &FilmFrame) -> Option<ImageId> {
 #[must_use]
 pub fn caption(story: &Story, step: Step, state: &State, left: f64) -> String {
     let demo = story.cast.demo;
-    let (lesion, lesions) = match demo {
-        Demo::Skin => ("lesion", "lesions"),
-        Demo::Chest => ("opacity", "opacities"),
+    let lesion = match demo {
+        Demo::Skin => "lesion",
+        Demo::Chest => "opacity",
     };
     let run = state.run.as_ref();
     let energy = |role| run.and_then(|run| run.frame(role, None)?.mean_energy());
@@ -372,15 +373,21 @@ pub fn caption(story: &Story, step: Step, state: &State, left: f64) -> String {
             let frame = run.and_then(|run| run.frame(ModelRole::Before, None));
             match frame.map(beside_the_boxes) {
                 Some((n, beside, at_edge)) if beside > 0 => {
-                    let fell = if at_edge {
-                        format!("It fell for the {}: on", demo.shortcut())
-                    } else {
-                        "On".to_owned()
+                    let edge = match at_edge {
+                        0 => String::new(),
+                        at_edge => format!(
+                            " On {at_edge} it is strongest at the edge, where {}s lie.",
+                            demo.shortcut()
+                        ),
                     };
-                    let beside = format!("{fell} {beside} of {n} held-out images");
-                    format!("{beside} less than half of its attention lies on the {lesion}.")
+                    format!(
+                        "On {beside} of {n} held-out images less than half of its attention lies on the {lesion}.{edge}"
+                    )
                 }
-                _ => format!("It has found the {lesions} by itself. Boxes still say more."),
+                Some((n, _, _)) if n > 0 => format!(
+                    "On all {n} held-out images most of its attention lies on the {lesion}. Boxes still say more."
+                ),
+                _ => format!("Nobody has told it what a {lesion} is. Boxes do."),
             }
         }
         Step::Box(0) => format!("So we show it where to look: a box round the {lesion}."),
@@ -397,9 +404,16 @@ pub fn caption(story: &Story, step: Step, state: &State, left: f64) -> String {
         }
         Step::Again => "Stage 1: at first they learn as the plain model did.".to_owned(),
         Step::Moving => match (energy(ModelRole::Care), energy(ModelRole::Control)) {
-            (Some(care), Some(control)) if care > control => format!(
-                "Stage 2: attention moves into the boxes. CARE {care:.2} of it, the control {control:.2}."
-            ),
+            (Some(care), Some(control)) => {
+                let moves = if care > control {
+                    "attention moves into the boxes"
+                } else {
+                    "now the boxes count"
+                };
+                format!(
+                    "Stage 2: {moves}. CARE has {care:.2} of it there, the control {control:.2}."
+                )
+            }
             _ => "Stage 2: now the boxes count.".to_owned(),
         },
         Step::Testing => {
@@ -580,6 +594,6 @@ mod tests {
             ],
         };
         assert_eq!(star(&frame), Some(ImageId(3)));
-        assert_eq!(beside_the_boxes(&frame), (4, 3, true));
+        assert_eq!(beside_the_boxes(&frame), (4, 3, 1));
     }
 }

@@ -159,7 +159,8 @@ pub struct Textures {
     ctx: egui::Context,
     shared: Arc<Shared>,
     pictures: HashMap<Key, Cached>,
-    maps: HashMap<u64, (MapTexture, u64)>,
+    maps: HashMap<u64, (TextureHandle, u64)>,
+    contours: HashMap<u64, (Arc<Vec<Vec<[f32; 2]>>>, u64)>,
     frame: u64,
     serial: u64,
     /// Pixels of whole images are squares when enlarged.
@@ -190,6 +191,7 @@ impl Textures {
             shared,
             pictures: HashMap::new(),
             maps: HashMap::new(),
+            contours: HashMap::new(),
             frame: 0,
             serial: 0,
             squares: false,
@@ -241,6 +243,10 @@ impl Textures {
         if self.maps.len() > MAX_MAPS {
             let frame = self.frame;
             self.maps.retain(|_, (_, used)| *used + 2 >= frame);
+        }
+        if self.contours.len() > MAX_MAPS {
+            let frame = self.frame;
+            self.contours.retain(|_, (_, used)| *used + 2 >= frame);
         }
     }
 
@@ -379,10 +385,14 @@ impl Textures {
     /// that changing it uploads nothing.
     pub fn map(&mut self, key: u64, map: &AttentionMap, style: &MapStyle, gain: f32) -> MapTexture {
         let frame = self.frame;
-        let mut hasher = DefaultHasher::new();
-        let contour = style.contour.map(f32::to_bits);
-        (key, style.palette, style.grid, contour, gain.to_bits()).hash(&mut hasher);
-        let entry = self.maps.entry(hasher.finish()).or_insert_with(|| {
+        let of = |parts: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            (key, style.grid, gain.to_bits()).hash(&mut hasher);
+            parts(&mut hasher);
+            hasher.finish()
+        };
+        let texture = of(&|hasher| style.palette.hash(hasher));
+        let texture = self.maps.entry(texture).or_insert_with(|| {
             let long = map.width.max(map.height).max(1);
             let size = [map.width, map.height].map(|side| (MAP_SIDE * side / long).max(1));
             let rgba = map_style::overlay(map, style, Blending::ByAttention, gain, size);
@@ -393,17 +403,22 @@ impl Textures {
             let texture = self
                 .ctx
                 .load_texture("attention", pixels, TextureOptions::LINEAR);
-            let contour = style
-                .contour
-                .map(|threshold| map_style::contour(map, style.grid, gain, threshold));
-            let drawn = MapTexture {
-                texture,
-                contour: Arc::new(contour.unwrap_or_default()),
-            };
-            (drawn, frame)
+            (texture, frame)
         });
-        entry.1 = frame;
-        entry.0.clone()
+        texture.1 = frame;
+        let contour = style.contour.map(|threshold| {
+            let lines = of(&|hasher| threshold.to_bits().hash(hasher));
+            let lines = self.contours.entry(lines).or_insert_with(|| {
+                let lines = map_style::contour(map, style.grid, gain, threshold);
+                (Arc::new(lines), frame)
+            });
+            lines.1 = frame;
+            Arc::clone(&lines.0)
+        });
+        MapTexture {
+            texture: texture.0.clone(),
+            contour: contour.unwrap_or_default(),
+        }
     }
 }
 

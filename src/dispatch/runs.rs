@@ -81,7 +81,9 @@ pub(super) fn watch_selected(state: &mut State) {
         Some(run) => run.shown_watch(project, chosen, is_training),
         None => watch_list(project, None, chosen),
     };
-    state.last_event = if images.contains(&id) {
+    state.last_event = if images == [id] {
+        format!("{name} is the last one; the film shows one image at least")
+    } else if images.contains(&id) {
         images.retain(|other| *other != id);
         format!("{name} is no longer watched")
     } else if image.part == Part::Train {
@@ -112,7 +114,14 @@ pub(super) fn draw_behind(id: Option<RunId>, state: &mut State) {
 }
 
 pub(super) fn tell(state: &mut State, command: TrainerCommand, phase: Phase) {
-    if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
+    let (Some(worker), Some(run)) = (&state.worker, &mut state.run) else {
+        return;
+    };
+    let can = match phase {
+        Phase::Paused => run.phase == Phase::Training,
+        _ => matches!(run.phase, Phase::Paused | Phase::Held),
+    };
+    if can {
         worker.send(command);
         run.phase = phase;
     }
@@ -177,6 +186,8 @@ pub fn drain_trainer(state: &mut State) {
         let Some(run) = &mut state.run else { return };
         run.take(event);
         if let Some(outcome) = ended {
+            // What was sent after its last step was not learned with.
+            run.live = run.live_at(Some(f32::INFINITY));
             let id = run.id;
             state.worker = None;
             end_run(id, &outcome, state);

@@ -16,6 +16,7 @@ use crate::story::{Cast, Cue, Scene, Step, Story, star};
 /// From the beginning, on a project of its own that is made now.
 pub(super) fn play(demo: Demo, state: &mut State, ctx: &egui::Context) {
     leave_run(state);
+    super::remember(state);
     let seed = state.story.as_ref().map_or(0, |story| story.cast.seed + 1);
     let folder = match tempfile::Builder::new().prefix("care-story-").tempdir() {
         Ok(folder) => folder,

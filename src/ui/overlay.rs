@@ -42,8 +42,9 @@ pub fn map_ui(painter: &Painter, cx: &mut Context<'_>, rect: Rect, map: Shown<'_
 }
 
 /// What the colours are on, in a few words.
-fn words(style: &MapStyle) -> &'static str {
-    match (style.scale, style.grid) {
+fn words(style: &MapStyle, has_peaks: bool) -> &'static str {
+    let scale = if has_peaks { style.scale } else { Scale::Own };
+    match (scale, style.grid) {
         (Scale::Own, Grid::Smooth) => "own scale, smooth",
         (Scale::Own, Grid::Raw) => "own scale, raw grid",
         (Scale::Common, Grid::Smooth) => "one scale, smooth",
@@ -51,20 +52,28 @@ fn words(style: &MapStyle) -> &'static str {
     }
 }
 
+/// Whether the maps of the run shown can be put on one scale.
+fn has_peaks(cx: &Context<'_>) -> bool {
+    cx.run.is_none_or(|run| {
+        let film = run.film.iter().flat_map(|frame| frame.images.first());
+        let test = run.test.iter().flat_map(|(_, seen)| seen.first());
+        film.chain(test).all(|seen| seen.peak.is_some())
+    })
+}
+
 /// The colour bar, with what its colours are relative to; a click opens the choices.
 pub fn overlay_ui(ui: &mut Ui, cx: &mut Context<'_>) {
     let t = Tokens::of(ui);
     let style = *cx.map_style;
+    let words = words(&style, has_peaks(cx));
     const BAR: f32 = 108.0;
     const PAD: f32 = 8.0;
-    let text = ui.painter().layout_no_wrap(
-        words(&style).to_owned(),
-        FontId::proportional(12.0),
-        t.text_weak,
-    );
+    let text =
+        ui.painter()
+            .layout_no_wrap(words.to_owned(), FontId::proportional(12.0), t.text_weak);
     let width = PAD + BAR + 8.0 + text.size().x + 4.0 + 12.0 + PAD;
     let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click());
-    let name = format!("Overlay: {}, {}", style.palette.name(), words(&style));
+    let name = format!("Overlay: {}, {words}", style.palette.name());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
     let painter = ui.painter();
     if response.hovered() {

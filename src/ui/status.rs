@@ -26,6 +26,12 @@ pub fn status_bar(ui: &mut Ui, state: &State) {
                             t.danger,
                             "The last edit is not saved",
                         )
+                    } else if state.is_of_the_story() {
+                        (
+                            icons::INFO,
+                            t.text_weak,
+                            "The demo's own copy: it goes with the window",
+                        )
                     } else {
                         (icons::CHECK_CIRCLE, t.success, "Every edit is saved")
                     };

@@ -50,6 +50,11 @@ pub fn concerns(map: &AttentionMap, size: ImageSize, boxes: &[BoundingBox]) -> V
     if high <= low || high <= 0.0 {
         concerns.push(Concern::Flat);
     } else if width > 2 && height > 2 {
+        // A corner is a sixth of both sides: rulers, letters and vignettes are wider than a cell of a fine map.
+        let ends = |n: usize| {
+            let deep = n.div_ceil(6);
+            (0..deep).chain(n - deep..n)
+        };
         let is_top = |y: usize, x: usize| map.values.get(y * width + x) == Some(&high);
         let is_covered = |y: usize, x: usize| {
             let middle = [
@@ -58,21 +63,14 @@ pub fn concerns(map: &AttentionMap, size: ImageSize, boxes: &[BoundingBox]) -> V
             ];
             boxes.iter().any(|rect| rect.contains(middle))
         };
-        let corners = [
-            (0, 0),
-            (0, width - 1),
-            (height - 1, 0),
-            (height - 1, width - 1),
-        ];
-        if corners
-            .into_iter()
-            .any(|(y, x)| is_top(y, x) && !is_covered(y, x))
-        {
+        let mut corners = ends(height).flat_map(|y| ends(width).map(move |x| (y, x)));
+        if corners.any(|(y, x)| is_top(y, x) && !is_covered(y, x)) {
             concerns.push(Concern::Corner);
         }
     }
-    let smallest = boxes.iter().min_by(|a, b| a.area().total_cmp(&b.area()));
-    if let Some(rect) = smallest.filter(|rect| rect.area() < cell_width * cell_height) {
+    let thin = |rect: &&BoundingBox| rect.width() < cell_width || rect.height() < cell_height;
+    let smallest = boxes.iter().filter(thin);
+    if let Some(rect) = smallest.min_by(|a, b| a.area().total_cmp(&b.area())) {
         concerns.push(Concern::Coarse {
             box_width: rect.width(),
             box_height: rect.height(),

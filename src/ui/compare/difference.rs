@@ -17,9 +17,11 @@ const HUES: [f32; 2] = [255.0, 55.0];
 /// alike.
 #[must_use]
 pub(super) fn color(difference: f32) -> [u8; 3] {
-    let size = difference.abs().min(1.0);
-    // NaN is as nothing.
-    let size = if size.is_nan() { 0.0 } else { size };
+    let size = if difference.is_nan() {
+        0.0
+    } else {
+        difference.abs().min(1.0)
+    };
     let lightness = LIGHTNESS[0] + (LIGHTNESS[1] - LIGHTNESS[0]) * size;
     let hue = if difference < 0.0 { HUES[0] } else { HUES[1] }.to_radians();
     let (a, b) = (CHROMA * size * hue.cos(), CHROMA * size * hue.sin());

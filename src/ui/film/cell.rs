@@ -272,6 +272,10 @@ fn maps_ui(ui: &Ui, cx: &mut Context<'_>, rect: Rect, layers: &[Layer<'_>]) {
     {
         let mut hasher = DefaultHasher::new();
         ("film", run, role, moment.step, seen.image).hash(&mut hasher);
+        // A stage may end with the weights of an earlier epoch: another map at the same step.
+        for value in &seen.map.values {
+            value.to_bits().hash(&mut hasher);
+        }
         let shown = overlay::Shown {
             key: hasher.finish(),
             map: &seen.map,

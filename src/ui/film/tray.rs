@@ -173,7 +173,8 @@ fn cell(ui: &Ui, cx: &mut Context<'_>, rect: Rect, image: &Image, watch: &[Image
     }
     focus_ring(ui, &response, radius::IMAGE);
     let is_full = place.is_none() && watch.len() >= MOST_WATCHED;
-    if response.clicked() && !is_full {
+    let is_last = place.is_some() && watch.len() == 1;
+    if response.clicked() && !is_full && !is_last {
         let mut chosen = watch.to_vec();
         match place {
             Some(place) => {
