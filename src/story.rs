@@ -594,6 +594,6 @@ mod tests {
             ],
         };
         assert_eq!(star(&frame), Some(ImageId(3)));
-        assert_eq!(beside_the_boxes(&frame), (4, 3, 1));
+        assert_eq!(beside_the_boxes(&frame), (4, 3, 2));
     }
 }
