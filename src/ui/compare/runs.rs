@@ -61,13 +61,17 @@ pub(super) struct Runs {
 impl Runs {
     /// What is being typed becomes an edit.
     pub fn leave(&mut self, cx: &mut Context<'_>) {
-        if let Some(draft) = self.draft.take() {
-            let run = cx.project.run(draft.run);
-            let text = draft.text.trim().to_owned();
-            if run.is_some_and(|run| draft.of.of(run) != text) {
-                cx.commands.edit(draft.of.edit(draft.run, text));
-            }
+        if let Some(edit) = self.take(cx.project) {
+            cx.commands.edit(edit);
         }
+    }
+
+    /// What is being typed, as the edit that it comes to.
+    pub fn take(&mut self, project: &Project) -> Option<Edit> {
+        let Draft { run, of, text } = self.draft.take()?;
+        let text = text.trim();
+        let is_new = of.of(project.run(run)?) != text;
+        is_new.then(|| of.edit(run, text.to_owned()))
     }
 
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
