@@ -48,8 +48,8 @@ impl Field {
 #[derive(Default)]
 pub(super) struct Runs {
     draft: Option<Draft>,
-    /// Read from the runs' folders once; settings never change.
-    configs: HashMap<RunId, Option<RunConfig>>,
+    /// Read from the runs' folders once; settings never change. Without those that cannot be read, or not yet.
+    configs: HashMap<RunId, RunConfig>,
     /// In words, of each run; for these runs.
     differing: (Vec<RunId>, HashMap<RunId, String>),
     /// Bytes, as of that revision of the project.
@@ -97,16 +97,19 @@ impl Runs {
 
     fn read(&mut self, project: &Project) {
         let ids: Vec<RunId> = project.runs().iter().map(|run| run.id).collect();
-        if self.differing.0 == ids {
+        let known = self.configs.len();
+        for id in &ids {
+            if !self.configs.contains_key(id)
+                && let Ok(folder) = RunFolder::open(&project.run_dir(*id))
+                && let Ok(config) = folder.config()
+            {
+                self.configs.insert(*id, config);
+            }
+        }
+        if self.differing.0 == ids && self.configs.len() == known {
             return;
         }
-        for id in &ids {
-            self.configs.entry(*id).or_insert_with(|| {
-                let folder = RunFolder::open(&project.run_dir(*id)).ok()?;
-                folder.config().ok()
-            });
-        }
-        let of = |id: &RunId| Some((*id, self.configs.get(id)?.as_ref()?));
+        let of = |id: &RunId| Some((*id, self.configs.get(id)?));
         let read: Vec<(RunId, &RunConfig)> = ids.iter().filter_map(of).collect();
         let configs: Vec<&RunConfig> = read.iter().map(|(_, config)| *config).collect();
         let differing = RunConfig::differing(&configs);
