@@ -91,11 +91,14 @@ impl App {
         }
     }
 
-    /// A note under the hand is an edit before anything else happens to its project.
+    /// A note under the hand, on an image or a run, is an edit before anything else happens to its project.
     fn keep_note(&mut self) {
-        let project = self.state.project.as_ref();
-        let note = project.and_then(|project| self.rooms.annotate.take_note(project));
-        if let Some(edit) = note {
+        let Some(project) = &self.state.project else {
+            return;
+        };
+        let of_image = self.rooms.annotate.take_note(project);
+        let of_run = self.rooms.compare.take_note(project);
+        for edit in of_image.into_iter().chain(of_run) {
             apply(edit, &mut self.state);
         }
     }

@@ -1,9 +1,10 @@
 //! The proof of geometry: what the network saw of an image, beside the image.
 
-use care_data::{ImageId, Project};
+use care_data::{ImageId, Part, Project};
 use care_learn::RunConfig;
+use care_learn::config::Reviewed;
 use care_learn::network_input::{NetworkInput, network_input};
-use care_learn::task::Sample;
+use care_learn::task::{Sample, boxes_to_train_on};
 
 use crate::background::Later;
 use crate::training::TrainingRun;
@@ -33,7 +34,7 @@ impl Proof {
         let config = run.map_or(draft, |run| &run.config).clone();
         let data = run.and_then(|run| run.data.as_ref());
         let look = data.map_or_else(|| project.look(), |data| data.look);
-        let sample = sample(project, image)?;
+        let sample = sample(project, image, config.boxes)?;
         // As the run's own maps are; where there are none yet, as its settings have it.
         let seen = run.and_then(|run| run.test.first()?.1.first());
         let grid = seen.map_or_else(
@@ -55,9 +56,13 @@ impl Proof {
     }
 }
 
-/// The image as a run is given it.
-fn sample(project: &Project, image: ImageId) -> Option<Sample> {
+/// The image as a run that uses these boxes would be given it today.
+fn sample(project: &Project, image: ImageId, reviewed: Reviewed) -> Option<Sample> {
     let image = project.image(image)?;
+    let boxes = match image.part {
+        Part::Train => boxes_to_train_on(project, image.id, reviewed),
+        Part::Validation | Part::Test => project.boxes(image.id).iter().map(|a| a.rect).collect(),
+    };
     Some(Sample {
         image: image.id,
         path: project.path_of(image),
@@ -65,6 +70,6 @@ fn sample(project: &Project, image: ImageId) -> Option<Sample> {
         // Plays no part in what is seen.
         label: 0,
         part: image.part,
-        boxes: project.boxes(image.id).iter().map(|it| it.rect).collect(),
+        boxes,
     })
 }

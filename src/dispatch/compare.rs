@@ -47,7 +47,7 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     let Some(project) = &state.project else {
         return;
     };
-    if moved.is_empty() || state.is_training() {
+    if moved.is_empty() {
         return;
     }
     let is_there = |id: RunId| project.run(id).is_some();
@@ -56,6 +56,10 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     }
     if state.behind.as_ref().is_some_and(|it| !is_there(it.id)) {
         state.behind = None;
+    }
+    // The run that trains stays in sight.
+    if state.is_training() {
+        return;
     }
     let came_back = moved.iter().copied().find(|id| is_there(*id));
     let shown = state.run.as_ref().map(|run| run.id);

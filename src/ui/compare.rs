@@ -10,7 +10,7 @@ mod runs;
 mod shortcuts;
 mod table;
 
-use care_data::{ImageId, Project, Run, RunState};
+use care_data::{Edit, ImageId, Project, Run, RunState};
 use care_learn::event::ImageAttention;
 use egui::{
     Align, CentralPanel, Color32, ComboBox, FontId, Frame, IntoAtoms, Layout, Margin, Panel, Rect,
@@ -236,6 +236,11 @@ impl CompareRoom {
         }
     }
 
+    /// A name or note of a run that is still being typed.
+    pub fn take_note(&mut self, project: &Project) -> Option<Edit> {
+        self.runs.take(project)
+    }
+
     /// Another room is shown: what is being typed becomes an edit.
     pub fn leave(&mut self, cx: &mut Context<'_>) {
         self.runs.leave(cx);
@@ -254,7 +259,10 @@ impl CompareRoom {
             let before = Some(shown.shortcuts);
             return Shown::new(ctx, from, project, self.order, self.view, before);
         }
-        shown.cases = Cases::new(from.run, from.other, project);
+        let before = std::mem::replace(&mut shown.cases, Cases::new(from.run, from.other, project));
+        if !shown.cases.is_labelled_as(&before) {
+            shown.measured = measured(ctx, from, &shown.cases);
+        }
         shown.shortcuts = Shortcuts::start(ctx, from, &shown.cases, project, Some(shown.shortcuts));
         shown.list(project);
         shown

@@ -1,7 +1,7 @@
 //! The proof of geometry: beside the image with its boxes, exactly the tensor that the network saw, under the same boxes
 //! as the attention loss has them.
 
-use care_data::{Image, ImageId, Project};
+use care_data::{Image, ImageId, Part, Project};
 use care_learn::config::Augmentation;
 use care_learn::network_input::NetworkInput;
 use egui::{
@@ -235,17 +235,26 @@ fn facts_ui(ui: &mut Ui, image: &Image, input: &NetworkInput) {
         format::plain(low),
         format::plain(high),
     );
-    let second = if inside == 0 {
-        "It has no box, so the attention loss leaves it out.".to_owned()
-    } else {
-        format!(
-            "{} of {} pixels ({:.0} %) lie in the boxes. The loss weighs them on the map\u{2019}s own grid of {} \u{d7} {} cells.",
+    let is_learned_from = image.part == Part::Train;
+    let second = match (inside, is_learned_from) {
+        (0, true) => {
+            "As its boxes are today there is none to learn from: the attention loss leaves it out."
+                .to_owned()
+        }
+        (0, false) => "It has no box today that its attention could be scored with.".to_owned(),
+        _ => format!(
+            "{} of {} pixels ({:.0} %) lie in the boxes as they are today. {} {} \u{d7} {} cells.",
             format::count(inside),
             format::count(input.inside.len()),
             100.0 * share,
+            if is_learned_from {
+                "The loss weighs them on the map\u{2019}s own grid of"
+            } else {
+                "These boxes only score its attention; the map has"
+            },
             input.grid[0],
             input.grid[1],
-        )
+        ),
     };
     for text in [first, second] {
         ui.add(egui::Label::new(RichText::new(text).color(t.text)).wrap());

@@ -13,7 +13,7 @@ use care_learn::metrics::{argmax, mcnemar_exact, summarise};
 use care_learn::run_folder::RunData;
 use care_learn::{AttentionMap, ModelRole, RunConfig};
 use care_studio::app::App;
-use care_studio::command::{Command, Room};
+use care_studio::command::{Action, Command, Room};
 use care_studio::comparison::OtherRun;
 use care_studio::training::{Phase, TrainingRun};
 use egui::{Key, Modifiers};
@@ -549,6 +549,31 @@ fn a_run_has_a_star_a_name_and_a_note_and_deleting_it_is_undone() {
     assert!(!runs.join("0001").exists() && !runs.join("trash/0001").exists());
 }
 
+/// The field still has the keys when the window or its project closes.
+#[test]
+fn what_is_typed_about_a_run_is_kept_when_the_project_or_the_window_closes() {
+    let typing = |field: &str, text: &str| {
+        let (dir, mut window) = finished(12);
+        click(&mut window, "Runs 1");
+        click(&mut window, field);
+        window.get_by_label(field).type_text(text);
+        window.step();
+        let project = window.state().state.project.as_ref().unwrap();
+        let place = project.dir().to_owned();
+        (dir, window, place)
+    };
+    let (_dir, mut window, place) = typing("Note on run 1", "a ruler in every image");
+    send(&mut window, Command::Action(Action::CloseProject));
+    let reopened = Project::open(&place).unwrap();
+    assert_eq!(reopened.runs()[0].remark, "a ruler in every image");
+
+    let (_dir, mut window, place) = typing("Name of run 1", "with boxes");
+    eframe::App::on_exit(window.state_mut(), None);
+    drop(window);
+    let reopened = Project::open(&place).unwrap();
+    assert_eq!(reopened.runs()[0].name, "with boxes");
+}
+
 /// Two runs, of which the second tested six rare images only; its control is put beside the first.
 fn two_runs() -> (TempDir, Harness<'static, App>) {
     let (dir, mut window) = finished(12);
@@ -595,6 +620,25 @@ fn a_model_of_another_run_is_compared_on_the_images_that_both_tested() {
     window.get_by_label("24 test images");
 }
 
+#[test]
+fn a_label_changed_since_is_measured_and_said_also_beside_another_run() {
+    let (_dir, mut window) = two_runs();
+    wait_for_label(&mut window, "dermatofibroma, n 6, before 0.33");
+    let project = window.state().state.project.as_ref().unwrap();
+    // The first is recognised by every model.
+    let image = project.images().iter().find(|it| is_rare(project, it));
+    let image = image.unwrap().id;
+    let nevus = project.classes().iter().find(|class| class.name == "nevus");
+    let class = nevus.unwrap().id;
+    send(&mut window, Command::Edit(Edit::SetClass { image, class }));
+    wait_for_label(&mut window, "dermatofibroma, n 5, before 0.20");
+    for run in [1, 2] {
+        window.get_by_label_contains(&format!(
+            "1 test image had another class when run {run} was tested; all figures here are by"
+        ));
+    }
+}
+
 /// T on the image in hand; what is shown comes from a thread.
 pub fn proof() -> (TempDir, Harness<'static, App>) {
     let (dir, mut window) = finished(12);
@@ -609,7 +653,7 @@ fn one_key_shows_the_tensor_that_the_network_saw() {
     window.get_by_label("What the network sees");
     window.get_by_label_contains("48 \u{d7} 48 pixels become a tensor");
     // The box of 32 x 24 pixels at twice the size.
-    window.get_by_label_contains("3072 of 9216 pixels (33 %) lie in the boxes.");
+    window.get_by_label_contains("3072 of 9216 pixels (33 %) lie in the boxes as they are today. These boxes only score its attention");
     for over in ["Pixels", "On the map\u{2019}s grid", "Inside the boxes"] {
         click(&mut window, over);
     }

@@ -1,7 +1,7 @@
 //! Exactly what a network sees of an image: read back from the tensor that a run's own path to the network gives, with the
 //! boxes and masks that the attention loss lays over it.
 
-use care_data::{BoundingBox, ImageSize, Look};
+use care_data::{ImageSize, Look, Part};
 use tch::{Device, Kind, Tensor};
 
 use crate::attention_loss::{Raster, Upsampling};
@@ -109,11 +109,12 @@ fn undone(tensor: &Tensor, Preprocess { mean, std }: Preprocess) -> Vec<f32> {
     values
 }
 
-/// M_in of the boxes as they are learned from, that is scaled.
+/// M_in of the boxes as they are used: those of a training image are learned from scaled, others are scored with as they are.
 fn inside(config: &RunConfig, sample: &Sample, input: ImageSize, view: Option<View>) -> Vec<f64> {
-    let scaled = |rect: &BoundingBox| rect.scaled(config.box_scale, sample.size).ok();
-    let boxes: Vec<BoundingBox> = sample.boxes.iter().filter_map(scaled).collect();
-    let raster = Raster::new(&boxes, sample.size, input);
+    let raster = match sample.part {
+        Part::Train => Raster::scaled(&sample.boxes, config.box_scale, sample.size, input),
+        Part::Validation | Part::Test => Raster::new(&sample.boxes, sample.size, input),
+    };
     let view = view.unwrap_or(View::IDENTITY);
     raster
         .seen_through(&view.to_source)
@@ -124,7 +125,7 @@ fn inside(config: &RunConfig, sample: &Sample, input: ImageSize, view: Option<Vi
 mod tests {
     use std::path::Path;
 
-    use care_data::{ImageId, Part};
+    use care_data::{BoundingBox, ImageId};
     use image::{Rgb, RgbImage};
 
     use super::*;
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_are_those_that_are_learned_from_and_a_missing_file_says_so() {
+    fn boxes_are_as_they_are_used_and_a_missing_file_says_so() {
         let dir = tempfile::tempdir().expect("a folder");
         let config = RunConfig {
             box_scale: 0.5,
@@ -234,6 +235,13 @@ mod tests {
                 .count()
         };
         assert_eq!(count(&sample), 14 * 28);
+        for part in [Part::Validation, Part::Test] {
+            let scored = Sample {
+                part,
+                ..sample.clone()
+            };
+            assert_eq!(count(&scored), 28 * 56, "{part:?}");
+        }
         sample.boxes.clear();
         assert_eq!(count(&sample), 0);
         sample.path = dir.path().join("gone.png");

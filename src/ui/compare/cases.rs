@@ -196,6 +196,8 @@ pub(super) struct Cases {
     pub groups: Vec<usize>,
     /// Images whose class is another one now than when the run was tested; none where that cannot be told.
     pub relabelled: Option<usize>,
+    /// The same of the other run.
+    pub other_relabelled: Option<(RunId, usize)>,
     /// Why the other run cannot be compared.
     pub not_comparable: Option<String>,
 }
@@ -274,7 +276,9 @@ impl Cases {
             counts[case.label] += 1;
             groups[case.label].extend(project.image(case.image).map(|it| it.group.as_str()));
         }
-        let relabelled = (shared.is_none()).then(|| relabelled(run, &all)).flatten();
+        let label_of = |id: ImageId| label.get(&project.image(id)?.class).copied();
+        let other_relabelled =
+            other.and_then(|it| Some((it.run.id, relabelled(&it.run, label_of)?)));
         Self {
             key,
             models,
@@ -292,9 +296,20 @@ impl Cases {
             all,
             counts,
             groups: groups.iter().map(BTreeSet::len).collect(),
-            relabelled,
+            relabelled: relabelled(run, label_of),
+            other_relabelled,
             not_comparable,
         }
+    }
+
+    /// Whether it is the same images, each of the same class, and the same classes are rare.
+    pub fn is_labelled_as(&self, other: &Self) -> bool {
+        let labels = |cases: &Self| -> Vec<_> {
+            let all = cases.all.iter();
+            all.map(|case| (case.image, case.label)).collect()
+        };
+        let rare = |cases: &Self| -> Vec<bool> { cases.classes.iter().map(|it| it.rare).collect() };
+        labels(self) == labels(other) && rare(self) == rare(other)
     }
 
     pub fn class_name(&self, class: usize) -> &str {
@@ -507,13 +522,16 @@ fn not_comparable(learned: &[TaskClass], other: &OtherRun, project: &Project) ->
 }
 
 /// How many labels of today would have to be others for the run's own confusion matrix to come out.
-fn relabelled(run: &TrainingRun, all: &[Case]) -> Option<usize> {
+/// `label_of` says an image's class of today as the run's index, as far as it has one.
+fn relabelled(run: &TrainingRun, label_of: impl Fn(ImageId) -> Option<usize>) -> Option<usize> {
     let (role, summary) = run.results.as_ref()?.summaries.first()?;
-    let model = run.test.iter().position(|(it, _)| it == role)?;
+    let (_, images) = run.test.iter().find(|(it, _)| it == role)?;
     let mut now = vec![vec![0_i64; summary.confusion.len()]; summary.confusion.len()];
-    for case in all {
-        let seen = case.seen(model)?;
-        *now.get_mut(case.label)?.get_mut(seen.predicted)? += 1;
+    for seen in images {
+        if let Some(label) = label_of(seen.image) {
+            let predicted = argmax(&seen.probabilities);
+            *now.get_mut(label)?.get_mut(predicted)? += 1;
+        }
     }
     let then = summary.confusion.iter().flatten().map(|n| i64::from(*n));
     let moved: i64 = now

@@ -235,12 +235,21 @@ fn cautions(told: &Told<'_>) -> Vec<String> {
             run.id
         ));
     }
-    if let Some(n @ 1..) = cases.relabelled {
-        cautions.push(format!(
-            "{} had another class when run {} was tested; counts are by today\u{2019}s, intervals by that day\u{2019}s. Train again to have them agree.",
-            format::plural(n, "test image", "test images"),
-            run.id
-        ));
+    // Figures of two runs are all measured anew.
+    let has_other = cases.models.iter().any(|model| model.is_other);
+    let whose = if has_other {
+        "all figures here are by today\u{2019}s"
+    } else {
+        "counts are by today\u{2019}s, intervals by that day\u{2019}s"
+    };
+    let of_run = cases.relabelled.map(|n| (run.id, n));
+    for (id, n) in of_run.into_iter().chain(cases.other_relabelled) {
+        if n > 0 {
+            cautions.push(format!(
+                "{} had another class when run {id} was tested; {whose}. Train again to have them agree.",
+                format::plural(n, "test image", "test images"),
+            ));
+        }
     }
     let classes = cases.classes.iter().zip(&cases.counts).zip(&cases.groups);
     for ((class, n), groups) in classes.filter(|((class, _), _)| class.rare) {

@@ -48,8 +48,8 @@ impl Field {
 #[derive(Default)]
 pub(super) struct Runs {
     draft: Option<Draft>,
-    /// Read from the runs' folders once; settings never change.
-    configs: HashMap<RunId, Option<RunConfig>>,
+    /// Read from the runs' folders once; settings never change. Without those that cannot be read, or not yet.
+    configs: HashMap<RunId, RunConfig>,
     /// In words, of each run; for these runs.
     differing: (Vec<RunId>, HashMap<RunId, String>),
     /// Bytes, as of that revision of the project.
@@ -61,13 +61,17 @@ pub(super) struct Runs {
 impl Runs {
     /// What is being typed becomes an edit.
     pub fn leave(&mut self, cx: &mut Context<'_>) {
-        if let Some(draft) = self.draft.take() {
-            let run = cx.project.run(draft.run);
-            let text = draft.text.trim().to_owned();
-            if run.is_some_and(|run| draft.of.of(run) != text) {
-                cx.commands.edit(draft.of.edit(draft.run, text));
-            }
+        if let Some(edit) = self.take(cx.project) {
+            cx.commands.edit(edit);
         }
+    }
+
+    /// What is being typed, as the edit that it comes to.
+    pub fn take(&mut self, project: &Project) -> Option<Edit> {
+        let Draft { run, of, text } = self.draft.take()?;
+        let text = text.trim();
+        let is_new = of.of(project.run(run)?) != text;
+        is_new.then(|| of.edit(run, text.to_owned()))
     }
 
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
@@ -93,16 +97,19 @@ impl Runs {
 
     fn read(&mut self, project: &Project) {
         let ids: Vec<RunId> = project.runs().iter().map(|run| run.id).collect();
-        if self.differing.0 == ids {
+        let known = self.configs.len();
+        for id in &ids {
+            if !self.configs.contains_key(id)
+                && let Ok(folder) = RunFolder::open(&project.run_dir(*id))
+                && let Ok(config) = folder.config()
+            {
+                self.configs.insert(*id, config);
+            }
+        }
+        if self.differing.0 == ids && self.configs.len() == known {
             return;
         }
-        for id in &ids {
-            self.configs.entry(*id).or_insert_with(|| {
-                let folder = RunFolder::open(&project.run_dir(*id)).ok()?;
-                folder.config().ok()
-            });
-        }
-        let of = |id: &RunId| Some((*id, self.configs.get(id)?.as_ref()?));
+        let of = |id: &RunId| Some((*id, self.configs.get(id)?));
         let read: Vec<(RunId, &RunConfig)> = ids.iter().filter_map(of).collect();
         let configs: Vec<&RunConfig> = read.iter().map(|(_, config)| *config).collect();
         let differing = RunConfig::differing(&configs);

@@ -134,6 +134,41 @@ pub(super) fn in_words(cases: &Cases, seen: &Seen, finding: &Finding) -> String 
     )
 }
 
+/// What the search could not cover: a model in a class whose maps are too few, and the middle of images without boxes.
+fn not_looked_at(cases: &Cases, all: &[Seen]) -> Vec<String> {
+    let classes = 0..cases.classes.len();
+    let seen = |class: usize| all.iter().filter(move |seen| seen.class == class);
+    let left_out = classes.clone().filter_map(|class| {
+        let is_missing = |model: &usize| !seen(class).any(|seen| seen.model == *model);
+        let models: Vec<usize> = (0..cases.models.len()).filter(is_missing).collect();
+        let name = cases.class_name(class).to_owned();
+        if models.is_empty() {
+            None
+        } else if models.len() == cases.models.len() {
+            Some(name)
+        } else {
+            let models: Vec<String> = models.iter().map(|it| cases.called(*it)).collect();
+            Some(format!("{name} for {}", models.join(" and ")))
+        }
+    });
+    let unboxed = classes.filter(|class| seen(*class).any(|it| it.outside.boxed < it.outside.n));
+    let unboxed = unboxed.map(|class| cases.class_name(class).to_owned());
+    let [left_out, unboxed] =
+        [left_out.collect(), unboxed.collect()].map(|it: Vec<_>| it.join(", "));
+    let mut cautions = Vec::new();
+    if !left_out.is_empty() {
+        cautions.push(format!(
+            "Left out, with fewer than {MIN_IMAGES} test images whose maps say something: {left_out}."
+        ));
+    }
+    if !unboxed.is_empty() {
+        cautions.push(format!(
+            "The middle was not judged where not all images have a box: {unboxed}."
+        ));
+    }
+    cautions
+}
+
 pub(super) fn shortcuts_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
     let t = Tokens::of(ui);
     ui.set_max_width(ui.available_width());
@@ -162,7 +197,8 @@ pub(super) fn shortcuts_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown)
         })
         .collect();
     let heading = match alarms.len() {
-        0 => "No model looks at one place away from the boxes again and again.".to_owned(),
+        0 => "No place away from the boxes was found that a model looks at again and again."
+            .to_owned(),
         n => format!(
             "{} that may be a shortcut.",
             format::plural(n, "place", "places")
@@ -179,6 +215,9 @@ pub(super) fn shortcuts_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown)
         let remark = RichText::new(remark).text_style(tokens::caption());
         ui.add(egui::Label::new(remark.color(t.text_weak)).wrap());
     });
+    for caution in not_looked_at(cases, all) {
+        ui.add(egui::Label::new(RichText::new(caution).color(t.text)).wrap());
+    }
     let mut clicked: Option<Strip> = None;
     for (seen, finding) in &alarms {
         let text = in_words(cases, seen, finding);
