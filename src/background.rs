@@ -24,9 +24,11 @@ impl<T: Send + 'static> Later<T> {
         let begun = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                // Woken after the sender is gone, by a fault as well.
+                let _wake = Wake(ctx);
+                let sender = sender;
                 // Nobody may be waiting any more.
                 let _ = sender.send(work());
-                ctx.request_repaint();
             });
         match begun {
             Ok(_) => Self::Waiting(receiver),
@@ -52,6 +54,15 @@ impl<T: Send + 'static> Later<T> {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         matches!(self, Self::Failed)
+    }
+}
+
+/// Has the window drawn anew when it goes.
+struct Wake(egui::Context);
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.0.request_repaint();
     }
 }
 

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dialog;
 pub mod dispatch;
 pub mod download;
+pub mod findings;
 pub mod format;
 pub mod jobs;
 pub mod keymap;

@@ -1,5 +1,6 @@
 //! What a person takes away of a run: Figure 2, tables, a report, the film, a model. Chosen in one sheet, made by a job.
 
+mod card;
 mod gather;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use care_data::{ImageId, Project, RunId};
 use care_figures::figure::Theme;
 use care_figures::film;
-use care_figures::render::{PRINT_DPI, svg_to_pdf, svg_to_png, write_whole};
+use care_figures::render::{self, PRINT_DPI, RenderError, svg_to_pdf, svg_to_png, write_whole};
 use care_figures::table::TableFormat;
 use care_figures::{Blending, MapStyle};
 use care_learn::ModelRole;
@@ -89,7 +90,7 @@ pub struct TakeAway {
     pub theme: Theme,
     pub has_captions: bool,
     pub blending: Blending,
-    /// Whether images are called by their files' names; otherwise they are numbered.
+    /// Whether images are called by their files' names; otherwise they are numbered, as they always are in a report.
     pub with_names: bool,
     pub table: TableFormat,
     pub film: FilmFormat,
@@ -195,9 +196,14 @@ impl TakeAway {
             film: other.film,
             model: other.model,
             role: other.role,
+            with_names: other.with_names,
             ..self.clone()
         };
-        without_the_rest == *other
+        without_the_rest == *other && self.has_names() == other.has_names()
+    }
+
+    fn has_names(&self) -> bool {
+        self.with_names && self.what != What::Report
     }
 
     fn roles(&self) -> impl Iterator<Item = ModelRole> {
@@ -211,7 +217,7 @@ impl TakeAway {
 pub fn take_away(draft: TakeAway, to: PathBuf, project: PathBuf, run: TrainingRun) -> Work {
     Box::new(move |progress, stop| {
         let project = Project::open_read_only(&project).map_err(|e| e.to_string())?;
-        let source = Source::new(&project, &run, &draft);
+        let source = Source::new(&project, &run, &draft)?;
         let done = match draft.what {
             What::Figure => figure(&source, &to, progress, stop),
             What::Tables => write_folder(&to, &source.table_files(), stop),
@@ -233,7 +239,7 @@ pub fn preview(draft: &TakeAway, project: &Path, run: &TrainingRun) -> Result<Ve
     /// Pixels to an inch.
     const DPI: f32 = 120.0;
     let project = Project::open_read_only(project).map_err(|e| e.to_string())?;
-    let source = Source::new(&project, run, draft);
+    let source = Source::new(&project, run, draft)?;
     let figure = source.figure(256, &|_, _| {}, &AtomicBool::new(false))?;
     let svg = figure.svg().map_err(|e| e.to_string())?;
     svg_to_png(&svg, DPI).map_err(|e| e.to_string())
@@ -305,22 +311,13 @@ fn model(source: &Source<'_>, to: &Path, stop: &AtomicBool) -> Result<(), String
 
 /// A folder with these files, under its name once all are there.
 fn write_folder(to: &Path, files: &[(String, Vec<u8>)], stop: &AtomicBool) -> Result<(), String> {
-    let failed = |error: std::io::Error| {
-        format!(
-            "{} cannot be written: {error}. Choose another folder.",
-            to.display()
-        )
-    };
-    let beside = to.parent().unwrap_or(to);
-    let unfinished = tempfile::Builder::new()
-        .prefix(".taking-away-")
-        .tempdir_in(beside)
-        .map_err(failed)?;
-    for (name, bytes) in files {
-        whole(&unfinished.path().join(name), bytes, stop)?;
-    }
-    std::fs::rename(unfinished.path(), to).map_err(failed)?;
-    // What had that name is elsewhere now.
-    let _ = unfinished.keep();
-    Ok(())
+    let written = render::write_folder(to, |unfinished| {
+        files.iter().try_for_each(|(name, bytes)| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RenderError::Cancelled);
+            }
+            write_whole(&unfinished.join(name), bytes)
+        })
+    });
+    written.map_err(|e| e.to_string())
 }

@@ -1,27 +1,24 @@
 //! A run's figures, tables and report, drawn up from the project and the run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use care_data::{Image, ImageId, Part, Project, decode};
+use care_data::{Image, ImageId, Part, Project, RunState, decode};
 use care_figures::figure::{Boxed, Caption, Cell, Figure, Map, Picture, Row, Theme};
 use care_figures::report::{Line, Plot, Report};
-use care_figures::table::{Kind, Table, Value};
+use care_figures::table::{Kind, Table, Value, markdown_text};
 use care_figures::{Blending, MapStyle};
 use care_learn::ModelRole;
 use care_learn::device::torch_info;
 use care_learn::event::{EpochMetrics, FilmFrame, ImageAttention};
-use care_learn::metrics::{McNemar, argmax};
-use care_learn::model_export::{self, Card, ClassCounts};
+use care_learn::metrics::argmax;
 use care_learn::run_folder::{RunData, RunFolder};
-use care_learn::task::TaskClass;
 
+use super::card::{self, Card, ClassCounts};
 use super::{Progress, TakeAway};
-use crate::format;
-use crate::training::TrainingRun;
+use crate::findings::{self, Facts, Found, RareClass, WRONG_REASON};
+use crate::training::{Phase, TrainingRun};
 
-/// Below this share of the attention in the box, a right answer counts as right for the wrong reason, as Compare has it.
-const WRONG_REASON: f32 = 0.30;
 /// Moments of the film; of a longer one every second, third and so on.
 const MOMENTS: usize = 120;
 
@@ -53,33 +50,31 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn new(project: &'a Project, run: &'a TrainingRun, draft: &'a TakeAway) -> Self {
-        // As the classes were when it was trained.
-        let folder = RunFolder::open(&project.run_dir(run.id));
-        let data = folder.and_then(|folder| folder.data());
-        let data = data.unwrap_or_else(|_| RunData {
-            classes: project
-                .classes()
-                .iter()
-                .map(|class| TaskClass {
-                    id: class.id,
-                    name: class.name.clone(),
-                    rare: class.rare,
-                })
-                .collect(),
-            look: project.look(),
-        });
+    /// # Errors
+    /// Where it cannot be told which classes the run learned: today's may be others, in another order.
+    pub fn new(
+        project: &'a Project,
+        run: &'a TrainingRun,
+        draft: &'a TakeAway,
+    ) -> Result<Self, String> {
+        let read = || {
+            let folder = RunFolder::open(&project.run_dir(run.id));
+            folder
+                .and_then(|folder| folder.data())
+                .map_err(|e| format!("Which classes run {} learned cannot be read: {e}.", run.id))
+        };
+        let data = run.data.clone().map_or_else(read, Ok)?;
         let seen = run
             .test
             .iter()
             .flat_map(|(role, images)| images.iter().map(move |it| ((*role, it.image), it)));
-        Self {
+        Ok(Self {
             project,
             run,
             draft,
             data,
             seen: seen.collect(),
-        }
+        })
     }
 
     fn class_name(&self, class: usize) -> &str {
@@ -92,7 +87,7 @@ impl<'a> Source<'a> {
 
     /// What an image is called: its number in the test part, else in the film, unless its name was asked for.
     fn called(&self, image: &Image) -> String {
-        if self.draft.with_names {
+        if self.draft.has_names() {
             return image.name().to_owned();
         }
         let test = self.run.test.first().map_or(&[][..], |(_, images)| images);
@@ -268,7 +263,7 @@ impl<'a> Source<'a> {
 
     pub fn card(&self, role: ModelRole) -> String {
         let torch = torch_info().version;
-        model_export::card(&Card {
+        card::card(&Card {
             name: &format!(
                 "{}, run {}, {}",
                 self.project.name(),
@@ -281,6 +276,9 @@ impl<'a> Source<'a> {
             data: &self.data,
             counts: &self.counts(),
             results: self.run.results.as_ref(),
+            finding: self.finding().as_deref(),
+            cautions: &self.cautions(),
+            format: self.draft.model,
             versions: &[
                 ("CARE Studio", env!("CARGO_PKG_VERSION")),
                 ("libtorch", &torch),
@@ -296,7 +294,7 @@ impl<'a> Source<'a> {
             .iter()
             .flat_map(|results| &results.summaries);
         let summaries: Vec<_> = summaries
-            .map(|(role, summary)| (*role, model_export::measures(&self.data, summary)))
+            .map(|(role, summary)| (*role, card::measures(&self.data, summary)))
             .collect();
         let mut columns = vec![("measure".to_owned(), Kind::Words)];
         for (role, _) in &summaries {
@@ -325,18 +323,13 @@ impl<'a> Source<'a> {
                 .chain(of_models)
                 .collect()
         });
-        let test = self
-            .run
-            .results
-            .as_ref()
-            .and_then(|results| results.rare_difference);
         Table {
             name: "Results on the test part".to_owned(),
             rows: rows.collect(),
             columns,
             note: format!(
                 "95 % bootstrap intervals over the test images. {}",
-                test.map_or(String::new(), difference_in_words)
+                self.finding().unwrap_or_default()
             ),
         }
     }
@@ -435,12 +428,96 @@ impl<'a> Source<'a> {
             let name = format!("confusion-{}", role.name().to_lowercase());
             (name, self.confusion(*role, &summary.confusion))
         }));
+        let notes = ("notes.md".to_owned(), self.notes(&tables).into_bytes());
         let format = self.draft.table;
         let files = tables.into_iter().map(|(name, table)| {
             let name = format!("{name}.{}", format.ending());
             (name, table.written(format).into_bytes())
         });
-        files.collect()
+        files.chain([notes]).collect()
+    }
+
+    /// What CARE came to against the control on rare images, as the run recorded it.
+    fn finding(&self) -> Option<String> {
+        let results = self.run.results.as_ref()?;
+        let right = |role| {
+            let recall = results.summary(role)?.rare_recall?;
+            Some((recall.value * f64::from(recall.n)).round() as usize)
+        };
+        let found = Found {
+            right: [right(ModelRole::Control)?, right(ModelRole::Care)?],
+            test: results.rare_difference?,
+        };
+        let words = found.in_words("the control", "CARE");
+        Some(format!("On test images of rare classes, {words}."))
+    }
+
+    /// What has to be said beside the run's figures.
+    fn cautions(&self) -> Vec<String> {
+        let mut cautions = vec![
+            "Research only, not for diagnosis. It has not been validated on data of any other place, device or population."
+                .to_owned(),
+            format!(
+                "One run with one seed ({}). Another seed gives other figures; compare several before concluding.",
+                self.run.config.seed
+            ),
+            "Attention maps show what the score of a class depends on in the last layer's grid. They are not a segmentation.".to_owned(),
+        ];
+        let first = self
+            .run
+            .results
+            .as_ref()
+            .and_then(|results| results.summaries.first());
+        let tested = first.and_then(|(role, _)| self.run.test.iter().find(|(it, _)| it == role));
+        let tested: Vec<(&Image, usize, usize)> = tested
+            .iter()
+            .flat_map(|(_, images)| images)
+            .filter_map(|of| {
+                let image = self.project.image(of.image)?;
+                Some((image, self.label(image)?, argmax(&of.probabilities)))
+            })
+            .collect();
+        let today = tested
+            .iter()
+            .map(|(_, label, predicted)| (*label, *predicted));
+        let relabelled =
+            first.and_then(|(_, summary)| findings::relabelled(&summary.confusion, today));
+        let classes = self.data.classes.iter().enumerate();
+        let rare = classes.filter(|(_, class)| class.rare && first.is_some());
+        let rare = rare.map(|(index, class)| {
+            let of = tested.iter().filter(|(_, label, _)| *label == index);
+            let groups = of.clone().map(|(image, ..)| image.group.as_str());
+            RareClass {
+                name: &class.name,
+                images: of.count(),
+                groups: groups.collect::<BTreeSet<_>>().len(),
+            }
+        });
+        cautions.extend(findings::cautions(&Facts {
+            run: self.run.id,
+            was_stopped: self.run.phase == Phase::Ended(RunState::Stopped),
+            relabelled: relabelled.map(|n| (self.run.id, n)).into_iter().collect(),
+            measured_anew: false,
+            rare: rare.collect(),
+        }));
+        cautions
+    }
+
+    /// What has to be said beside the tables, which have no room for it.
+    fn notes(&self, tables: &[(String, Table)]) -> String {
+        let title = format!("{}, run {}", self.project.name(), self.run.id);
+        let mut text = format!("# {}\n\n", markdown_text(&title));
+        for caution in self.cautions() {
+            text += &format!("- {}\n", markdown_text(&caution));
+        }
+        for (name, table) in tables.iter().filter(|(_, table)| !table.note.is_empty()) {
+            text += &format!(
+                "\n## {name}\n\n{}. {}\n",
+                markdown_text(&table.name),
+                markdown_text(&table.note)
+            );
+        }
+        text
     }
 
     fn split(&self) -> Table {
@@ -519,8 +596,6 @@ impl<'a> Source<'a> {
         let mut figure = self.figure(SIDE, progress, stop)?;
         figure.theme = Theme::Light;
         let svg = figure.svg().map_err(|e| e.to_string())?;
-        let results = self.run.results.as_ref();
-        let difference = results.and_then(|results| results.rare_difference);
         let mut tables = vec![self.results()];
         tables.extend(self.confusions());
         tables.push(self.attention());
@@ -531,14 +606,15 @@ impl<'a> Source<'a> {
         Ok(Report {
             title: format!("{}, run {}", self.project.name(), self.run.id),
             subtitle: format!("CARE Studio, {}", self.date()),
-            finding: difference.map_or_else(
-                || "This run has no CARE and control to compare on rare images.".to_owned(),
-                difference_in_words,
-            ),
-            cautions: model_export::cautions(&self.run.config, &self.data, results),
+            finding: self.finding().unwrap_or_else(|| {
+                "This run has no CARE and control to compare on rare images.".to_owned()
+            }),
+            cautions: self.cautions(),
             data: vec![self.split()],
-            data_note: "Images of one patient or lesion stand in one part of the split. Numbers are as the project was when this was written."
-                .to_owned(),
+            data_note: format!(
+                "{} Numbers are as the project was when this was written.",
+                split_in_words(self.project.images().iter().map(|it| &*it.group))
+            ),
             plots: self.plots(),
             figure: (!figure.rows.is_empty()).then(|| {
                 let caption = format!(
@@ -547,7 +623,7 @@ impl<'a> Source<'a> {
                 (svg, caption)
             }),
             tables,
-            settings: model_export::settings(&self.run.config),
+            settings: card::settings(&self.run.config),
             versions: vec![
                 ("CARE Studio".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
                 ("libtorch".to_owned(), torch_info().version),
@@ -556,23 +632,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// "CARE recognises ..." with the test.
-fn difference_in_words(test: McNemar) -> String {
-    let verdict = match (
-        test.p < format::SIGNIFICANCE,
-        test.second_only.cmp(&test.first_only),
-    ) {
-        (true, std::cmp::Ordering::Greater) => "CARE is right more often than the control",
-        (true, std::cmp::Ordering::Less) => "CARE is right less often than the control",
-        _ => "No detectable difference between CARE and the control",
-    };
-    format!(
-        "{verdict} on {} test images of rare classes: right in CARE only {}, in the control only {} (McNemar\u{2019}s exact test, {}).",
-        test.n,
-        test.second_only,
-        test.first_only,
-        format::p_value(test.p)
-    )
+/// By what the images were split, of each image's group.
+fn split_in_words<'a>(mut groups: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut seen = HashSet::new();
+    if groups.any(|group| !seen.insert(group)) {
+        "Images of one patient or lesion stand in one part of the split."
+    } else {
+        "Which images share a patient is not known; the split is by image."
+    }
 }
 
 /// The film, a figure for each moment.
@@ -642,5 +709,22 @@ impl Film<'_> {
             figure.rows.push(row);
         }
         figure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patients_are_spoken_of_only_where_they_are_known() {
+        for (groups, expected) in [
+            (&["a", "b", "a"][..], "Images of one patient"),
+            (&["a", "b"], "Which images share a patient is not known"),
+            (&[], "Which images share a patient is not known"),
+        ] {
+            let words = split_in_words(groups.iter().copied());
+            assert!(words.starts_with(expected), "{groups:?}: {words}");
+        }
     }
 }

@@ -4,7 +4,6 @@ use care_data::{ImageId, Project};
 use care_figures::Blending;
 use care_figures::figure::Theme;
 use care_figures::table::TableFormat;
-use crossbeam_channel::{Receiver, bounded};
 use egui::{
     Align, Align2, Color32, DragValue, FontId, Layout, Rect, RichText, Role, ScrollArea, Sense,
     Stroke, StrokeKind, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
@@ -16,6 +15,7 @@ use super::widgets::{
     IconButton, WordButton, checkbox, fitted, focus_ring, picture_ui, segmented, segmented_across,
     sheet, texture_ui,
 };
+use crate::background::Later;
 use crate::command::{Action, Command, Commands};
 use crate::format;
 use crate::take_away::{FigureFormat, FilmFormat, MAX_ROWS, ModelFormat, TakeAway, What, preview};
@@ -25,6 +25,9 @@ use crate::training::TrainingRun;
 const CHOICES: f32 = 392.0;
 const PREVIEW: f32 = 464.0;
 const HEIGHT: f32 = 424.0;
+
+const FAULT: &str =
+    "The figure cannot be drawn: this is a fault of the program. Other choices may work.";
 
 /// The figure as drawn on a thread of its own.
 type Drawn = Result<egui::ColorImage, String>;
@@ -72,7 +75,7 @@ pub fn film_button_ui(ui: &mut Ui, run: Option<&TrainingRun>, commands: &mut Com
 pub struct TakeAwaySheet {
     /// Of which choices, and what came of it.
     shown: Option<(TakeAway, Result<TextureHandle, String>)>,
-    waiting: Option<(TakeAway, Receiver<Drawn>)>,
+    waiting: Option<(TakeAway, Later<Drawn>)>,
 }
 
 impl TakeAwaySheet {
@@ -167,12 +170,14 @@ impl TakeAwaySheet {
         project: &Project,
         run: &TrainingRun,
     ) {
-        if let Some((of, receiver)) = &self.waiting
-            && let Ok(drawn) = receiver.try_recv()
-        {
+        if let Some((of, mut later)) = self.waiting.take() {
+            later.get();
             let load = |image| ctx.load_texture("figure", image, TextureOptions::LINEAR);
-            self.shown = Some((of.clone(), drawn.map(load)));
-            self.waiting = None;
+            match later {
+                Later::Done(drawn) => self.shown = Some((of, drawn.map(load))),
+                Later::Failed => self.shown = Some((of, Err(FAULT.to_owned()))),
+                waiting @ Later::Waiting(_) => self.waiting = Some((of, waiting)),
+            }
         }
         if self.waiting.is_some()
             || self
@@ -182,26 +187,14 @@ impl TakeAwaySheet {
         {
             return;
         }
-        let (sender, receiver) = bounded(1);
         let (of, dir, run) = (draft.clone(), project.dir().to_owned(), run.clone());
-        let wake = ctx.clone();
-        let started = std::thread::Builder::new()
-            .name("preview".into())
-            .spawn(move || {
-                let drawn = preview(&of, &dir, &run).and_then(|png| {
-                    let image = image::load_from_memory(&png).map_err(|e| e.to_string())?;
-                    let image = image.into_rgba8();
-                    let size = [image.width() as usize, image.height() as usize];
-                    Ok(egui::ColorImage::from_rgba_unmultiplied(size, &image))
-                });
-                // The sheet may have been closed.
-                let _ = sender.send(drawn);
-                wake.request_repaint();
-            });
-        match started {
-            Ok(_) => self.waiting = Some((draft.clone(), receiver)),
-            Err(error) => self.shown = Some((draft.clone(), Err(error.to_string()))),
-        }
+        let work = move || {
+            let image = image::load_from_memory(&preview(&of, &dir, &run)?);
+            let image = image.map_err(|e| e.to_string())?.into_rgba8();
+            let size = [image.width() as usize, image.height() as usize];
+            Ok(egui::ColorImage::from_rgba_unmultiplied(size, &image))
+        };
+        self.waiting = Some((draft.clone(), Later::start("preview", ctx, work)));
     }
 }
 
@@ -228,11 +221,10 @@ fn choices_ui(ui: &mut Ui, draft: &mut TakeAway, project: &Project, textures: &m
         What::Report => {
             blending_ui(ui, draft);
             models_ui(ui, draft);
-            names_ui(ui, draft);
             images_ui(ui, draft, project, textures);
             caption(
                 ui,
-                "One file that opens offline and refers to nothing outside itself. It holds no patient, no path, and no image\u{2019}s name unless you ask for them.",
+                "One file that opens offline and refers to nothing outside itself. It holds no patient, no path and no image\u{2019}s name.",
             );
         }
         What::Tables => {

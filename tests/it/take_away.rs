@@ -7,6 +7,8 @@ use care_data::{
     BoundingBox, ContentHash, Edit, ImageSize, Orientation, Part, Project, RunState, SplitSpec,
 };
 use care_figures::figure::Theme;
+use care_learn::run_folder::RunData;
+use care_learn::task::TaskClass;
 use care_learn::{FilmFrame, ModelRole};
 use care_studio::app::App;
 use care_studio::command::{Action, Command, Room};
@@ -66,6 +68,15 @@ fn finished() -> (TempDir, PathBuf, Harness<'static, App>) {
         .unwrap();
     let mut run = finished_run(&project, id, 6);
     run.watch = run.test[0].1.iter().take(2).map(|it| it.image).collect();
+    let classes = project.classes().iter().map(|class| TaskClass {
+        id: class.id,
+        name: class.name.clone(),
+        rare: class.rare,
+    });
+    run.data = Some(RunData {
+        classes: classes.collect(),
+        look: project.look(),
+    });
     run.film = (0..3)
         .map(|step| FilmFrame {
             role: ModelRole::Care,
@@ -192,7 +203,12 @@ fn a_report_that_says_everything_and_gives_nobody_away() {
         window.state().state.take_away.as_ref().map(|it| it.what),
         Some(What::Report)
     );
-    let path = taken(&mut window, Action::TakeReport, &to, |_| {});
+    let path = taken(&mut window, Action::TakeReport, &to, |window| {
+        // Asked for in a figure, never in a report.
+        let mut draft = window.state().state.take_away.clone().unwrap();
+        draft.with_names = true;
+        send(window, Command::SetTakeAway(Box::new(draft)));
+    });
     let page = std::fs::read_to_string(path).unwrap();
     for says in [
         "study, run 1",
@@ -204,7 +220,10 @@ fn a_report_that_says_everything_and_gives_nobody_away() {
         "image 1",
         "<svg",
         "libtorch",
-        "in the control only 0",
+        "On test images of rare classes, CARE finds 6 of 6, the control 2 of 6: no detectable difference",
+        "Only 6 test images of",
+        "precision, mean of the classes",
+        "Images of one patient or lesion stand in one part",
     ] {
         assert!(page.contains(says), "{says}");
     }
@@ -212,6 +231,22 @@ fn a_report_that_says_everything_and_gives_nobody_away() {
     let without_names = page.replace("http://www.w3.org/2000/svg", "");
     assert!(!without_names.contains("://"), "it opens offline");
     holds_no_secret(page.as_bytes(), "the report");
+}
+
+#[test]
+fn what_the_run_learned_is_never_guessed() {
+    let (_root, to, mut window) = finished();
+    window.state_mut().state.run.as_mut().unwrap().data = None;
+    send(&mut window, Command::Action(Action::TakeReport));
+    send(&mut window, Command::TakeAwayInto(to.clone()));
+    click(&mut window, "Write");
+    wait_for(&mut window, "the job", |app| app.state.job.is_none());
+    let problem = window.state().state.problem.clone().unwrap();
+    assert!(
+        format!("{problem:?}").contains("Which classes run 1 learned"),
+        "{problem:?}"
+    );
+    assert_eq!(listed(&to), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -233,7 +268,14 @@ fn tables_as_files_in_a_folder() {
             "confusion-control",
             "results",
         ];
-        assert_eq!(names, expected.map(|name| format!("{name}.{ending}")));
+        let mut expected = expected.map(|name| format!("{name}.{ending}")).to_vec();
+        expected.push("notes.md".to_owned());
+        expected.sort();
+        assert_eq!(names, expected);
+        let notes = std::fs::read_to_string(folder.join("notes.md")).unwrap();
+        for says in ["Only 6 test images of", "95 % bootstrap intervals"] {
+            assert!(notes.contains(says), "{notes}");
+        }
         for path in listed(&folder) {
             holds_no_secret(&std::fs::read(path).unwrap(), label);
         }

@@ -172,19 +172,20 @@ impl Figure {
         }
     }
 
-    /// Height by width of a row's pictures.
+    /// Height by width of a row's pictures. A row without any has room for every picture, so that the frames of a film, whose
+    /// rows fill up as it goes on, are all of one size.
     fn aspect(&self, row: &Row) -> f32 {
+        let aspect = |boxed: &Boxed| {
+            let Picture { width, height, .. } = boxed.picture;
+            height as f32 / width.max(1) as f32
+        };
         let cells = row.cells.iter().flatten();
-        let aspects = cells.filter_map(|cell| {
-            let picture = &self.pictures.get(cell.picture)?.picture;
-            Some(picture.height as f32 / picture.width.max(1) as f32)
-        });
-        let tallest = aspects.fold(0.0_f32, f32::max);
-        if tallest == 0.0 {
-            1.0
-        } else {
-            tallest.min(TALLEST)
-        }
+        let shown = cells.filter_map(|cell| self.pictures.get(cell.picture));
+        let tallest = shown
+            .map(aspect)
+            .reduce(f32::max)
+            .or_else(|| self.pictures.iter().map(aspect).reduce(f32::max));
+        tallest.unwrap_or(1.0).min(TALLEST)
     }
 
     /// What a pixel's colour means, in words.

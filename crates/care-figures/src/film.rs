@@ -81,19 +81,7 @@ pub fn png_frames(
     progress: Progress<'_>,
     stop: &AtomicBool,
 ) -> Result<(), RenderError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| RenderError::Write { path, source }
-    };
-    if folder.exists() {
-        let there = std::io::ErrorKind::AlreadyExists;
-        return Err(failed(folder)(there.into()));
-    }
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let unfinished = folder.with_file_name(name);
-    let mut write = || {
-        std::fs::create_dir_all(&unfinished).map_err(failed(&unfinished))?;
+    render::write_folder(folder, |unfinished| {
         for (i, figure) in frames.enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return Err(RenderError::Cancelled);
@@ -104,11 +92,6 @@ pub fn png_frames(
             render::write_whole(&path, &png)?;
             progress(i + 1, count);
         }
-        std::fs::rename(&unfinished, folder).map_err(failed(folder))
-    };
-    let written = write();
-    if written.is_err() {
-        let _ = std::fs::remove_dir_all(&unfinished);
-    }
-    written
+        Ok(())
+    })
 }

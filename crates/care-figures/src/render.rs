@@ -1,6 +1,7 @@
 //! SVG as pixels and as PDF, with the fonts that come along: the system's are never looked at, so every machine gives the same.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use krilla::metadata::Metadata;
@@ -158,7 +159,7 @@ pub(crate) fn png(
 ///
 /// # Errors
 /// Where it cannot be written; what was there before is still there then.
-pub fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<(), RenderError> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RenderError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let unfinished = path.with_file_name(name);
@@ -175,4 +176,35 @@ pub fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<(), RenderErr
             source,
         }
     })
+}
+
+/// A folder that comes under its name once `fill` has written everything into it; until then it stands beside, under a name that
+/// nothing else has, and it is gone where that fails.
+///
+/// # Errors
+/// Where there is something of that name already, it cannot be written, or `fill` fails.
+pub fn write_folder(
+    to: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), RenderError>,
+) -> Result<(), RenderError> {
+    let failed = |source| RenderError::Write {
+        path: to.display().to_string(),
+        source,
+    };
+    if to.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unfinished-");
+    // Not for its owner alone, as temporary folders are, but as any other folder.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let unfinished = builder
+        .tempdir_in(to.parent().unwrap_or(to))
+        .map_err(failed)?;
+    fill(unfinished.path())?;
+    std::fs::rename(unfinished.path(), to).map_err(failed)?;
+    // What had that name is elsewhere now.
+    let _ = unfinished.keep();
+    Ok(())
 }

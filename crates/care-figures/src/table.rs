@@ -63,6 +63,9 @@ impl TableFormat {
     }
 }
 
+/// Rows that fit a page.
+const LONGEST: usize = 40;
+
 impl Value {
     /// As people read it.
     #[must_use]
@@ -140,7 +143,7 @@ impl Table {
         out
     }
 
-    /// A `table` for the package booktabs.
+    /// A `table` for the package booktabs; where it is longer than a page, a `longtable`.
     fn latex(&self) -> String {
         let columns: String = self
             .columns
@@ -152,21 +155,30 @@ impl Table {
             .iter()
             .map(|(name, _)| latex_text(name))
             .collect();
-        let mut out = format!(
-            "% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{}{}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{} \\\\\n\\midrule\n",
-            latex_text(&self.name),
-            if self.note.is_empty() {
-                String::new()
-            } else {
-                format!(". {}", latex_text(&self.note))
-            },
-            head.join(" & ")
-        );
+        let head = format!("\\toprule\n{} \\\\\n\\midrule\n", head.join(" & "));
+        let mut caption = latex_text(&self.name);
+        if !self.note.is_empty() {
+            let _ = write!(caption, ". {}", latex_text(&self.note));
+        }
+        let is_long = self.rows.len() > LONGEST;
+        let mut out = if is_long {
+            format!(
+                "% needs \\usepackage{{booktabs,longtable}}\n\\begin{{longtable}}{{{columns}}}\n\\caption{{{caption}}} \\\\\n{head}\\endfirsthead\n{head}\\endhead\n\\bottomrule\n\\endfoot\n"
+            )
+        } else {
+            format!(
+                "% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n{head}"
+            )
+        };
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|value| latex_text(&value.shown())).collect();
             let _ = writeln!(out, "{} \\\\", cells.join(" & "));
         }
-        out.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+        out.push_str(if is_long {
+            "\\end{longtable}\n"
+        } else {
+            "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+        });
         out
     }
 }
@@ -179,7 +191,9 @@ fn harmless(text: &str) -> String {
     }
 }
 
-fn markdown_text(text: &str) -> String {
+/// Words that people chose, where Markdown would read something into them.
+#[must_use]
+pub fn markdown_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -290,5 +304,20 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\\begin{tabular}{lrrl}"), "{text}");
+    }
+
+    #[test]
+    fn a_table_longer_than_a_page_breaks_over_pages() {
+        for (rows, begins) in [(40, "\\begin{tabular}"), (41, "\\begin{longtable}")] {
+            let mut long = table();
+            long.rows = vec![long.rows[0].clone(); rows];
+            let text = long.written(TableFormat::Latex);
+            assert!(text.contains(begins), "{rows}");
+            assert_eq!(
+                text.matches("\\begin{").count(),
+                text.matches("\\end{").count()
+            );
+            assert_eq!(text.matches("a\\_b").count(), rows);
+        }
     }
 }

@@ -194,6 +194,22 @@ fn the_pdfs_text_is_text() {
 }
 
 #[test]
+fn a_row_that_is_still_empty_is_as_high_as_when_it_is_filled() {
+    let mut full = figure();
+    for boxed in &mut full.pictures {
+        boxed.picture = Picture {
+            width: 64,
+            height: 48,
+            rgb: vec![90; 3 * 64 * 48],
+        };
+    }
+    let mut empty = full.clone();
+    empty.rows[0].cells = vec![None; 3];
+    let [full, empty] = [full, empty].map(|figure| pixels(&figure).dimensions());
+    assert_eq!(full, empty);
+}
+
+#[test]
 fn the_film_is_as_long_as_its_frames() {
     let frames = || {
         (0..3).map(|i| Figure {
@@ -215,15 +231,21 @@ fn the_film_is_as_long_as_its_frames() {
 
     let dir = tempfile::tempdir().expect("a folder");
     let to = dir.path().join("film");
+    // Somebody's own.
+    let kept = dir.path().join("film.part/kept.txt");
+    std::fs::create_dir(dir.path().join("film.part")).expect("a folder");
+    std::fs::write(&kept, "kept").expect("a file");
     png_frames(&mut frames(), 3, 320, &to, &|_, _| {}, &stop).expect("frames");
     for i in 1..=3 {
         assert!(to.join(format!("frame-{i:04}.png")).is_file());
     }
+    assert_eq!(std::fs::read_dir(&to).expect("a folder").count(), 3);
     let again = png_frames(&mut frames(), 3, 320, &to, &|_, _| {}, &stop);
     assert!(again.is_err(), "what is there stays");
     // Cancelled: nothing is left.
     let to = dir.path().join("other");
     let stop = AtomicBool::new(true);
     assert!(png_frames(&mut frames(), 3, 320, &to, &|_, _| {}, &stop).is_err());
-    assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 2);
+    assert!(kept.is_file());
 }

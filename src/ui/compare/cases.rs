@@ -7,14 +7,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use care_data::{ClassId, ImageId, Project, RunId};
 use care_learn::ModelRole;
 use care_learn::event::ImageAttention;
-use care_learn::metrics::{McNemar, argmax, mcnemar_exact};
+use care_learn::metrics::{argmax, mcnemar_exact};
 use care_learn::task::TaskClass;
 
 use crate::comparison::OtherRun;
+use crate::findings::{self, Found, WRONG_REASON};
 use crate::training::TrainingRun;
-
-/// Below this share of the attention in the box, a right answer counts as right for the wrong reason.
-pub(super) const WRONG_REASON: f32 = 0.30;
 
 /// The order of the figure's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,13 +119,6 @@ impl Case {
     pub fn energy(&self, model: usize) -> Option<f32> {
         self.seen(model)?.energy
     }
-}
-
-/// How many images two models recognise of those that both saw, and what McNemar's exact test makes of it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Found {
-    pub right: [usize; 2],
-    pub test: McNemar,
 }
 
 /// A column: one of the run's models, or that of the other run.
@@ -521,26 +512,15 @@ fn not_comparable(learned: &[TaskClass], other: &OtherRun, project: &Project) ->
     })
 }
 
-/// How many labels of today would have to be others for the run's own confusion matrix to come out.
-/// `label_of` says an image's class of today as the run's index, as far as it has one.
+/// As [`findings::relabelled`], of the run's first model; `label_of` says an image's class of today as the run's index, as
+/// far as it has one.
 fn relabelled(run: &TrainingRun, label_of: impl Fn(ImageId) -> Option<usize>) -> Option<usize> {
     let (role, summary) = run.results.as_ref()?.summaries.first()?;
     let (_, images) = run.test.iter().find(|(it, _)| it == role)?;
-    let mut now = vec![vec![0_i64; summary.confusion.len()]; summary.confusion.len()];
-    for seen in images {
-        if let Some(label) = label_of(seen.image) {
-            let predicted = argmax(&seen.probabilities);
-            *now.get_mut(label)?.get_mut(predicted)? += 1;
-        }
-    }
-    let then = summary.confusion.iter().flatten().map(|n| i64::from(*n));
-    let moved: i64 = now
+    let today = images
         .iter()
-        .flatten()
-        .zip(then)
-        .map(|(a, b)| (a - b).max(0))
-        .sum();
-    usize::try_from(moved).ok()
+        .filter_map(|seen| Some((label_of(seen.image)?, argmax(&seen.probabilities))));
+    findings::relabelled(&summary.confusion, today)
 }
 
 /// The map and probabilities behind a [`Seen`].

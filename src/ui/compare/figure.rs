@@ -8,9 +8,10 @@ use egui::{
     pos2, vec2,
 };
 
-use super::cases::{Case, Cases, Reading, Seen, WRONG_REASON, attention};
+use super::cases::{Case, Cases, Reading, Seen, attention};
 use super::{From, Shown, View};
 use crate::command::{Action, Command};
+use crate::findings::WRONG_REASON;
 use crate::format;
 use crate::ui::tokens::{self, Tokens, radius};
 use crate::ui::widgets::{box_on_screen, box_outline, elided, focus_ring, picture_ui};

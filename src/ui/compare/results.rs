@@ -2,24 +2,20 @@
 
 use care_data::RunState;
 use care_learn::ModelRole;
-use care_learn::metrics::{Estimate, McNemar, Summary};
+use care_learn::metrics::{Estimate, Summary};
 use egui::{
     Align2, FontId, Frame, Margin, Pos2, Rangef, Rect, RichText, Role, Sense, Stroke, Ui,
     WidgetInfo, pos2, vec2,
 };
 
-use super::cases::{CaseClass, Cases, Found, Model};
+use super::cases::{CaseClass, Cases, Model};
 use crate::comparison::Measured;
+use crate::findings::{self, Facts, Found, RareClass, Verdict};
 use crate::format;
 use crate::training::{Phase, TrainingRun};
 use crate::ui::icons;
 use crate::ui::tokens::{self, Tokens, size};
 use crate::ui::widgets::{class_dot, elided};
-
-/// With fewer rare test images than this, the room warns.
-const FEW: usize = 10;
-/// As few patients, or whatever the images are grouped by.
-const FEW_GROUPS: usize = 5;
 
 /// What the table's rows of classes are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -205,100 +201,32 @@ fn difference_in_words(found: &Found, first: &str, second: &str) -> String {
     )
 }
 
-/// "CARE finds 9 of 23, the control 6 of 23: no detectable difference (McNemar's exact test, p = 0.38)".
-fn found_in_words(found: &Found, first: &str, second: &str) -> String {
-    let n = format::count(found.test.n as usize);
-    let verdict = match Verdict::of(found.test) {
-        Verdict::Higher(_) => "more than chance would".to_owned(),
-        Verdict::Lower(_) => "fewer than chance would".to_owned(),
-        Verdict::NoDifference => Verdict::NoDifference.text(),
-    };
-    let mut second = second.to_owned();
-    if let Some(letter) = second.get_mut(0..1) {
-        letter.make_ascii_uppercase();
-    }
-    format!(
-        "{second} finds {} of {n}, {first} {} of {n}: {verdict} (McNemar\u{2019}s exact test, {})",
-        format::count(found.right[1]),
-        format::count(found.right[0]),
-        format::p_value(found.test.p)
-    )
-}
-
 /// What makes the figures worth less than they look.
 fn cautions(told: &Told<'_>) -> Vec<String> {
     let (run, cases) = (told.run, told.cases);
-    let mut cautions: Vec<String> = cases.not_comparable.iter().cloned().collect();
-    if run.phase == Phase::Ended(RunState::Stopped) {
-        cautions.push(format!(
-            "Run {} was stopped early: its models had not learned all that they were to.",
-            run.id
-        ));
-    }
-    // Figures of two runs are all measured anew.
-    let has_other = cases.models.iter().any(|model| model.is_other);
-    let whose = if has_other {
-        "all figures here are by today\u{2019}s"
-    } else {
-        "counts are by today\u{2019}s, intervals by that day\u{2019}s"
-    };
-    let of_run = cases.relabelled.map(|n| (run.id, n));
-    for (id, n) in of_run.into_iter().chain(cases.other_relabelled) {
-        if n > 0 {
-            cautions.push(format!(
-                "{} had another class when run {id} was tested; {whose}. Train again to have them agree.",
-                format::plural(n, "test image", "test images"),
-            ));
-        }
-    }
     let classes = cases.classes.iter().zip(&cases.counts).zip(&cases.groups);
-    for ((class, n), groups) in classes.filter(|((class, _), _)| class.rare) {
-        let images = format::plural(*n, "test image", "test images");
-        cautions.push(match (*n, *groups) {
-            (0, _) => format!(
-                "No test image is of {}: its recall cannot be measured.",
-                class.name
-            ),
-            (n, _) if n < FEW => format!(
-                "Only {images} of {}: one image moves the recall by {:.2}, and the intervals are wide. More test images would tell more.",
-                class.name,
-                1.0 / n as f64
-            ),
-            (_, groups) if groups < FEW_GROUPS => format!(
-                "The {images} of {} come from only {}: they are alike, and the intervals are narrower than they should be.",
-                class.name,
-                format::plural(groups, "patient or group", "patients or groups"),
-            ),
-            _ => continue,
+    let rare = classes
+        .filter(|((class, _), _)| class.rare)
+        .map(|((class, images), groups)| RareClass {
+            name: &class.name,
+            images: *images,
+            groups: *groups,
         });
-    }
-    cautions
-}
-
-/// What McNemar's test says, in a word.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Verdict {
-    Higher(f64),
-    Lower(f64),
-    NoDifference,
-}
-
-impl Verdict {
-    fn of(difference: McNemar) -> Self {
-        match difference.p < format::SIGNIFICANCE {
-            true if difference.second_only > difference.first_only => Self::Higher(difference.p),
-            true => Self::Lower(difference.p),
-            false => Self::NoDifference,
-        }
-    }
-
-    fn text(self) -> String {
-        match self {
-            Self::Higher(p) => format!("higher, {}", format::p_value(p)),
-            Self::Lower(p) => format!("lower, {}", format::p_value(p)),
-            Self::NoDifference => "no detectable difference".to_owned(),
-        }
-    }
+    let facts = Facts {
+        run: run.id,
+        was_stopped: run.phase == Phase::Ended(RunState::Stopped),
+        relabelled: cases
+            .relabelled
+            .map(|n| (run.id, n))
+            .into_iter()
+            .chain(cases.other_relabelled)
+            .collect(),
+        // Figures of two runs are all measured anew.
+        measured_anew: cases.models.iter().any(|model| model.is_other),
+        rare: rare.collect(),
+    };
+    let why = cases.not_comparable.iter().cloned();
+    why.chain(findings::cautions(&facts)).collect()
 }
 
 /// What the last column says of the second model against the first.
@@ -395,7 +323,7 @@ fn rows(told: &Told<'_>, measure: Measure) -> Vec<Row> {
     let tested = |found: Option<Found>, values: &[Option<Estimate>]| match found {
         Some(found) if measure == Measure::Recall && pair[0] != pair[1] => (
             Against::Tested(Verdict::of(found.test)),
-            Some(found_in_words(&found, &first, &second)),
+            Some(found.in_words(&first, &second)),
         ),
         _ => (gain(values, "no test images"), None),
     };
@@ -737,6 +665,8 @@ fn strip_ui(ui: &Ui, rect: Rect, row: &Row, columns: &Columns, models: &[Model])
 
 #[cfg(test)]
 mod tests {
+    use care_learn::metrics::McNemar;
+
     use super::*;
 
     fn estimate(value: f64, n: u32) -> Estimate {
@@ -788,24 +718,6 @@ mod tests {
                 "{words}"
             );
         }
-    }
-
-    #[test]
-    fn what_each_finds_is_said_in_words() {
-        let test = McNemar {
-            n: 23,
-            first_only: 2,
-            second_only: 5,
-            p: 0.453,
-        };
-        let found = Found {
-            right: [6, 9],
-            test,
-        };
-        assert_eq!(
-            found_in_words(&found, "the control", "CARE"),
-            "CARE finds 9 of 23, the control 6 of 23: no detectable difference (McNemar\u{2019}s exact test, p = 0.45)"
-        );
     }
 
     #[test]
