@@ -32,21 +32,22 @@ pub fn playing() -> (TempDir, Harness<'static, App>) {
             && project.boxes(image.id).is_empty()
     });
     let rect = BoundingBox::new(10.0, 8.0, 30.0, 24.0).unwrap();
-    let config = |stage1_epochs| RunConfig {
+    let full = RunConfig {
         input_size: 56,
-        stage1_epochs,
+        stage1_epochs: 1,
         stage2_epochs: 1,
         ..RunConfig::demo()
     };
     let cast = Cast {
         demo: Demo::Skin,
         seed: 7,
-        // Of which it waits for one; the others are there to be stopped.
+        // It waits for the first epoch; whenever it looks, the run is far from its end, so that there is one to stop.
         plain: RunConfig {
             stage1_epochs: 2,
-            ..config(500)
+            stage2_epochs: 500,
+            ..full.clone()
         },
-        full: config(1),
+        full,
         boxes: vec![(image.unwrap().id, rect)],
         folder: None,
     };
