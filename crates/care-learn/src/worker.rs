@@ -64,6 +64,7 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
+                give_way();
                 run(&mut host);
                 host.waker.flush();
             })?;
@@ -108,6 +109,14 @@ impl Drop for Worker {
             let _ = thread.join();
         }
     }
+}
+
+/// Lets the window go before this thread and those it starts, libtorch's among them, where both want the processor. On
+/// Linux, where priorities are threads' own; elsewhere it does nothing.
+fn give_way() {
+    // Refused, the training is only less polite.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(5);
 }
 
 struct Waker {
