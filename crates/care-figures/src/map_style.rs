@@ -133,44 +133,63 @@ pub fn sample(map: &HeatMap, grid: Grid, u: f32, v: f32) -> f32 {
     if map.height == 0 || map.width == 0 {
         return 0.0;
     }
-    let at = |y: usize, x: usize| map.values.get(y * map.width + x).copied().unwrap_or(0.0);
-    if grid == Grid::Raw {
-        let cell = |t: f32, n: usize| ((t * n as f32).max(0.0) as usize).min(n - 1);
-        return at(cell(v, map.height), cell(u, map.width));
+    between(map, cells(grid, u, map.width), cells(grid, v, map.height))
+}
+
+/// The map at the middles of `width` x `height` pixels, row by row.
+#[must_use]
+pub fn raster(map: &HeatMap, grid: Grid, [width, height]: [usize; 2]) -> Vec<f32> {
+    if map.height == 0 || map.width == 0 {
+        return vec![0.0; width * height];
     }
-    let axis = |t: f32, n: usize| {
-        let x = (t * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
-        let low = x.floor() as usize;
-        (low, (low + 1).min(n - 1), x - x.floor())
+    let middles = |pixels: usize, of: usize| {
+        (0..pixels).map(move |i| cells(grid, (i as f32 + 0.5) / pixels as f32, of))
     };
-    let (x0, x1, fx) = axis(u, map.width);
-    let (y0, y1, fy) = axis(v, map.height);
+    let columns: Vec<_> = middles(width, map.width).collect();
+    let mut values = Vec::with_capacity(width * height);
+    for row in middles(height, map.height) {
+        values.extend(columns.iter().map(|column| between(map, *column, row)));
+    }
+    values
+}
+
+/// The two cells, of `n` along an axis, that `t` in 0..=1 lies between, and the second one's share.
+fn cells(grid: Grid, t: f32, n: usize) -> (usize, usize, f32) {
+    if grid == Grid::Raw {
+        let cell = ((t * n as f32).max(0.0) as usize).min(n - 1);
+        return (cell, cell, 0.0);
+    }
+    let x = (t * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+    let low = x as usize;
+    (low, (low + 1).min(n - 1), x - low as f32)
+}
+
+/// Bilinear between four cells.
+fn between(
+    map: &HeatMap,
+    (x0, x1, fx): (usize, usize, f32),
+    (y0, y1, fy): (usize, usize, f32),
+) -> f32 {
+    let at = |y: usize, x: usize| map.values.get(y * map.width + x).copied().unwrap_or(0.0);
     let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
     let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
     top * (1.0 - fy) + bottom * fy
 }
 
-/// The overlay at full opacity, `width` x `height` pixels row by row, RGBA not multiplied with its alpha.
+/// The overlay at full opacity, `size` (width, height) pixels row by row, RGBA not multiplied with its alpha.
 #[must_use]
 pub fn overlay(
     map: &HeatMap,
     style: &MapStyle,
     blending: Blending,
     gain: f32,
-    [width, height]: [usize; 2],
+    size: [usize; 2],
 ) -> Vec<[u8; 4]> {
     const STEPS: u8 = 255;
-    let colors: Vec<[u8; 3]> = (0..=STEPS)
-        .map(|step| style.palette.color(f32::from(step) / f32::from(STEPS)))
-        .collect();
-    let mut pixels = Vec::with_capacity(width * height);
-    for y in 0..height {
-        for x in 0..width {
-            let u = (x as f32 + 0.5) / width as f32;
-            let v = (y as f32 + 0.5) / height as f32;
-            let value = gain * sample(map, style.grid, u, v);
-            // Out of bounds, also of NaN, is cut by the conversion.
-            let [r, g, b] = colors[usize::from((value * f32::from(STEPS)).round() as u8)];
+    let table: Vec<[u8; 4]> = (0..=STEPS)
+        .map(|step| {
+            let value = f32::from(step) / f32::from(STEPS);
+            let [r, g, b] = style.palette.color(value);
             let alpha = match blending {
                 Blending::ByAttention => {
                     let t = ((value - 0.08) / (0.45 - 0.08)).clamp(0.0, 1.0);
@@ -178,32 +197,36 @@ pub fn overlay(
                 }
                 Blending::Even => 255,
             };
-            pixels.push([r, g, b, alpha]);
-        }
-    }
-    pixels
+            [r, g, b, alpha]
+        })
+        .collect();
+    // Out of bounds, also of NaN, is cut by the conversion.
+    let step = |value: f32| (gain * value * f32::from(STEPS) + 0.5) as u8;
+    let values = raster(map, style.grid, size).into_iter();
+    values
+        .map(|value| table[usize::from(step(value))])
+        .collect()
 }
 
 /// Closed lines round where the map, times `gain`, is above `threshold`: points in 0..=1 across and down the image.
 #[must_use]
 pub fn contour(map: &HeatMap, grid: Grid, gain: f32, threshold: f32) -> Vec<Vec<[f32; 2]>> {
-    /// Of the raster that the line is followed on, a side.
-    const SIDE: usize = 112;
-    let values: Vec<f64> = (0..SIDE * SIDE)
-        .map(|i| {
-            let at = |i: usize| (i as f32 + 0.5) / SIDE as f32;
-            f64::from(gain * sample(map, grid, at(i % SIDE), at(i / SIDE)))
-        })
-        .collect();
+    // Of the raster that the line is followed on, a side: a staircase shows where it is coarse, a slope does not.
+    let side = match grid {
+        Grid::Raw => 112,
+        Grid::Smooth => 56,
+    };
+    let values = raster(map, grid, [side, side]).into_iter();
+    let values: Vec<f64> = values.map(|value| f64::from(gain * value)).collect();
     // Smoothed: each point lies where the value between two pixels is the threshold.
-    let lines = ContourBuilder::new(SIDE, SIDE, grid == Grid::Smooth)
+    let lines = ContourBuilder::new(side, side, grid == Grid::Smooth)
         .lines(&values, &[f64::from(threshold)]);
     let Ok(lines) = lines else { return Vec::new() };
     lines
         .iter()
         .flat_map(|line| &line.geometry().0)
         .map(|line| {
-            let point = |at: &contour::Pt| [at.x, at.y].map(|t| t as f32 / SIDE as f32);
+            let point = |at: &contour::Pt| [at.x, at.y].map(|t| t as f32 / side as f32);
             line.0.iter().map(point).collect()
         })
         .collect()

@@ -51,11 +51,10 @@ pub(super) fn overlay(
     second: (&AttentionMap, f32),
     grid: Grid,
 ) -> ColorImage {
-    let value = |(map, gain): (&AttentionMap, f32), u, v| gain * map_style::sample(map, grid, u, v);
-    let pixels = (0..SIDE * SIDE).map(|i| {
-        let at = |i: usize| (i as f32 + 0.5) / SIDE as f32;
-        let (u, v) = (at(i % SIDE), at(i / SIDE));
-        let difference = value(second, u, v) - value(first, u, v);
+    let [(first, of_first), (second, of_second)] =
+        [first, second].map(|(map, gain)| (map_style::raster(map, grid, [SIDE, SIDE]), gain));
+    let pixels = first.into_iter().zip(second).map(|(first, second)| {
+        let difference = of_second * second - of_first * first;
         let t = ((difference.abs() - 0.05) / (0.40 - 0.05)).clamp(0.0, 1.0);
         let [r, g, b] = color(difference);
         let alpha = (255.0 * t * t * (3.0 - 2.0 * t)).round() as u8;
