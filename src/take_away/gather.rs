@@ -61,7 +61,7 @@ impl<'a> Source<'a> {
             let folder = RunFolder::open(&project.run_dir(run.id));
             folder
                 .and_then(|folder| folder.data())
-                .map_err(|e| format!("Which classes run {} learned cannot be read: {e}.", run.id))
+                .map_err(|e| format!("Which classes run {} learned cannot be read: {e}", run.id))
         };
         let data = run.data.clone().map_or_else(read, Ok)?;
         let seen = run
