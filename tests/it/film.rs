@@ -1,7 +1,10 @@
 //! The attention film, used as a person uses it: its images chosen and moved, a run held and lengthened, curves compared.
 
+use std::time::{Duration, Instant};
+
 use care_data::{ImageId, Part};
 use care_learn::event::{Change, ImageAttention, TrainerEvent};
+use care_learn::film::Refresh;
 use care_learn::{AttentionMap, FilmFrame, ModelRole};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -260,6 +263,42 @@ fn a_run_is_lengthened_held_and_shows_other_images_while_it_trains() {
     assert_eq!((behind.id.0, behind.epochs.is_empty()), (1, false));
     click(&mut window, "None");
     assert!(window.state().state.behind.is_none());
+}
+
+#[test]
+fn new_maps_come_as_often_as_is_chosen_while_a_run_trains() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    set_epochs(&mut window, 2000, 1);
+    send(&mut window, Command::Go(Room::Train));
+    click(&mut window, "Choose images");
+    click(&mut window, "10 s");
+    assert_eq!(window.state().state.settings.refresh, Refresh(10));
+    window.get_by_role_and_label(Role::Button, "Train").click();
+    settle(&mut window);
+    let num_maps = |app: &App| app.state.run.as_ref().map_or(0, |run| run.film.len());
+    wait_for(&mut window, "the first map", |app| num_maps(app) > 0);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        window.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        num_maps(window.state()),
+        1,
+        "two seconds are not what is wanted"
+    );
+    // It takes effect in the run.
+    click(&mut window, "1 s");
+    let begun = Instant::now();
+    wait_for(&mut window, "three maps more", |app| num_maps(app) > 3);
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    click(&mut window, "Stop");
+    wait_for(&mut window, "the end", |app| !app.state.is_training());
 }
 
 /// A thousand refreshes of four images, as the trainer reports them: neither the run nor the textures grow beyond a bound.

@@ -4,6 +4,7 @@ use care_data::{BoundingBox, HeatMap, ImageId, NotRead, RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LiveParams;
+use crate::film::Refresh;
 use crate::metrics::{McNemar, Summary};
 
 /// Which of a run's three models.
@@ -310,4 +311,6 @@ pub enum TrainerCommand {
     HoldBeforeTest(bool),
     /// The film shows these images from now on, in this order. Images that the run does not have are passed over.
     Watch(Vec<ImageId>),
+    /// How often it does, within its share of the time.
+    Refresh(Refresh),
 }

@@ -491,6 +491,7 @@ impl<'a> Session<'a> {
                     TrainerCommand::MoreEpochs(epochs) => self.add_epochs(epochs)?,
                     TrainerCommand::HoldBeforeTest(holds) => self.holds = holds,
                     TrainerCommand::Watch(images) => watch = Some(images),
+                    TrainerCommand::Refresh(refresh) => self.film.refresh = refresh,
                     TrainerCommand::Live(to) if to.check().is_ok() => live = to,
                     TrainerCommand::Live(_) => {}
                     TrainerCommand::Boxes { image, boxes: new } => {
