@@ -189,9 +189,16 @@ fn a_map_to_be_careful_with_says_why() {
     for frame in run.film.iter_mut().filter(|f| f.role == ModelRole::Care) {
         for seen in frame.images.iter_mut().filter(|seen| seen.image == watched) {
             seen.map.values = vec![0.0; 2];
+            seen.energy = None;
         }
     }
     settle(&mut window);
+    window.get_by_label_contains("mean of 2 of 3: 1 map is flat");
+    window.get_by_label_contains("before in the box");
+    assert_eq!(
+        window.query_all_by_label_contains("mean of 3 of 3").count(),
+        2
+    );
     let flat = window
         .query_all_by_label_contains("The map is flat")
         .count();
@@ -238,6 +245,10 @@ fn a_run_is_lengthened_held_and_shows_other_images_while_it_trains() {
         let run = app.state.run.as_ref();
         run.is_some_and(|run| run.film.iter().any(|frame| frame.seen(other).is_some()))
     });
+    let n = run(&window).watch.len();
+    // Among the changes and on the film's rail.
+    window.get_by_label(&format!("Watched images changed: {n} images now"));
+    window.get_by_label_contains(": Watched images changed");
     click(&mut window, "Stop");
     wait_for(&mut window, "the end", |app| !app.state.is_training());
     assert!(has_film(window.state(), ModelRole::Care));

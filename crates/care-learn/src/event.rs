@@ -65,6 +65,13 @@ pub struct FilmFrame {
     pub images: Vec<ImageAttention>,
 }
 
+/// Mean energy in the box over the images that have one.
+#[must_use]
+pub fn mean_energy<'a>(images: impl IntoIterator<Item = &'a ImageAttention>) -> Option<f32> {
+    let energies: Vec<f32> = images.into_iter().filter_map(|i| i.energy).collect();
+    (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
+}
+
 impl FilmFrame {
     #[must_use]
     pub fn seen(&self, image: ImageId) -> Option<&ImageAttention> {
@@ -74,8 +81,7 @@ impl FilmFrame {
     /// Mean energy in the box over the watched images that have one.
     #[must_use]
     pub fn mean_energy(&self) -> Option<f32> {
-        let energies: Vec<f32> = self.images.iter().filter_map(|i| i.energy).collect();
-        (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
+        mean_energy(&self.images)
     }
 
     /// Share of the watched images with boxes whose largest attention lies in a box.
@@ -190,6 +196,10 @@ pub enum Change {
         boxes: Vec<BoundingBox>,
     },
     StageTwo,
+    /// The film shows these images from here on, in this order; one of them at least came or went.
+    Watch {
+        images: Vec<ImageId>,
+    },
     /// Stage 2 has so many epochs more than were planned.
     MoreEpochs {
         epochs: u32,
