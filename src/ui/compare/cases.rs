@@ -57,6 +57,26 @@ pub(super) enum Which {
     Disagree,
 }
 
+impl Which {
+    pub fn id(self) -> (u8, usize) {
+        match self {
+            Self::All => (0, 0),
+            Self::Class(class) => (1, class),
+            Self::WrongReason => (2, 0),
+            Self::Disagree => (3, 0),
+        }
+    }
+
+    pub fn text(self, cases: &Cases) -> String {
+        match self {
+            Self::All => "all test images".to_owned(),
+            Self::Class(class) => cases.class_name(class).to_owned(),
+            Self::WrongReason => "right for the wrong reason".to_owned(),
+            Self::Disagree => "only one of the two right".to_owned(),
+        }
+    }
+}
+
 /// How one model saw one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Seen {
