@@ -45,6 +45,8 @@ const ROWS: usize = 4;
 
 /// What a model made of an image, and when.
 type Seen<'a> = (Moment, &'a ImageAttention);
+/// What each model made of a watched image.
+type Column<'a> = (ImageId, [Option<Seen<'a>>; 3]);
 
 /// The moment that the film shows.
 #[derive(Default)]
@@ -181,12 +183,15 @@ impl FilmView {
         }
         let frames = ModelRole::ALL.map(|role| run?.frame(role, self.epoch()));
         let is_newest = self.epoch().is_none();
-        let seen: Vec<[Option<Seen<'_>>; 3]> = watch
+        let seen: Vec<Column<'_>> = watch
             .iter()
-            .map(|id| frames.map(|frame| run?.seen(frame?, *id, is_newest)))
+            .map(|id| {
+                let seen = frames.map(|frame| run?.seen(frame?, *id, is_newest));
+                (*id, seen)
+            })
             .collect();
         for row in 1..ROWS {
-            self.model_row(ui, cx, &grid, row, frames[row - 1], &seen, watch);
+            self.model_row(ui, cx, &grid, row, frames[row - 1], &seen);
         }
         self.curves_row(ui, cx, &grid, watch);
         for column in 0..grid.columns {
@@ -210,8 +215,7 @@ impl FilmView {
         grid: &Grid,
         row: usize,
         frame: Option<&FilmFrame>,
-        seen: &[[Option<Seen<'_>>; 3]],
-        watch: &[ImageId],
+        seen: &[Column<'_>],
     ) {
         let t = Tokens::of(ui);
         let run = cx.run;
@@ -250,11 +254,11 @@ impl FilmView {
         }
         for column in 0..grid.columns {
             let rect = grid.cell(row, column);
-            let id = watch.get(column);
-            let image = id.and_then(|id| cx.project.image(*id));
-            let now = seen.get(column).copied().unwrap_or_default();
+            let (id, now) = seen.get(column).copied().unzip();
+            let image = id.and_then(|id| cx.project.image(id));
+            let now = now.unwrap_or_default();
             let peaks: Vec<Option<f32>> = now.iter().flatten().map(|(_, seen)| seen.peak).collect();
-            let before = || run?.seen(earlier?, *id?, is_newest);
+            let before = || run?.seen(earlier?, id?, is_newest);
             let layers: Vec<Layer<'_>> = [(before(), 1.0 - progress), (now[row - 1], progress)]
                 .into_iter()
                 .filter_map(|(seen, share)| {
@@ -289,7 +293,7 @@ impl FilmView {
         if frame.is_some() {
             let row_seen: Vec<_> = seen
                 .iter()
-                .map(|seen| seen[row - 1].map(|it| it.1))
+                .map(|(_, seen)| seen[row - 1].map(|it| it.1))
                 .collect();
             mean_ui(ui, grid, row, role, &row_seen);
         }

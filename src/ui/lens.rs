@@ -539,8 +539,9 @@ pub fn lens_card_ui(
     view.followed = live;
     let boxes: Vec<BoundingBox> = cx.boxes(image.id).iter().map(|it| it.rect).collect();
     if cx.lens.role().is_some() {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 8.0;
+        // One row is wider than the card.
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(8.0, 8.0);
             view_ui(ui, cx);
         });
         ui.add_space(8.0);

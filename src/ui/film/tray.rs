@@ -118,14 +118,13 @@ impl Tray {
 
 /// How often the film of a run in training is renewed.
 fn refresh_ui(ui: &mut Ui, cx: &mut Context<'_>) {
-    ui.add_space(8.0);
-    let text = RichText::new("New maps every").text_style(tokens::caption());
+    let text = RichText::new("Maps every").text_style(tokens::caption());
     ui.label(text.color(Tokens::of(ui).text_weak)).on_hover_text(
         "While a run trains. The film never takes more than 5 % of its time: a slow network has new maps less often.",
     );
     let choices = [1, 2, 5, 10].map(|seconds| (Refresh(seconds), format!("{seconds} s")));
     let mut refresh = cx.refresh;
-    if segmented(ui, "New maps every", &choices, &mut refresh) {
+    if segmented(ui, "Maps every", &choices, &mut refresh) {
         cx.commands.send(Command::SetRefresh(refresh));
     }
 }
