@@ -672,9 +672,7 @@ impl Film<'_> {
             .iter()
             .map(|role| run.frame(*role, Some(epoch)))
             .collect();
-        let seen = |frame: Option<&FilmFrame>, image: ImageId| {
-            frame?.images.iter().find(|it| it.image == image).cloned()
-        };
+        let seen = |frame: Option<&FilmFrame>, image: ImageId| frame?.seen(image).cloned();
         let original = |i: usize| Cell {
             picture: i,
             map: None,
