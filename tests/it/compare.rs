@@ -488,6 +488,41 @@ fn what_is_right_for_the_wrong_reason_is_a_list_of_its_own() {
 }
 
 #[test]
+fn the_figure_begins_with_what_care_gets_right_for_the_wrong_reason() {
+    let first = "First the 2 that CARE gets right for the wrong reason.";
+    // Of the rare images the first two in the project's order; without the change the last would come first.
+    let (_dir, mut window) = finished_with(12, |run| {
+        let (_, care) = &mut run.test[2];
+        let rare = care.len() - 12;
+        for (seen, energy) in care[rare..].iter_mut().zip([0.29, 0.1, 0.05]) {
+            seen.energy = Some(energy);
+        }
+        // This one is wrong as well.
+        care[rare + 2].probabilities.reverse();
+    });
+    window.get_by_label(first);
+    let top = |window: &Harness<'_, App>, i: usize| {
+        window.get_by_label(&format!("{RARE}_{i:02}")).rect().top()
+    };
+    assert!(top(&window, 1) < top(&window, 0) && top(&window, 0) < top(&window, 2));
+    window.get_by_label(&format!("{RARE}_01")).click();
+    settle(&mut window);
+    key(&mut window, Key::A);
+    let state = &window.state().state;
+    let selected = state
+        .selected
+        .and_then(|id| state.project.as_ref()?.image(id));
+    assert_eq!(state.room, Room::Annotate);
+    assert_eq!(
+        selected.map(Image::name),
+        Some(format!("{RARE}_01").as_str())
+    );
+
+    let (_dir, window) = finished(12);
+    assert!(window.query_by_label_contains("First the").is_none());
+}
+
+#[test]
 fn a_place_away_from_the_boxes_is_an_alarm_with_its_images() {
     let (_dir, mut window) = finished_with_shortcut();
     let alarm = "In images of dermatofibroma the model before looks at the bottom left corner: ";

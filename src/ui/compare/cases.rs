@@ -17,11 +17,11 @@ use crate::training::TrainingRun;
 /// The order of the figure's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Order {
-    /// By the share of attention in the box of CARE, or of the last model that there is; images without one come last.
+    /// Those that CARE, or the last model that there is, gets right for the wrong reason, then as below.
     #[default]
-    LeastInTheBox,
-    /// Those that this model gets right for the wrong reason, then as above.
     WrongReason,
+    /// By the share of this model's attention in the box; images without one come last.
+    LeastInTheBox,
     /// By how much less of the second model's attention is in the box than of the first's, of those that are compared.
     Lost,
     Name,
@@ -29,8 +29,8 @@ pub(super) enum Order {
 
 impl Order {
     pub const ALL: [Self; 4] = [
-        Self::LeastInTheBox,
         Self::WrongReason,
+        Self::LeastInTheBox,
         Self::Lost,
         Self::Name,
     ];
@@ -131,7 +131,7 @@ impl Case {
         self.seen(model).map(|seen| seen.predicted == self.label)
     }
 
-    fn is_for_the_wrong_reason(&self, model: usize) -> bool {
+    pub fn is_for_the_wrong_reason(&self, model: usize) -> bool {
         let seen = self.seen(model);
         seen.is_some_and(|seen| self.reading(seen) == Reading::WrongReason)
     }
@@ -332,13 +332,16 @@ impl Cases {
         self.models.iter().position(is_it)
     }
 
+    /// CARE of the run that is shown, or the last model that it has.
+    pub fn care(&self) -> usize {
+        let own = self.models.iter().filter(|model| !model.is_other).count();
+        self.model(ModelRole::Care).unwrap_or(own.saturating_sub(1))
+    }
+
     /// The two models that the room begins with: the other run's, or else the control (or the one before), against CARE, or
     /// what there is.
     pub fn first_pair(&self) -> [usize; 2] {
-        let last = self.models.iter().filter(|it| !it.is_other).count();
-        let second = self
-            .model(ModelRole::Care)
-            .unwrap_or(last.saturating_sub(1));
+        let second = self.care();
         let first = self.models.iter().position(|model| model.is_other);
         let first = first
             .or_else(|| self.model(ModelRole::Control))
@@ -428,8 +431,7 @@ impl Cases {
             .filter(|place| self.is_in(&self.all[*place], which, pair))
             .collect();
         let name = |place: usize| project.image(self.all[place].image).map(|i| i.name());
-        let own = self.models.iter().filter(|model| !model.is_other).count();
-        let care = self.model(ModelRole::Care).unwrap_or(own.saturating_sub(1));
+        let care = self.care();
         let energy = |place: usize| self.all[place].energy(care);
         let [first, second] = pair;
         let change =
