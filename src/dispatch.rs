@@ -15,6 +15,7 @@ use care_data::{Project, RunId, RunState};
 use care_figures::Grid;
 use care_learn::TrainerCommand;
 
+pub use self::compare::finish_coming;
 pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
 pub use self::reading::finish_job;
@@ -107,7 +108,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::DrawBehind(id) => draw_behind(id, state),
         Command::ShowRun(id) => show_run(id, state),
-        Command::CompareWith(other) => compare::compare_with(other, state),
+        Command::CompareWith(other) => compare::compare_with(other, state, ctx),
         Command::Prove(image, view) => compare::prove(image, view, state, ctx),
         Command::EndProof => state.proof = None,
         Command::EmptyTrash => compare::empty_trash(state),

@@ -8,7 +8,7 @@ use care_learn::worker::Worker;
 
 use crate::attention::Attention;
 use crate::command::{Command, Room};
-use crate::comparison::OtherRun;
+use crate::comparison::{Coming, OtherRun};
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
 use crate::lens::Lens;
@@ -62,6 +62,8 @@ pub struct State {
     pub run: Option<TrainingRun>,
     /// A model of another run, beside those of `run` in Compare.
     pub other: Option<OtherRun>,
+    /// The one that is to stand there, while it is read.
+    pub coming: Option<Coming>,
     /// What the network saw of an image, while that is shown.
     pub proof: Option<Proof>,
     /// The images that were chosen for the film; none where they are picked.
@@ -112,6 +114,7 @@ impl State {
             take_away: None,
             run: None,
             other: None,
+            coming: None,
             proof: None,
             watch: None,
             behind: None,
@@ -154,6 +157,7 @@ impl State {
         self.offer = None;
         self.run = None;
         self.other = None;
+        self.coming = None;
         self.proof = None;
         self.behind = None;
         self.counts = None;

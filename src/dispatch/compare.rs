@@ -4,11 +4,16 @@ use care_data::{ImageId, RunId};
 use care_learn::ModelRole;
 
 use super::runs::show_run;
-use crate::comparison::OtherRun;
+use crate::comparison::{Coming, OtherRun};
 use crate::proof::Proof;
 use crate::state::{Problem, State};
 
-pub(super) fn compare_with(other: Option<(RunId, ModelRole)>, state: &mut State) {
+pub(super) fn compare_with(
+    other: Option<(RunId, ModelRole)>,
+    state: &mut State,
+    ctx: &egui::Context,
+) {
+    state.coming = None;
     let Some((id, role)) = other else {
         state.other = None;
         return;
@@ -18,14 +23,24 @@ pub(super) fn compare_with(other: Option<(RunId, ModelRole)>, state: &mut State)
         other.role = role;
         return;
     }
-    let Some(project) = &state.project else {
+    let project = state.project.as_ref();
+    state.coming = project.and_then(|project| Coming::start(project, id, role, ctx));
+}
+
+/// Shows the other run once it is read. Once a frame.
+pub fn finish_coming(state: &mut State) {
+    let Some(Coming { id, role, run }) = state.coming.take() else {
         return;
     };
-    match OtherRun::read(project, id, role) {
-        Ok(other) => state.other = Some(other),
-        Err(error) => {
-            state.problem = Some(Problem::new(format!("Run {id} cannot be compared"), error));
-        }
+    let failed =
+        |why: &dyn std::fmt::Display| Problem::new(format!("Run {id} cannot be compared"), why);
+    match run.into_value() {
+        // Beside itself, or beside one that trains, there is nothing to compare.
+        Ok(_) if state.is_training() || state.run.as_ref().is_none_or(|it| it.id == id) => {}
+        Ok(Ok(run)) => state.other = Some(OtherRun { run, role }),
+        Ok(Err(error)) => state.problem = Some(failed(&error)),
+        Err(later) if later.has_failed() => state.problem = Some(failed(&"Try again.")),
+        Err(run) => state.coming = Some(Coming { id, role, run }),
     }
 }
 
@@ -53,6 +68,9 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     let is_there = |id: RunId| project.run(id).is_some();
     if state.other.as_ref().is_some_and(|it| !is_there(it.run.id)) {
         state.other = None;
+    }
+    if state.coming.as_ref().is_some_and(|it| !is_there(it.id)) {
+        state.coming = None;
     }
     if state.behind.as_ref().is_some_and(|it| !is_there(it.id)) {
         state.behind = None;

@@ -158,7 +158,9 @@ impl Runs {
                 }
                 let width = ui.available_width();
                 self.field_ui(ui, cx, run, Field::Note, width);
-                if let Some(other) = other {
+                if cx.coming == Some(run.id) {
+                    ui.label(weak(format!("Reading run {} \u{2026}", run.id)));
+                } else if let Some(other) = other {
                     let mut role = other.role;
                     let roles = other.run.test.iter();
                     let choices: Vec<_> = roles
@@ -209,7 +211,8 @@ impl Runs {
             }
             let is_over = matches!(run.state, RunState::Finished | RunState::Stopped);
             let can_be_shown = is_over && !cx.is_training;
-            let is_other = cx.other.is_some_and(|other| other.run.id == id);
+            let is_other =
+                cx.coming == Some(id) || cx.other.is_some_and(|other| other.run.id == id);
             if is_shown {
                 ui.label(
                     RichText::new("shown")
