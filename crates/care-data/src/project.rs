@@ -34,6 +34,7 @@ pub struct Project {
     not_read: Vec<NotRead>,
     metrics: BTreeMap<RunId, Vec<Metric>>,
     revision: u64,
+    images_revision: u64,
 }
 
 /// How many images an import brought.
@@ -205,6 +206,7 @@ impl Project {
             not_read,
             metrics,
             revision: 0,
+            images_revision: 0,
         })
     }
 
@@ -346,6 +348,7 @@ impl Project {
     /// Where the edit does not fit the project or cannot be written; then nothing changed.
     pub fn apply(&mut self, edit: Edit) -> Result<(), ProjectError> {
         let new_boxes = edit.added_boxes();
+        let of_runs = edit.is_about_runs();
         if let Some(taken) = new_boxes.iter().find(|id| **id < self.next_box) {
             return Err(EditError::BoxIdTaken(*taken).into());
         }
@@ -360,7 +363,7 @@ impl Project {
                 self.next_box = last.map_or(self.next_box, |id| BoxId(id.0 + 1));
                 self.undoable = Some(entry);
                 self.redoable = None;
-                self.revision += 1;
+                self.grow(of_runs);
                 Ok(())
             }
             Err(error) => {
@@ -392,7 +395,7 @@ impl Project {
         match moved.and_then(|()| self.store.undo(&entry)) {
             Ok(before) => {
                 self.undoable = before;
-                self.revision += 1;
+                self.grow(entry.edit.is_about_runs());
                 let edit = entry.edit.clone();
                 self.redoable = Some(entry);
                 Ok(Some(edit))
@@ -417,7 +420,7 @@ impl Project {
         match moved.and_then(|()| self.store.redo(&entry)) {
             Ok(after) => {
                 self.redoable = after;
-                self.revision += 1;
+                self.grow(entry.edit.is_about_runs());
                 let edit = entry.edit.clone();
                 self.undoable = Some(entry);
                 Ok(Some(edit))
@@ -445,6 +448,17 @@ impl Project {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// As [`revision`](Self::revision), but for what concerns runs alone.
+    #[must_use]
+    pub fn images_revision(&self) -> u64 {
+        self.images_revision
+    }
+
+    fn grow(&mut self, of_runs: bool) {
+        self.revision += 1;
+        self.images_revision += u64::from(!of_runs);
     }
 
     /// Makes an import part of the project, in one transaction. Images that are there already stay as they are, also
@@ -497,7 +511,7 @@ impl Project {
         } = arrived.0;
         Arc::make_mut(&mut self.state).take_in(classes, images, boxes, moved)?;
         self.not_read = not_read;
-        self.revision += 1;
+        self.grow(false);
         Ok(taken_in)
     }
 

@@ -167,10 +167,11 @@ pub(super) struct Cell {
     pub predicted: usize,
 }
 
-/// What the cases were made from: made anew where any of it changes.
+/// What the cases were made from: made anew where any of it changes, and not where something is said about a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub run: RunId,
+    /// Of the images.
     revision: u64,
     num_models: usize,
     other: Option<(RunId, ModelRole)>,
@@ -180,7 +181,7 @@ impl Key {
     pub fn of(run: &TrainingRun, other: Option<&OtherRun>, project: &Project) -> Self {
         Self {
             run: run.id,
-            revision: project.revision(),
+            revision: project.images_revision(),
             num_models: run.test.len(),
             other: other.map(|other| (other.run.id, other.role)),
         }
@@ -559,4 +560,60 @@ pub(super) fn attention<'a>(
         images
     };
     images.get(seen.place)
+}
+
+#[cfg(test)]
+mod tests {
+    use care_data::import::{Import, NewImage};
+    use care_data::{ContentHash, Edit, ImageSize, Orientation, Part, RunState, SplitSpec};
+    use care_learn::RunConfig;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_about_a_run_leaves_the_cases_as_they_are() {
+        let root = tempfile::tempdir().expect("a folder");
+        let mut project = Project::create(&root.path().join("few.care")).expect("a project");
+        let image = NewImage {
+            path: root.path().join("1.png"),
+            hash: ContentHash::of(&[1]),
+            size: ImageSize::new(8, 8),
+            orientation: Orientation::default(),
+            class: "nevus".to_owned(),
+            group: None,
+            patient: None,
+            part: Some(Part::Test),
+            boxes: Vec::new(),
+        };
+        let import = Import {
+            images: vec![image],
+            not_read: Vec::new(),
+            split: SplitSpec::default(),
+        };
+        project.take_in(import).expect("taken in");
+        let class = project.classes()[0].id;
+        let (run, _) = project.begin_run().expect("a run");
+        let ended = project.end_run(run, RunState::Finished, "", &[]);
+        ended.expect("recorded");
+        let shown = TrainingRun::new(run, RunConfig::default(), Vec::new());
+        let before = Key::of(&shown, None, &project);
+        for edit in [
+            Edit::SetRunStar { run, starred: true },
+            Edit::SetRunName {
+                run,
+                name: "more boxes".to_owned(),
+            },
+            Edit::SetRunRemark {
+                run,
+                remark: "a ruler".to_owned(),
+            },
+        ] {
+            project.apply(edit).expect("an edit");
+            assert!(Key::of(&shown, None, &project) == before);
+        }
+        let rare = Edit::SetRare { class, rare: true };
+        project.apply(rare).expect("an edit");
+        let after = Key::of(&shown, None, &project);
+        assert!(after != before && after.is_of_the_same(before));
+    }
 }

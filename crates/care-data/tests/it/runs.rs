@@ -108,6 +108,35 @@ fn what_is_said_about_a_run_is_an_edit() {
 }
 
 #[test]
+fn what_is_said_about_a_run_is_no_change_of_the_images() {
+    let (_root, mut project) = with_runs(2);
+    let revisions = |project: &Project| (project.revision(), project.images_revision());
+    let (all, images) = revisions(&project);
+    let run = RunId(1);
+    let star = Edit::SetRunStar { run, starred: true };
+    project.apply(star.clone()).unwrap();
+    project.undo().unwrap();
+    project.redo().unwrap();
+    let edits = vec![delete(run), delete(RunId(2))];
+    project.apply(Edit::Several { edits }).unwrap();
+    project.begin_run().unwrap();
+    assert_eq!(revisions(&project), (all + 5, images));
+    // One that does both counts.
+    let class = project.classes()[0].id;
+    let rare = Edit::SetRare { class, rare: true };
+    let edits = vec![
+        rare,
+        Edit::SetRunDeleted {
+            run,
+            deleted: false,
+        },
+    ];
+    project.apply(Edit::Several { edits }).unwrap();
+    project.undo().unwrap();
+    assert_eq!(revisions(&project), (all + 7, images + 2));
+}
+
+#[test]
 fn a_run_in_training_is_not_deleted() {
     let (_root, mut project) = with_runs(1);
     let (id, dir) = project.begin_run().unwrap();
