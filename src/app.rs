@@ -6,8 +6,8 @@ use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
 use crate::dispatch::{
-    apply, dispatch, drain_trainer, finish_coming, finish_job, leave_run, look_on, remember,
-    take_answer, tell_story,
+    apply, dispatch, drain_trainer, finish_coming, finish_emptying, finish_job, leave_run, look_on,
+    remember, take_answer, tell_story,
 };
 use crate::settings::Settings;
 use crate::state::State;
@@ -169,6 +169,7 @@ impl App {
         });
         finish_job(&mut self.state, ctx);
         drain_trainer(&mut self.state);
+        finish_emptying(&mut self.state);
         finish_coming(&mut self.state);
         look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));
@@ -231,6 +232,7 @@ impl App {
                         other: state.other.as_ref(),
                         coming: state.coming.as_ref().map(|coming| coming.id),
                         is_training: state.is_training(),
+                        is_emptying: state.emptying.is_some(),
                         watch: state.watch.as_deref(),
                         behind: state.behind.as_ref(),
                         draft: &state.draft,

@@ -15,7 +15,7 @@ use care_data::{Project, RunId, RunState};
 use care_figures::Grid;
 use care_learn::TrainerCommand;
 
-pub use self::compare::finish_coming;
+pub use self::compare::{finish_coming, finish_emptying};
 pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
 pub use self::reading::finish_job;
@@ -111,7 +111,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::CompareWith(other) => compare::compare_with(other, state, ctx),
         Command::Prove(image, view) => compare::prove(image, view, state, ctx),
         Command::EndProof => state.proof = None,
-        Command::EmptyTrash => compare::empty_trash(state),
+        Command::EmptyTrash => compare::empty_trash(state, ctx),
         Command::Forget(dir) => {
             state.settings.forget(&dir);
             state.settings.save();

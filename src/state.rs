@@ -7,6 +7,7 @@ use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
 use crate::attention::Attention;
+use crate::background::Later;
 use crate::command::{Command, Room};
 use crate::comparison::{Coming, OtherRun};
 use crate::dialog::FolderDialog;
@@ -64,6 +65,8 @@ pub struct State {
     pub other: Option<OtherRun>,
     /// The one that is to stand there, while it is read.
     pub coming: Option<Coming>,
+    /// Deleted runs' files being removed for good.
+    pub emptying: Option<Later<std::io::Result<()>>>,
     /// What the network saw of an image, while that is shown.
     pub proof: Option<Proof>,
     /// The images that were chosen for the film; none where they are picked.
@@ -115,6 +118,7 @@ impl State {
             run: None,
             other: None,
             coming: None,
+            emptying: None,
             proof: None,
             watch: None,
             behind: None,

@@ -66,6 +66,8 @@ pub struct Context<'a> {
     /// The run that is being read to stand there.
     pub coming: Option<RunId>,
     pub is_training: bool,
+    /// The trash is being emptied.
+    pub is_emptying: bool,
     /// The images that were chosen for the film; none where they are picked.
     pub watch: Option<&'a [ImageId]>,
     /// An earlier run whose curves are drawn behind those of `run`.

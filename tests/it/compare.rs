@@ -583,7 +583,11 @@ fn a_run_has_a_star_a_name_and_a_note_and_deleting_it_is_undone() {
     click(&mut window, "Delete run 1");
     click(&mut window, "Empty the trash");
     click(&mut window, "Remove 5.0 MB for good");
-    window.get_by_label("1 deleted run; the files are gone, undo brings back the figures.");
+    wait_for_label(
+        &mut window,
+        "1 deleted run; the files are gone, undo brings back the figures.",
+    );
+    assert_eq!(window.state().state.last_event, "The trash was emptied");
     assert!(!runs.join("0001").exists() && !runs.join("trash/0001").exists());
 }
 

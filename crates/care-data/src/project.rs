@@ -37,6 +37,18 @@ pub struct Project {
     images_revision: u64,
 }
 
+/// Bytes of all files in a folder, however deep; links are not followed.
+fn size_of(folder: &Path) -> u64 {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(of) if of.is_dir() => size_of(&entry.path()),
+            Ok(of) => of.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
 /// How many images an import brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TakenIn {
@@ -539,38 +551,43 @@ impl Project {
         &self.state.trash
     }
 
-    /// Bytes on the disk of the deleted runs' folders; 0 where the trash is empty.
+    /// Bytes on the disk of the deleted runs' folders, and of those that were [put aside](Self::empty_trash) and are not
+    /// removed yet.
     #[must_use]
     pub fn trash_size(&self) -> u64 {
         let folders = self.trash().iter().map(|run| self.run_dir(run.id));
-        let files = folders.filter_map(|folder| folder.read_dir().ok());
-        let entries = files.flatten().filter_map(Result::ok);
-        entries
-            .filter_map(|entry| entry.metadata().ok())
-            .map(|file| file.len())
-            .sum()
+        folders.chain(self.put_aside()).map(|it| size_of(&it)).sum()
     }
 
-    /// Puts the deleted runs' folders aside, and returns the one in which they now lie, to be removed for good. Their
-    /// figures stay in the project. None where there is nothing to empty.
+    /// Puts the deleted runs' folders aside, into a folder of this emptying alone, and returns every folder that is to be
+    /// removed for good: this one, and what is left of emptyings that were cut off. The runs' figures stay in the project.
     ///
     /// # Errors
     /// Where a folder cannot be moved; those before it are aside.
-    pub fn empty_trash(&self) -> Result<Option<PathBuf>, ProjectError> {
-        let aside = self.trash_dir().join("emptied");
-        let mut is_empty = !aside.exists();
+    pub fn empty_trash(&self) -> Result<Vec<PathBuf>, ProjectError> {
+        let mut names = (1..).map(|n: u64| self.trash_dir().join(format!("emptied-{n}")));
+        let aside = names.find(|it| !it.exists());
+        let aside = aside.unwrap_or_else(|| self.trash_dir().join("emptied"));
         for run in self.trash() {
             let from = self.run_dir(run.id);
             if from.exists() {
-                // By the time as well, as an earlier one may still be being removed.
-                let to = aside.join(format!("{}-{}", run.id, now()));
                 let failed = |error| ProjectError::io(&from, error);
                 std::fs::create_dir_all(&aside).map_err(failed)?;
+                let to = aside.join(run.id.to_string());
                 std::fs::rename(&from, to).map_err(failed)?;
-                is_empty = false;
             }
         }
-        Ok((!is_empty).then_some(aside))
+        Ok(self.put_aside())
+    }
+
+    /// The folders of all emptyings.
+    fn put_aside(&self) -> Vec<PathBuf> {
+        let entries = self.trash_dir().read_dir().into_iter().flatten().flatten();
+        let is_aside = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("emptied");
+        entries
+            .filter(|entry| is_aside(&entry.file_name()))
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// The id of the next run.
