@@ -284,8 +284,8 @@ impl App {
         if state.find_command {
             palette.ui(&ctx, state, commands);
         }
-        if let (Some(_), Some(run)) = (&state.asked, &state.run) {
-            leave::leave_sheet(&ctx, run.id, commands);
+        if let Some(asked) = &state.asked {
+            leave::leave_sheet(&ctx, asked.loss, commands);
         }
         if story.is_some() {
             story::shield_ui(&ctx);

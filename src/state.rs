@@ -2,7 +2,7 @@
 
 use std::thread::JoinHandle;
 
-use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState};
+use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState, RunId};
 use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
@@ -40,6 +40,20 @@ impl Problem {
             text: text.to_string(),
         }
     }
+}
+
+/// A command, and what it would lose.
+pub struct Asked {
+    pub command: Command,
+    pub loss: Loss,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It ends before it is tested.
+    Run(RunId),
+    /// What a person did in the story's own project.
+    Work,
 }
 
 pub struct State {
@@ -81,8 +95,8 @@ pub struct State {
     pub dialog: Option<FolderDialog>,
     /// What a folder would bring.
     pub offer: Option<Offer>,
-    /// What would end the run in training, and waits for a yes.
-    pub asked: Option<Command>,
+    /// What would lose something, and waits for a yes.
+    pub asked: Option<Asked>,
     /// Threads of runs that were left: they save their checkpoints before the program ends.
     pub leaving: Vec<JoinHandle<()>>,
     /// The last thing that happened, for the status bar.
