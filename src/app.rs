@@ -238,6 +238,7 @@ impl App {
                         draft: &state.draft,
                         device: &state.device,
                         map_style: &state.settings.map_style,
+                        refresh: state.settings.refresh,
                         problem: state.problem.as_ref(),
                         textures,
                         commands,

@@ -119,6 +119,13 @@ fn carry_out(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::SetWatch(images) => set_watch(images, state),
+        Command::SetRefresh(refresh) => {
+            state.settings.refresh = refresh;
+            state.settings.save();
+            if let Some(worker) = &state.worker {
+                worker.send(TrainerCommand::Refresh(refresh));
+            }
+        }
         Command::HoldBeforeTest(holds) => {
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
                 run.holds = holds;

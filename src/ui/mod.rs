@@ -32,6 +32,7 @@ pub mod widgets;
 use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Review, RunId};
 use care_figures::MapStyle;
 use care_learn::RunConfig;
+use care_learn::film::Refresh;
 use egui::{Frame, Margin};
 
 use crate::attention::Attention;
@@ -77,6 +78,8 @@ pub struct Context<'a> {
     pub device: &'a str,
     /// How attention maps are drawn.
     pub map_style: &'a MapStyle,
+    /// How often the film is renewed.
+    pub refresh: Refresh,
     /// What went wrong last, if anything. Each room shows it beside what it concerns.
     pub problem: Option<&'a Problem>,
     pub textures: &'a mut Textures,
