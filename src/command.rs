@@ -120,7 +120,7 @@ pub enum Command {
     CloseTakeAway,
     DismissProblem,
     CancelJob,
-    /// Answers the question whether the run in training may be stopped for what was asked last.
+    /// Answers the question whether what was asked last may lose what it would lose.
     Leave(bool),
     /// Closes the window.
     Quit,

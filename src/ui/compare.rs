@@ -162,7 +162,10 @@ impl CompareRoom {
                 });
             } else {
                 match shown.view {
-                    View::Figure => figure::figure_ui(ui, cx, from, shown, width),
+                    View::Figure => {
+                        first_ui(ui, shown);
+                        figure::figure_ui(ui, cx, from, shown, width);
+                    }
                     View::Image => self.pair.ui(ui, cx, from, shown),
                 }
             }
@@ -374,6 +377,31 @@ fn figure_width(room: f32) -> f32 {
     } else {
         (room * 0.428).clamp(616.0, 800.0).round()
     }
+}
+
+/// What the figure begins with, where it is what needs a person most.
+fn first_ui(ui: &mut Ui, shown: &Shown) {
+    if shown.order != Order::WrongReason {
+        return;
+    }
+    let cases = &shown.cases;
+    let care = cases.care();
+    let mut rows = shown.rows.iter();
+    // They are the first of the rows.
+    let n = rows
+        .position(|row| !cases.all[*row].is_for_the_wrong_reason(care))
+        .unwrap_or(shown.rows.len());
+    let which = match n {
+        0 => return,
+        1 => "the one".to_owned(),
+        n => format!("the {}", format::count(n)),
+    };
+    let text = format!(
+        "First {which} that {} gets right for the wrong reason.",
+        cases.called(care)
+    );
+    results::caution_ui(ui, &text);
+    ui.add_space(4.0);
 }
 
 fn foot_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &Shown) {

@@ -173,7 +173,8 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
     for role in ModelRole::ALL {
         assert!(film.frames.iter().filter(|f| f.role == role).count() >= 2);
         assert!(folder.weights(role).is_file());
-        let seen = folder.test_attention(role).expect("test");
+        let seen = folder.test_attention(&[role]).expect("test");
+        let (_, seen) = &seen[0];
         assert_eq!(seen.len(), 8);
         assert!(seen.iter().all(|i| i.map.values.len() == 49
             && (i.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5));
