@@ -6,8 +6,8 @@ use egui::{CentralPanel, Frame, ThemePreference};
 
 use crate::command::{Action, Command, Commands, Room};
 use crate::dispatch::{
-    apply, dispatch, drain_trainer, finish_job, leave_run, look_on, remember, take_answer,
-    tell_story,
+    apply, dispatch, drain_trainer, finish_coming, finish_emptying, finish_job, leave_run, look_on,
+    remember, take_answer, tell_story,
 };
 use crate::settings::Settings;
 use crate::state::State;
@@ -169,6 +169,8 @@ impl App {
         });
         finish_job(&mut self.state, ctx);
         drain_trainer(&mut self.state);
+        finish_emptying(&mut self.state);
+        finish_coming(&mut self.state);
         look_on(&mut self.state, ctx);
         self.commands.extend(take_answer(&mut self.state));
         let plays = self.state.story.as_ref().is_some_and(Story::is_playing);
@@ -228,12 +230,15 @@ impl App {
                         missing: &state.missing,
                         run: state.run.as_ref(),
                         other: state.other.as_ref(),
+                        coming: state.coming.as_ref().map(|coming| coming.id),
                         is_training: state.is_training(),
+                        is_emptying: state.emptying.is_some(),
                         watch: state.watch.as_deref(),
                         behind: state.behind.as_ref(),
                         draft: &state.draft,
                         device: &state.device,
                         map_style: &state.settings.map_style,
+                        refresh: state.settings.refresh,
                         problem: state.problem.as_ref(),
                         textures,
                         commands,
@@ -280,8 +285,8 @@ impl App {
         if state.find_command {
             palette.ui(&ctx, state, commands);
         }
-        if let (Some(_), Some(run)) = (&state.asked, &state.run) {
-            leave::leave_sheet(&ctx, run.id, commands);
+        if let Some(asked) = &state.asked {
+            leave::leave_sheet(&ctx, asked.loss, commands);
         }
         if story.is_some() {
             story::shield_ui(&ctx);

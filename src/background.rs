@@ -51,6 +51,18 @@ impl<T: Send + 'static> Later<T> {
         }
     }
 
+    /// The value itself; while it is not there, or where it never comes, what there was.
+    ///
+    /// # Errors
+    /// That is no error: it is still waiting, or has failed.
+    pub fn into_value(mut self) -> Result<T, Self> {
+        self.get();
+        match self {
+            Self::Done(value) => Ok(value),
+            later => Err(later),
+        }
+    }
+
     #[must_use]
     pub fn has_failed(&self) -> bool {
         matches!(self, Self::Failed)

@@ -6,6 +6,7 @@ use care_data::import::Format;
 use care_data::synthetic::Demo;
 use care_data::{Edit, ImageId, ReaderId, RunId};
 use care_figures::MapStyle;
+use care_learn::film::Refresh;
 use care_learn::{LiveParams, ModelRole, RunConfig};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
@@ -80,6 +81,8 @@ pub enum Command {
     SetLive(LiveParams),
     /// The film shows these held-out images, in this order, now and in runs to come; none has them picked.
     SetWatch(Option<Vec<ImageId>>),
+    /// How often the film is renewed, now and in runs to come.
+    SetRefresh(Refresh),
     /// Whether the run in training waits after its last epoch, before it is tested.
     HoldBeforeTest(bool),
     /// Draws the curves of this run behind those of the one shown.
@@ -117,7 +120,7 @@ pub enum Command {
     CloseTakeAway,
     DismissProblem,
     CancelJob,
-    /// Answers the question whether the run in training may be stopped for what was asked last.
+    /// Answers the question whether what was asked last may lose what it would lose.
     Leave(bool),
     /// Closes the window.
     Quit,

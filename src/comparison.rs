@@ -7,7 +7,38 @@ use care_learn::event::{ImageAttention, Results};
 use care_learn::metrics::{McNemar, Summary, summarise};
 use care_learn::run_folder::{RunFolder, RunFolderError};
 
+use crate::background::Later;
 use crate::training::{Phase, TrainingRun};
+
+/// A model of another run that is being read.
+pub struct Coming {
+    pub id: RunId,
+    pub role: ModelRole,
+    pub run: Later<Result<TrainingRun, RunFolderError>>,
+}
+
+impl Coming {
+    /// Begins to read its settings and what it made of the test part, not its film; none where the project has no such run.
+    #[must_use]
+    pub fn start(
+        project: &Project,
+        id: RunId,
+        role: ModelRole,
+        ctx: &egui::Context,
+    ) -> Option<Self> {
+        let state = project.run(id)?.state;
+        let dir = project.run_dir(id);
+        let read = move || {
+            let folder = RunFolder::open(&dir)?;
+            let mut run = TrainingRun::new(id, folder.config()?, Vec::new());
+            run.phase = Phase::Ended(state);
+            run.read_results(&folder)?;
+            Ok(run)
+        };
+        let run = Later::start("other run", ctx, read);
+        Some(Self { id, role, run })
+    }
+}
 
 /// A model of another run.
 pub struct OtherRun {
@@ -16,20 +47,6 @@ pub struct OtherRun {
 }
 
 impl OtherRun {
-    /// Its settings and what it made of the test part; not its film.
-    ///
-    /// # Errors
-    /// Where the project has no such run, or a file of it is missing or damaged.
-    pub fn read(project: &Project, id: RunId, role: ModelRole) -> Result<Self, RunFolderError> {
-        let folder = RunFolder::open(&project.run_dir(id))?;
-        let mut run = TrainingRun::new(id, folder.config()?, Vec::new());
-        if let Some(recorded) = project.run(id) {
-            run.phase = Phase::Ended(recorded.state);
-        }
-        run.read_results(&folder)?;
-        Ok(Self { run, role })
-    }
-
     /// The test images as the model saw them; none where the run has no such model.
     #[must_use]
     pub fn test(&self) -> Option<&[ImageAttention]> {

@@ -15,6 +15,7 @@ use care_data::{Project, RunId, RunState};
 use care_figures::Grid;
 use care_learn::TrainerCommand;
 
+pub use self::compare::{finish_coming, finish_emptying};
 pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
 pub use self::reading::finish_job;
@@ -28,16 +29,35 @@ use crate::command::{Action, Command, Room};
 use crate::dialog::FolderDialog;
 use crate::format;
 use crate::jobs::{ExportDraft, Kind};
-use crate::state::{Problem, State};
+use crate::state::{Asked, Loss, Problem, State};
 use crate::suggestion::{Source, Suggestion};
 use crate::training::Phase;
 
-/// Carries out one command.
+/// Carries out one command, or asks first.
 pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
-    if state.is_training() && leaves_project(&command, state) && !is_the_storys(&command, state) {
-        state.asked = Some(command);
-        return;
+    match loss(&command, state) {
+        Some(loss) => state.asked = Some(Asked { command, loss }),
+        None => carry_out(command, state, ctx),
     }
+}
+
+/// What a command would lose that somebody may want.
+fn loss(command: &Command, state: &State) -> Option<Loss> {
+    let run = state.run.as_ref().filter(|_| state.is_training());
+    if let Some(run) = run
+        && leaves_project(command, state)
+        && !is_the_storys(command, state)
+    {
+        return Some(Loss::Run(run.id));
+    }
+    let was_worked_in = match (&state.story, &state.project) {
+        (Some(story), Some(project)) => story.owns(project.dir()) && story.was_worked_in(project),
+        _ => false,
+    };
+    (was_worked_in && begins_anew(command)).then_some(Loss::Work)
+}
+
+fn carry_out(command: Command, state: &mut State, ctx: &egui::Context) {
     if tries_again(&command) {
         state.problem = None;
     }
@@ -48,7 +68,7 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         Command::PlayStory(demo) => story::play(demo, state, ctx),
         Command::TakeOver => {
             if let Some(story) = &mut state.story {
-                story.take_over();
+                story.take_over(state.project.as_ref());
                 state.last_event =
                     "It is yours. This project is gone when the window closes".into();
             }
@@ -99,6 +119,13 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::SetWatch(images) => set_watch(images, state),
+        Command::SetRefresh(refresh) => {
+            state.settings.refresh = refresh;
+            state.settings.save();
+            if let Some(worker) = &state.worker {
+                worker.send(TrainerCommand::Refresh(refresh));
+            }
+        }
         Command::HoldBeforeTest(holds) => {
             if let (Some(worker), Some(run)) = (&state.worker, &mut state.run) {
                 run.holds = holds;
@@ -107,10 +134,10 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::DrawBehind(id) => draw_behind(id, state),
         Command::ShowRun(id) => show_run(id, state),
-        Command::CompareWith(other) => compare::compare_with(other, state),
+        Command::CompareWith(other) => compare::compare_with(other, state, ctx),
         Command::Prove(image, view) => compare::prove(image, view, state, ctx),
         Command::EndProof => state.proof = None,
-        Command::EmptyTrash => compare::empty_trash(state),
+        Command::EmptyTrash => compare::empty_trash(state, ctx),
         Command::Forget(dir) => {
             state.settings.forget(&dir);
             state.settings.save();
@@ -149,9 +176,9 @@ pub fn dispatch(command: Command, state: &mut State, ctx: &egui::Context) {
             }
         }
         Command::Leave(stop) => {
-            if let Some(command) = state.asked.take().filter(|_| stop) {
+            if let Some(asked) = state.asked.take().filter(|_| stop) {
                 leave_run(state);
-                dispatch(command, state, ctx);
+                carry_out(asked.command, state, ctx);
             }
         }
         Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
@@ -171,11 +198,14 @@ fn is_the_storys(command: &Command, state: &State) -> bool {
     let Some(story) = &state.story else {
         return false;
     };
-    let begins_anew = matches!(
+    story.is_playing() || begins_anew(command) && state.is_of_the_story()
+}
+
+fn begins_anew(command: &Command) -> bool {
+    matches!(
         command,
         Command::PlayStory(_) | Command::Action(Action::PlayStory)
-    );
-    story.is_playing() || begins_anew && state.is_of_the_story()
+    )
 }
 
 /// Whether a command closes the open project.

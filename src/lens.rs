@@ -59,6 +59,8 @@ pub struct Model {
 /// An image as the model sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
+    /// Whose it is: while a run trains perhaps its last checkpoint but one.
+    pub of: Of,
     /// Names `raw` for good.
     pub key: u64,
     /// The weighted sum before normalisation, in logits.
@@ -77,6 +79,9 @@ struct Weights {
     written: SystemTime,
 }
 
+/// For the class that each image had when it was asked for; or why it cannot be seen.
+type Answers = HashMap<ImageId, (ClassId, Result<Seen, String>)>;
+
 /// The thread that answers, and what it has answered.
 #[derive(Default)]
 pub struct Lens {
@@ -85,8 +90,9 @@ pub struct Lens {
     /// The system gave no thread.
     failed: bool,
     model: Option<Result<Model, String>>,
-    /// For the class that each image had when it was asked for; or why it cannot be seen.
-    seen: HashMap<ImageId, (ClassId, Result<Seen, String>)>,
+    seen: Answers,
+    /// By earlier checkpoints of the same model, until it is seen anew.
+    before: Answers,
     asked: Option<(ImageId, ClassId)>,
     weights: [Option<Weights>; 3],
     /// What `weights` and `model` were looked for with, and when, in seconds of the window.
@@ -108,12 +114,12 @@ impl Lens {
     /// Whether a model of this role can be shown: the untrained network stands in for "before" until there is a run.
     #[must_use]
     pub fn is_there(&self, role: ModelRole) -> bool {
-        self.weights[role as usize].is_some() || role == ModelRole::Before && self.is_before_runs()
+        self.weights[role as usize].is_some() || role == ModelRole::Before && self.is_untrained()
     }
 
-    /// Whether no run has left weights yet.
+    /// Whether there are no weights of a run: none has begun, or the one shown has left none.
     #[must_use]
-    pub fn is_before_runs(&self) -> bool {
+    pub fn is_untrained(&self) -> bool {
         self.weights.iter().all(Option::is_none)
     }
 
@@ -142,11 +148,10 @@ impl Lens {
         self.model.as_ref()
     }
 
-    /// What it makes of an image, once it has answered.
+    /// What it makes of an image, once it has answered; until then what its checkpoint before made of it.
     #[must_use]
     pub fn seen(&self, image: &Image) -> Option<&Result<Seen, String>> {
-        let (class, seen) = self.seen.get(&image.id)?;
-        (*class == image.class).then_some(seen)
+        known(&self.seen, image).or_else(|| known(&self.before, image))
     }
 
     /// Whether no model can be asked for lack of a thread.
@@ -186,7 +191,7 @@ impl Lens {
         let (Some(image), Some(Ok(model))) = (image, &self.model) else {
             return;
         };
-        if self.seen(image).is_some() || self.asked == Some((image.id, image.class)) {
+        if known(&self.seen, image).is_some() || self.asked == Some((image.id, image.class)) {
             return;
         }
         let question = Question {
@@ -229,8 +234,17 @@ impl Lens {
             .role()
             .map(|role| self.model_of(role, project, run, draft));
         if model != self.model {
+            let asked = |model: &Option<Result<Model, String>>| {
+                let model = model.as_ref()?.as_ref().ok()?;
+                Some(model.asked.clone())
+            };
+            let seen = std::mem::take(&mut self.seen);
+            if asked(&model) == asked(&self.model) {
+                self.before.extend(seen);
+            } else {
+                self.before.clear();
+            }
             self.model = model;
-            self.seen.clear();
             self.asked = None;
         }
     }
@@ -298,6 +312,7 @@ impl Lens {
                 value.to_bits().hash(&mut hasher);
             }
             Seen {
+                of: model.of,
                 key: hasher.finish(),
                 probability: probability.map_or(0.0, |(_, p)| *p),
                 raw: attention.raw,
@@ -306,6 +321,12 @@ impl Lens {
         });
         self.seen.insert(id, (class, seen));
     }
+}
+
+/// What was seen of an image, for the class that it has now.
+fn known<'a>(seen: &'a Answers, image: &Image) -> Option<&'a Result<Seen, String>> {
+    let (class, seen) = seen.get(&image.id)?;
+    (*class == image.class).then_some(seen)
 }
 
 /// What of the settings decides an untrained network: the others do not have it asked again.

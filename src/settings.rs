@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use care_data::{ImageId, Project, ReaderId};
 use care_figures::MapStyle;
+use care_learn::film::Refresh;
 use serde::{Deserialize, Serialize};
 
 use crate::keymap::Keymap;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub keys: Keymap,
     /// How attention maps are drawn.
     pub map_style: MapStyle,
+    /// How often the film of a run in training is renewed.
+    pub refresh: Refresh,
     /// Newest first.
     pub recent: Vec<RecentProject>,
     #[serde(skip)]

@@ -2,13 +2,14 @@
 
 use std::thread::JoinHandle;
 
-use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState};
+use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState, RunId};
 use care_learn::RunConfig;
 use care_learn::worker::Worker;
 
 use crate::attention::Attention;
+use crate::background::Later;
 use crate::command::{Command, Room};
-use crate::comparison::OtherRun;
+use crate::comparison::{Coming, OtherRun};
 use crate::dialog::FolderDialog;
 use crate::jobs::{ExportDraft, Job, Offer};
 use crate::lens::Lens;
@@ -41,6 +42,20 @@ impl Problem {
     }
 }
 
+/// A command, and what it would lose.
+pub struct Asked {
+    pub command: Command,
+    pub loss: Loss,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It ends before it is tested.
+    Run(RunId),
+    /// What a person did in the story's own project.
+    Work,
+}
+
 pub struct State {
     pub settings: Settings,
     pub project: Option<Project>,
@@ -62,6 +77,10 @@ pub struct State {
     pub run: Option<TrainingRun>,
     /// A model of another run, beside those of `run` in Compare.
     pub other: Option<OtherRun>,
+    /// The one that is to stand there, while it is read.
+    pub coming: Option<Coming>,
+    /// Deleted runs' files being removed for good.
+    pub emptying: Option<Later<std::io::Result<()>>>,
     /// What the network saw of an image, while that is shown.
     pub proof: Option<Proof>,
     /// The images that were chosen for the film; none where they are picked.
@@ -76,8 +95,8 @@ pub struct State {
     pub dialog: Option<FolderDialog>,
     /// What a folder would bring.
     pub offer: Option<Offer>,
-    /// What would end the run in training, and waits for a yes.
-    pub asked: Option<Command>,
+    /// What would lose something, and waits for a yes.
+    pub asked: Option<Asked>,
     /// Threads of runs that were left: they save their checkpoints before the program ends.
     pub leaving: Vec<JoinHandle<()>>,
     /// The last thing that happened, for the status bar.
@@ -112,6 +131,8 @@ impl State {
             take_away: None,
             run: None,
             other: None,
+            coming: None,
+            emptying: None,
             proof: None,
             watch: None,
             behind: None,
@@ -154,6 +175,7 @@ impl State {
         self.offer = None;
         self.run = None;
         self.other = None;
+        self.coming = None;
         self.proof = None;
         self.behind = None;
         self.counts = None;

@@ -2,12 +2,13 @@
 //!
 //! This is the state machine, which knows nothing of the window: it is told the time and what is true ([`Scene`]) and
 //! answers with [`Cue`]s. What they ask for is real, commands as a person's, on a project of the story's own in a temporary
-//! folder. The first key or click ends it ([`Story::take_over`]) and leaves everything as it is.
+//! folder. The first key or click ends it ([`Story::take_over`]) and leaves everything as it is; after a failure that
+//! nobody sees it begins anew.
 
 use std::path::{Path, PathBuf};
 
 use care_data::synthetic::Demo;
-use care_data::{BoundingBox, ImageId, Part, RunState};
+use care_data::{BoundingBox, ImageId, Part, Project, RunState};
 use care_learn::event::{FilmFrame, ImageAttention};
 use care_learn::{ModelRole, RunConfig};
 use tempfile::TempDir;
@@ -21,6 +22,9 @@ pub const BOXES: usize = 2;
 /// Seconds until the pointer is where it presses, and until it lets go: of a box, of the button Train.
 pub const POINTING: f64 = 1.0;
 pub const DRAGGING: f64 = 2.4;
+
+/// Seconds for which what went wrong is shown, before it begins anew.
+pub const FAILED: f64 = 20.0;
 
 /// What a story is told with.
 pub struct Cast {
@@ -156,7 +160,7 @@ impl Scene {
     #[must_use]
     pub fn of(state: &State, cast: &Cast) -> Self {
         let run = state.run.as_ref();
-        let drawn = |project: &care_data::Project| {
+        let drawn = |project: &Project| {
             let boxes = cast.boxes.iter();
             boxes
                 .take_while(|(image, rect)| project.boxes(*image).iter().any(|it| it.rect == *rect))
@@ -187,6 +191,8 @@ pub struct Story {
     /// The image in which it is shown where the models look.
     pub star: Option<ImageId>,
     telling: Option<Telling>,
+    /// The project's [`images_revision`](Project::images_revision) from which on what changes is a person's.
+    taken_at: Option<u64>,
 }
 
 struct Telling {
@@ -195,6 +201,7 @@ struct Telling {
     /// When the step began; none before the first.
     since: Option<f64>,
     has_acted: bool,
+    failed_at: Option<f64>,
 }
 
 impl Story {
@@ -204,6 +211,7 @@ impl Story {
             telling: Some(Telling::new(cast.boxes.len())),
             cast,
             star: None,
+            taken_at: None,
         }
     }
 
@@ -220,9 +228,17 @@ impl Story {
         self.telling.is_some()
     }
 
-    /// A person goes on from here.
-    pub fn take_over(&mut self) {
+    /// A person goes on from here, with the project as it is.
+    pub fn take_over(&mut self, project: Option<&Project>) {
         self.telling = None;
+        self.taken_at = project.map(Project::images_revision);
+    }
+
+    /// Whether a person changed something after taking over.
+    #[must_use]
+    pub fn was_worked_in(&self, project: &Project) -> bool {
+        self.taken_at
+            .is_some_and(|taken_at| project.images_revision() > taken_at)
     }
 
     /// The step that is shown, its place and how many there are.
@@ -238,6 +254,13 @@ impl Story {
     pub fn elapsed(&self, now: f64) -> f64 {
         let since = self.telling.as_ref().and_then(|telling| telling.since);
         since.map_or(0.0, |since| now - since)
+    }
+
+    /// Seconds until it begins anew after a failure; none without one.
+    #[must_use]
+    pub fn left_of_failure(&self, now: f64) -> Option<f64> {
+        let failed_at = self.telling.as_ref()?.failed_at?;
+        Some((failed_at + FAILED - now).max(0.0))
     }
 
     /// Seconds that the step still takes at least.
@@ -266,12 +289,20 @@ impl Story {
 
     /// What is to be done at `now`, in seconds of any clock.
     pub fn advance(&mut self, now: f64, scene: &Scene) -> Vec<Cue> {
-        if scene.has_failed {
-            self.take_over();
-        }
         let Some(telling) = &mut self.telling else {
             return Vec::new();
         };
+        if scene.has_failed && telling.failed_at.is_none() {
+            telling.failed_at = Some(now);
+        }
+        if let Some(failed_at) = telling.failed_at {
+            if now < failed_at + FAILED {
+                return Vec::new();
+            }
+            // Where that fails as well, it is tried again later.
+            telling.failed_at = None;
+            return vec![Cue::Again];
+        }
         let Some(&step) = telling.steps.get(telling.at) else {
             return vec![Cue::Again];
         };
@@ -307,6 +338,7 @@ impl Telling {
             at: 0,
             since: None,
             has_acted: false,
+            failed_at: None,
         }
     }
 }
@@ -347,9 +379,16 @@ pub fn star(frame: &FilmFrame) -> Option<ImageId> {
         .map(|seen| seen.image)
 }
 
-/// What is said at a step; `left` in seconds.
+/// What is said at a step, `now` in seconds.
 #[must_use]
-pub fn caption(story: &Story, step: Step, state: &State, left: f64) -> String {
+pub fn caption(story: &Story, step: Step, state: &State, now: f64) -> String {
+    if let Some(left) = story.left_of_failure(now) {
+        return format!(
+            "Something went wrong. From the beginning in {:.0} s.",
+            left.ceil()
+        );
+    }
+    let left = story.left(now).ceil();
     let demo = story.cast.demo;
     let lesion = match demo {
         Demo::Skin => "lesion",
@@ -547,19 +586,35 @@ mod tests {
     }
 
     #[test]
-    fn it_steps_aside_for_a_person_and_for_a_failure() {
+    fn it_steps_aside_for_a_person() {
         let mut story = Story::new(cast(1));
         story.advance(0.0, &Scene::default());
         assert!(story.is_playing());
-        story.take_over();
+        story.take_over(None);
         assert_eq!(story.advance(1.0, &Scene::default()), []);
+    }
+
+    #[test]
+    fn what_fails_is_shown_for_a_while_and_then_it_begins_anew() {
         let mut story = Story::new(cast(1));
         let failed = Scene {
             has_failed: true,
             ..Scene::default()
         };
-        assert_eq!(story.advance(0.0, &failed), []);
-        assert!(!story.is_playing() && story.step().is_none());
+        story.advance(0.0, &Scene::default());
+        assert_eq!(story.left_of_failure(0.0), None);
+        assert_eq!(story.advance(5.0, &failed), []);
+        // Whoever puts the message away does not hold it up.
+        assert_eq!(story.advance(24.0, &Scene::default()), []);
+        assert_eq!(story.left_of_failure(24.0), Some(1.0));
+        assert_eq!(story.advance(25.0, &Scene::default()), [Cue::Again]);
+        // To begin anew failed too: not every frame.
+        assert_eq!(story.advance(25.1, &failed), []);
+        assert_eq!(story.advance(45.2, &failed), [Cue::Again]);
+        // A person takes over as ever.
+        story.advance(46.0, &failed);
+        story.take_over(None);
+        assert_eq!(story.advance(99.0, &failed), []);
     }
 
     #[test]

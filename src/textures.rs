@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use care_data::decode::{self, DecodeError};
 use care_data::{GreyImage, ImageId, Look, Window};
-use care_figures::{Blending, MapStyle, map_style};
+use care_figures::{Blending, Grid, MapStyle, map_style};
 use care_learn::AttentionMap;
-use egui::{Color32, ColorImage, TextureHandle, TextureOptions};
+use egui::{ColorImage, TextureHandle, TextureOptions};
 
 /// Longer side of a thumbnail in pixels: the largest cell is 160 points, at scale 2.
 const THUMBNAIL_SIDE: u32 = 320;
@@ -23,8 +23,9 @@ const MAX_MAPS: usize = 400;
 const MIN_BYTES: usize = 16 << 10;
 /// Uploads in one frame, so that a burst of finished thumbnails never costs a frame.
 const UPLOADS_PER_FRAME: usize = 12;
-/// Pixels along an enlarged attention map's longer side.
-const MAP_SIDE: usize = 112;
+/// Pixels along an attention map's longer side: with sharp cells, and with slopes, which the graphics card enlarges as well.
+const RAW_SIDE: usize = 112;
+const SMOOTH_SIDE: usize = 56;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -394,12 +395,13 @@ impl Textures {
         let texture = of(&|hasher| style.palette.hash(hasher));
         let texture = self.maps.entry(texture).or_insert_with(|| {
             let long = map.width.max(map.height).max(1);
-            let size = [map.width, map.height].map(|side| (MAP_SIDE * side / long).max(1));
+            let side = match style.grid {
+                Grid::Raw => RAW_SIDE,
+                Grid::Smooth => SMOOTH_SIDE,
+            };
+            let size = [map.width, map.height].map(|cells| (side * cells / long).max(1));
             let rgba = map_style::overlay(map, style, Blending::ByAttention, gain, size);
-            let pixels = rgba
-                .into_iter()
-                .map(|[r, g, b, a]| Color32::from_rgba_unmultiplied(r, g, b, a));
-            let pixels = ColorImage::new(size, pixels.collect());
+            let pixels = ColorImage::from_rgba_unmultiplied(size, rgba.as_flattened());
             let texture = self
                 .ctx
                 .load_texture("attention", pixels, TextureOptions::LINEAR);

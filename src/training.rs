@@ -220,9 +220,8 @@ impl TrainingRun {
     pub fn read_results(&mut self, folder: &RunFolder) -> Result<(), RunFolderError> {
         let results = folder.results()?;
         self.data = folder.data().ok();
-        for (role, _) in &results.summaries {
-            self.test.push((*role, folder.test_attention(*role)?));
-        }
+        let roles: Vec<_> = results.summaries.iter().map(|(role, _)| *role).collect();
+        self.test = folder.test_attention(&roles)?;
         self.results = Some(results);
         Ok(())
     }

@@ -4,11 +4,19 @@ use care_data::{ImageId, RunId};
 use care_learn::ModelRole;
 
 use super::runs::show_run;
-use crate::comparison::OtherRun;
+use crate::background::Later;
+use crate::comparison::{Coming, OtherRun};
 use crate::proof::Proof;
 use crate::state::{Problem, State};
 
-pub(super) fn compare_with(other: Option<(RunId, ModelRole)>, state: &mut State) {
+const NOT_EMPTIED: &str = "The trash could not be emptied";
+
+pub(super) fn compare_with(
+    other: Option<(RunId, ModelRole)>,
+    state: &mut State,
+    ctx: &egui::Context,
+) {
+    state.coming = None;
     let Some((id, role)) = other else {
         state.other = None;
         return;
@@ -18,14 +26,24 @@ pub(super) fn compare_with(other: Option<(RunId, ModelRole)>, state: &mut State)
         other.role = role;
         return;
     }
-    let Some(project) = &state.project else {
+    let project = state.project.as_ref();
+    state.coming = project.and_then(|project| Coming::start(project, id, role, ctx));
+}
+
+/// Shows the other run once it is read. Once a frame.
+pub fn finish_coming(state: &mut State) {
+    let Some(Coming { id, role, run }) = state.coming.take() else {
         return;
     };
-    match OtherRun::read(project, id, role) {
-        Ok(other) => state.other = Some(other),
-        Err(error) => {
-            state.problem = Some(Problem::new(format!("Run {id} cannot be compared"), error));
-        }
+    let failed =
+        |why: &dyn std::fmt::Display| Problem::new(format!("Run {id} cannot be compared"), why);
+    match run.into_value() {
+        // Beside itself, or beside one that trains, there is nothing to compare.
+        Ok(_) if state.is_training() || state.run.as_ref().is_none_or(|it| it.id == id) => {}
+        Ok(Ok(run)) => state.other = Some(OtherRun { run, role }),
+        Ok(Err(error)) => state.problem = Some(failed(&error)),
+        Err(later) if later.has_failed() => state.problem = Some(failed(&"Try again.")),
+        Err(run) => state.coming = Some(Coming { id, role, run }),
     }
 }
 
@@ -54,6 +72,9 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     if state.other.as_ref().is_some_and(|it| !is_there(it.run.id)) {
         state.other = None;
     }
+    if state.coming.as_ref().is_some_and(|it| !is_there(it.id)) {
+        state.coming = None;
+    }
     if state.behind.as_ref().is_some_and(|it| !is_there(it.id)) {
         state.behind = None;
     }
@@ -81,23 +102,32 @@ pub(super) fn follow_runs(moved: &[RunId], state: &mut State) {
     }
 }
 
-/// Removes the deleted runs' files for good, on a thread of its own: they may be large.
-pub(super) fn empty_trash(state: &mut State) {
-    let Some(project) = &state.project else {
+/// Removes the deleted runs' files for good, on a thread of its own: they may be large. One emptying at a time.
+pub(super) fn empty_trash(state: &mut State, ctx: &egui::Context) {
+    let Some(project) = state.project.as_ref().filter(|_| state.emptying.is_none()) else {
         return;
     };
-    let aside = match project.empty_trash() {
-        Ok(Some(aside)) => aside,
-        Ok(None) => return,
-        Err(error) => {
-            state.problem = Some(Problem::new("The trash could not be emptied", error));
-            return;
+    match project.empty_trash() {
+        Ok(aside) => {
+            state.emptying = Some(Later::start("trash", ctx, move || {
+                aside.iter().try_for_each(std::fs::remove_dir_all)
+            }));
         }
+        Err(error) => state.problem = Some(Problem::new(NOT_EMPTIED, error)),
+    }
+}
+
+/// What cannot be removed goes with the next emptying. Once a frame.
+pub fn finish_emptying(state: &mut State) {
+    let Some(emptying) = state.emptying.take() else {
+        return;
     };
-    state.last_event = "The trash was emptied".to_owned();
-    let removed = std::thread::Builder::new()
-        .name("trash".to_owned())
-        // What cannot be removed now is the next time.
-        .spawn(move || drop(std::fs::remove_dir_all(aside)));
-    state.leaving.extend(removed);
+    match emptying.into_value() {
+        Ok(Ok(())) => state.last_event = "The trash was emptied".to_owned(),
+        Ok(Err(error)) => state.problem = Some(Problem::new(NOT_EMPTIED, error)),
+        Err(later) if later.has_failed() => {
+            state.problem = Some(Problem::new(NOT_EMPTIED, "Try again."));
+        }
+        Err(later) => state.emptying = Some(later),
+    }
 }

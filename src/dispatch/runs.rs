@@ -165,6 +165,7 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
     let wake = ctx.clone();
     match Worker::start(task, move || wake.request_repaint()) {
         Ok(worker) => {
+            worker.send(TrainerCommand::Refresh(state.settings.refresh));
             state.worker = Some(worker);
             state.other = None;
             state.run = Some(run);

@@ -46,15 +46,19 @@ pub(super) fn play(demo: Demo, state: &mut State, ctx: &egui::Context) {
 
 /// Its images are there.
 pub(super) fn take_in(demo: Demo, import: Import, state: &mut State) -> Result<(), ProjectError> {
-    let Some(mut story) = state.story.take() else {
+    let places = state.story.as_ref().and_then(|story| story.cast.places());
+    let Some((dir, _)) = places else {
         return Ok(());
     };
-    if let Some((dir, _)) = story.cast.places() {
-        let made = crate::demo::for_story(demo, &dir, import)?;
-        story.meet(made.1);
-        state.story = Some(story);
-        state.show(Some(made.0));
+    let (project, boxes) = crate::demo::for_story(demo, &dir, import)?;
+    if let Some(story) = &mut state.story {
+        story.meet(boxes);
+        // Whoever took it over before there was a project.
+        if !story.is_playing() {
+            story.take_over(Some(&project));
+        }
     }
+    state.show(Some(project));
     Ok(())
 }
 

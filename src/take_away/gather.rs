@@ -61,7 +61,7 @@ impl<'a> Source<'a> {
             let folder = RunFolder::open(&project.run_dir(run.id));
             folder
                 .and_then(|folder| folder.data())
-                .map_err(|e| format!("Which classes run {} learned cannot be read: {e}.", run.id))
+                .map_err(|e| format!("Which classes run {} learned cannot be read: {e}", run.id))
         };
         let data = run.data.clone().map_or_else(read, Ok)?;
         let seen = run
@@ -672,9 +672,7 @@ impl Film<'_> {
             .iter()
             .map(|role| run.frame(*role, Some(epoch)))
             .collect();
-        let seen = |frame: Option<&FilmFrame>, image: ImageId| {
-            frame?.images.iter().find(|it| it.image == image).cloned()
-        };
+        let seen = |frame: Option<&FilmFrame>, image: ImageId| frame?.seen(image).cloned();
         let original = |i: usize| Cell {
             picture: i,
             map: None,

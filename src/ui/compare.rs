@@ -1,41 +1,37 @@
 //! The room Compare: held-out images as before, control and CARE saw them, and what the whole test part shows.
 
 mod cases;
+mod choices;
 mod confusion;
 mod difference;
 mod figure;
+mod nothing_yet;
 mod pair;
 mod results;
 mod runs;
 mod shortcuts;
+mod shown;
+mod strip;
 mod table;
 
-use care_data::{Edit, ImageId, Project, Run, RunState};
-use care_learn::event::ImageAttention;
-use egui::{
-    Align, CentralPanel, Color32, ComboBox, FontId, Frame, IntoAtoms, Layout, Margin, Panel, Rect,
-    RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
-};
+use care_data::{Edit, Project};
+use egui::{Align, CentralPanel, FontId, Frame, Layout, Margin, Panel, RichText, ScrollArea, Ui};
 
-use self::cases::{Cases, Cell, Key, Order, Which, attention};
+use self::cases::{Order, Which};
+use self::choices::{choice_of_images_ui, choice_of_run_ui, model_ui};
+use self::nothing_yet::nothing_yet_ui;
 use self::pair::Pair;
 use self::results::{Measure, Told};
 use self::runs::Runs;
-use self::shortcuts::Shortcuts;
+use self::shown::{From, Shown};
 use self::table::Table;
 use super::overlay::overlay_ui;
 use super::story::{self, Place};
-use super::tokens::{self, Tokens, radius, size};
-use super::widgets::{
-    WordButton, combo_caret, divider, filling_uv, focus_ring, problem_ui, segmented,
-};
-use super::{Context, bar_frame, icons, take_away};
-use crate::background::Later;
+use super::tokens::{self, Tokens, size};
+use super::widgets::{divider, problem_ui, segmented};
+use super::{Context, bar_frame, take_away};
 use crate::command::{Action, Command};
-use crate::comparison::{Measured, OtherRun};
 use crate::format;
-use crate::textures::Picture;
-use crate::training::{Phase, TrainingRun};
 
 /// What is seen on the left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,159 +50,6 @@ enum Tab {
     Images,
     Shortcuts,
     Runs,
-}
-
-/// The runs whose models are shown.
-#[derive(Clone, Copy)]
-struct From<'a> {
-    run: &'a TrainingRun,
-    other: Option<&'a OtherRun>,
-}
-
-/// The images of what was clicked last.
-#[derive(Default)]
-struct Strip {
-    /// The cell of a confusion matrix, where it is one.
-    cell: Option<Cell>,
-    what: String,
-    images: Vec<ImageId>,
-}
-
-/// What is shown of one run.
-struct Shown {
-    cases: Cases,
-    /// The models that are compared with each other: the second against the first.
-    pair: [usize; 2],
-    which: Which,
-    order: Order,
-    /// Places of the figure's images in `cases`.
-    rows: Vec<usize>,
-    /// Grows where `rows` are other ones.
-    list: u64,
-    strip: Strip,
-    /// The image that A opens in Annotate.
-    picked: Option<ImageId>,
-    view: View,
-    /// The row that the figure is to begin with.
-    scroll_to: Option<usize>,
-    /// The row that the strip below one image was brought to.
-    in_strip: Option<usize>,
-    measured: Later<Measured>,
-    shortcuts: Shortcuts,
-}
-
-impl Shown {
-    fn new(
-        ctx: &egui::Context,
-        from: From<'_>,
-        project: &Project,
-        order: Order,
-        view: View,
-        before: Option<Shortcuts>,
-    ) -> Self {
-        let cases = Cases::new(from.run, from.other, project);
-        let mut shown = Self {
-            pair: cases.first_pair(),
-            which: Which::Class(cases.first_class()),
-            measured: measured(ctx, from, &cases),
-            shortcuts: Shortcuts::start(ctx, from, &cases, project, before),
-            strip: Strip::default(),
-            cases,
-            order,
-            rows: Vec::new(),
-            list: 0,
-            picked: None,
-            view,
-            scroll_to: None,
-            in_strip: None,
-        };
-        shown.list(project);
-        if let Some(cell) = shown.cases.most_telling_cell() {
-            shown.fill_strip(cell);
-        }
-        shown
-    }
-
-    /// Draws up the lists of images anew.
-    fn list(&mut self, project: &Project) {
-        self.rows = self.cases.rows(self.which, self.order, self.pair, project);
-        self.list += 1;
-        self.in_strip = None;
-    }
-
-    fn fill_strip(&mut self, cell: Cell) {
-        let name = |class: usize| self.cases.class_name(class);
-        let model = self.cases.models.get(cell.model).map_or("", |it| &it.name);
-        let what = if cell.label == cell.predicted {
-            format!("{model}: {} recognised", name(cell.label))
-        } else {
-            format!(
-                "{model}: {} predicted as {}",
-                name(cell.label),
-                name(cell.predicted)
-            )
-        };
-        self.strip = Strip {
-            cell: Some(cell),
-            what,
-            images: self.cases.in_cell(cell),
-        };
-        // What A opens is ringed from the first frame on.
-        self.picked = self.strip.images.first().copied();
-    }
-
-    fn place_of_picked(&self) -> Option<usize> {
-        let picked = self.picked?;
-        let is_picked = |row: &usize| self.cases.all[*row].image == picked;
-        self.rows.iter().position(is_picked)
-    }
-
-    /// After a click elsewhere: the picked image is among the rows.
-    fn bring_picked(&mut self, project: &Project) {
-        if let (Some(picked), None) = (self.picked, self.place_of_picked())
-            && let Some(case) = self.cases.case(picked)
-        {
-            self.which = Which::Class(case.label);
-            self.list(project);
-        }
-    }
-}
-
-/// The figures: as the run recorded them where its models are all there is and nothing is missing, else measured anew on what
-/// all models saw.
-fn measured(ctx: &egui::Context, from: From<'_>, cases: &Cases) -> Later<Measured> {
-    let has_other = cases.models.iter().any(|model| model.is_other);
-    if let Some(results) = from.run.results.as_ref().filter(|_| !has_other) {
-        let roles: Vec<_> = cases.models.iter().map(|model| model.role).collect();
-        let recorded = Measured::recorded(results, &roles);
-        let mut summaries = recorded.summaries.iter().flatten();
-        // Runs of before these were measured lack them.
-        let is_whole = summaries.all(|it| it.macro_f1.is_some() || it.mca.is_none());
-        if is_whole || cases.relabelled != Some(0) {
-            return Later::Done(recorded);
-        }
-    }
-    let of_model = |model: usize| -> (Vec<usize>, Vec<ImageAttention>) {
-        let seen = cases.all.iter().filter_map(|case| {
-            let of = attention(
-                from.run,
-                from.other,
-                &cases.models[model],
-                case.seen(model)?,
-            )?;
-            Some((case.label, of.clone()))
-        });
-        seen.unzip()
-    };
-    let models: Vec<_> = (0..cases.models.len()).map(of_model).collect();
-    let rare: Vec<bool> = cases.classes.iter().map(|class| class.rare).collect();
-    let seed = from.run.config.seed;
-    let recorded = from.run.results.as_ref().filter(|_| !has_other);
-    let recorded = recorded.and_then(|results| results.rare_difference);
-    Later::start("measures", ctx, move || Measured {
-        recorded,
-        ..Measured::anew(&models, &rare, seed)
-    })
 }
 
 #[derive(Default)]
@@ -246,30 +89,15 @@ impl CompareRoom {
         self.runs.leave(cx);
     }
 
-    /// What is shown, drawn up anew where the run or the project has changed.
-    fn shown(&mut self, ctx: &egui::Context, from: From<'_>, project: &Project) -> Shown {
-        let key = Key::of(from.run, from.other, project);
-        let Some(mut shown) = self.shown.take() else {
-            return Shown::new(ctx, from, project, self.order, self.view, None);
-        };
-        if shown.cases.key == key {
-            return shown;
-        }
-        if !shown.cases.key.is_of_the_same(key) {
-            let before = Some(shown.shortcuts);
-            return Shown::new(ctx, from, project, self.order, self.view, before);
-        }
-        let before = std::mem::replace(&mut shown.cases, Cases::new(from.run, from.other, project));
-        if !shown.cases.is_labelled_as(&before) {
-            shown.measured = measured(ctx, from, &shown.cases);
-        }
-        shown.shortcuts = Shortcuts::start(ctx, from, &shown.cases, project, Some(shown.shortcuts));
-        shown.list(project);
-        shown
-    }
-
     fn comparison_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>, from: From<'_>) {
-        let mut shown = self.shown(ui.ctx(), from, cx.project);
+        let mut shown = Shown::renewed(
+            self.shown.take(),
+            ui.ctx(),
+            from,
+            cx.project,
+            self.order,
+            self.view,
+        );
         let before = (shown.pair, shown.picked, shown.view);
         let room = ui.available_width();
         Panel::left("compare figure")
@@ -334,7 +162,10 @@ impl CompareRoom {
                 });
             } else {
                 match shown.view {
-                    View::Figure => figure::figure_ui(ui, cx, from, shown, width),
+                    View::Figure => {
+                        first_ui(ui, shown);
+                        figure::figure_ui(ui, cx, from, shown, width);
+                    }
                     View::Image => self.pair.ui(ui, cx, from, shown),
                 }
             }
@@ -366,7 +197,7 @@ impl CompareRoom {
                 .exact_size(80.0)
                 .resizable(false)
                 .frame(strip)
-                .show(ui, |ui| confusion::strip_ui(ui, cx, shown, hint));
+                .show(ui, |ui| strip::strip_ui(ui, cx, shown, hint));
         }
         let problem = |ui: &mut Ui, cx: &mut Context<'_>| {
             if let Some(problem) = cx.problem {
@@ -538,16 +369,6 @@ impl CompareRoom {
     }
 }
 
-/// The choice of one of the models.
-fn model_ui(ui: &mut Ui, name: &str, width: f32, cases: &Cases, chosen: &mut usize) {
-    let text = cases.models.get(*chosen).map_or("", |it| it.name.as_str());
-    combo(ui, name, width, text, |ui| {
-        for (index, model) in cases.models.iter().enumerate() {
-            ui.selectable_value(chosen, index, &model.name);
-        }
-    });
-}
-
 /// The figure is 616 wide; it gives on a small window, so that the table stays whole, and grows on a large one.
 fn figure_width(room: f32) -> f32 {
     const TABLE_MIN: f32 = 664.0;
@@ -556,6 +377,31 @@ fn figure_width(room: f32) -> f32 {
     } else {
         (room * 0.428).clamp(616.0, 800.0).round()
     }
+}
+
+/// What the figure begins with, where it is what needs a person most.
+fn first_ui(ui: &mut Ui, shown: &Shown) {
+    if shown.order != Order::WrongReason {
+        return;
+    }
+    let cases = &shown.cases;
+    let care = cases.care();
+    let mut rows = shown.rows.iter();
+    // They are the first of the rows.
+    let n = rows
+        .position(|row| !cases.all[*row].is_for_the_wrong_reason(care))
+        .unwrap_or(shown.rows.len());
+    let which = match n {
+        0 => return,
+        1 => "the one".to_owned(),
+        n => format!("the {}", format::count(n)),
+    };
+    let text = format!(
+        "First {which} that {} gets right for the wrong reason.",
+        cases.called(care)
+    );
+    results::caution_ui(ui, &text);
+    ui.add_space(4.0);
 }
 
 fn foot_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &Shown) {
@@ -585,133 +431,6 @@ fn foot_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &Shown) {
     });
 }
 
-impl Which {
-    fn id(self) -> (u8, usize) {
-        match self {
-            Self::All => (0, 0),
-            Self::Class(class) => (1, class),
-            Self::WrongReason => (2, 0),
-            Self::Disagree => (3, 0),
-        }
-    }
-
-    fn text(self, cases: &Cases) -> String {
-        match self {
-            Self::All => "all test images".to_owned(),
-            Self::Class(class) => cases.class_name(class).to_owned(),
-            Self::WrongReason => "right for the wrong reason".to_owned(),
-            Self::Disagree => "only one of the two right".to_owned(),
-        }
-    }
-}
-
-/// Which held-out images the figure shows, and in which order.
-fn choice_of_images_ui(ui: &mut Ui, project: &Project, shown: &mut Shown) {
-    let before = (shown.which, shown.order);
-    let cases = &shown.cases;
-    let mut chosen = shown.which;
-    let room = ui.available_width();
-    combo(
-        ui,
-        "Class",
-        (room - 8.0) / 2.0,
-        shown.which.text(cases),
-        |ui| {
-            let classes = (0..cases.classes.len()).map(Which::Class);
-            let others = [Which::WrongReason, Which::Disagree, Which::All];
-            for which in classes.chain(others) {
-                let is_in = |case: &&cases::Case| cases.is_in(case, which, shown.pair);
-                let n = cases.all.iter().filter(is_in).count();
-                let weak = RichText::new(format::count(n)).color(Tokens::of(ui).text_weak);
-                let item = egui::Button::selectable(chosen == which, (which.text(cases), weak));
-                if ui.add_enabled(n > 0, item).clicked() {
-                    chosen = which;
-                }
-            }
-        },
-    );
-    shown.which = chosen;
-    combo(
-        ui,
-        "Order",
-        ui.available_width(),
-        shown.order.text(),
-        |ui| {
-            for order in Order::ALL {
-                ui.selectable_value(&mut shown.order, order, order.text());
-            }
-        },
-    );
-    if before != (shown.which, shown.order) {
-        // What is wrong for its reason stands first in its own list.
-        shown.list(project);
-        if shown.view == View::Image && shown.place_of_picked().is_none() {
-            let first = shown.rows.first();
-            shown.picked = first.map(|row| shown.cases.all[*row].image);
-        }
-    }
-}
-
-/// A small image to pick; `place` tells it from the same image elsewhere.
-fn thumbnail_ui(
-    ui: &Ui,
-    cx: &mut Context<'_>,
-    shown: &mut Shown,
-    id: ImageId,
-    rect: Rect,
-    place: &str,
-) {
-    let t = Tokens::of(ui);
-    let project = cx.project;
-    let Some(image) = project.image(id) else {
-        return;
-    };
-    let response = ui.interact(rect, ui.scope_id().with((place, id)), Sense::click());
-    let selected = shown.picked == Some(id);
-    response.widget_info(|| {
-        let name = format!("{}, {place}", image.name());
-        WidgetInfo::selected(Role::Button, true, selected, name)
-    });
-    let corner = f32::from(radius::IMAGE);
-    match cx.thumbnail(image) {
-        Picture::Ready(texture) => {
-            let uv = filling_uv(rect.size(), texture.size_vec2());
-            let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE)
-                .with_texture(texture.id(), uv);
-            ui.painter().add(shape);
-        }
-        Picture::Loading => {
-            ui.painter().rect_filled(rect, corner, t.active);
-        }
-        Picture::Failed(_) => {
-            ui.painter().rect_filled(rect, corner, t.active);
-            ui.painter().text(
-                rect.center(),
-                egui::Align2::CENTER_CENTER,
-                icons::WARNING,
-                tokens::icon(size::ICON),
-                t.warning,
-            );
-        }
-    }
-    if selected {
-        ui.painter().rect_stroke(
-            rect,
-            corner,
-            Stroke::new(2.0, t.accent),
-            StrokeKind::Outside,
-        );
-    }
-    focus_ring(ui, &response, radius::IMAGE);
-    if response.clicked() {
-        shown.picked = Some(id);
-    }
-    if response.double_clicked() {
-        cx.commands.send(Command::Annotate(id));
-    }
-    response.on_hover_text(image.name());
-}
-
 /// The bar of 44 over a half of the room.
 fn toolbar(ui: &mut Ui, id: &'static str, contents: impl FnOnce(&mut Ui)) {
     Panel::top(id)
@@ -719,134 +438,4 @@ fn toolbar(ui: &mut Ui, id: &'static str, contents: impl FnOnce(&mut Ui)) {
         .resizable(false)
         .frame(bar_frame(ui))
         .show(ui, |ui| ui.horizontal_centered(contents));
-}
-
-/// A combo of 28 x `width` with an accessible name.
-fn combo<'a>(
-    ui: &mut Ui,
-    name: &str,
-    width: f32,
-    text: impl IntoAtoms<'a>,
-    items: impl FnOnce(&mut Ui),
-) {
-    let t = Tokens::of(ui);
-    ui.name_inputs(name, |ui| {
-        ui.scope(|ui| {
-            ui.visuals_mut().widgets.inactive.weak_bg_fill = t.field;
-            ComboBox::from_id_salt(name)
-                .width(width)
-                .truncate()
-                .selected_text(text)
-                .icon(combo_caret)
-                .show_ui(ui, items);
-        });
-    });
-}
-
-/// The runs of the project, the newest first.
-fn choice_of_run_ui(ui: &mut Ui, cx: &mut Context<'_>) {
-    let shown = cx.run.map(|run| run.id);
-    let weak = Tokens::of(ui).text_weak;
-    let words = |run: &Run| {
-        let how = match run.state {
-            RunState::Finished if !run.name.is_empty() => run.name.clone(),
-            RunState::Finished => run.note.clone(),
-            state => state.name().to_owned(),
-        };
-        (format!("Run {}", run.id), RichText::new(how).color(weak))
-    };
-    let runs = cx.project.runs();
-    let text = runs
-        .iter()
-        .find(|run| Some(run.id) == shown)
-        .map_or(("Choose a run".to_owned(), RichText::new("")), words);
-    let commands = &mut *cx.commands;
-    let busy = cx.is_training;
-    combo(ui, "Run", 248.0, text, |ui| {
-        for run in runs.iter().rev() {
-            let item = egui::Button::selectable(shown == Some(run.id), words(run));
-            let can_be_shown = !busy && matches!(run.state, RunState::Finished | RunState::Stopped);
-            if ui.add_enabled(can_be_shown, item).clicked() {
-                commands.send(Command::ShowRun(run.id));
-            }
-        }
-    });
-}
-
-/// The room without results: why there are none, and the way to some.
-fn nothing_yet_ui(ui: &mut Ui, cx: &mut Context<'_>) {
-    let t = Tokens::of(ui);
-    let (title, text, button) = nothing_yet(cx);
-    let room = ui.available_rect_before_wrap();
-    let column = egui::Rect::from_center_size(
-        room.center() - egui::vec2(0.0, room.height() * 0.05),
-        egui::vec2(480.0_f32.min(room.width() - 48.0), 220.0),
-    );
-    ui.scope_builder(egui::UiBuilder::new().max_rect(column), |ui| {
-        ui.vertical_centered(|ui| {
-            if let Some(problem) = cx.problem {
-                problem_ui(ui, problem, cx.commands);
-                ui.add_space(12.0);
-            }
-            ui.label(
-                RichText::new(icons::COLUMNS)
-                    .font(tokens::icon(32.0))
-                    .color(t.text_weak),
-            );
-            ui.label(
-                RichText::new(title)
-                    .text_style(egui::TextStyle::Heading)
-                    .color(t.text_strong),
-            );
-            ui.add(egui::Label::new(RichText::new(text).color(t.text)).wrap());
-            ui.add_space(8.0);
-            let button = WordButton::new(button).primary().height(size::BUTTON_MAIN);
-            if button.ui(ui).clicked() {
-                cx.commands.act(Action::GoTrain);
-            }
-        });
-    });
-}
-
-/// Title, text and the word on the button.
-fn nothing_yet(cx: &Context<'_>) -> (String, String, &'static str) {
-    const COLUMNS: &str = "Held-out images then stand here as the model saw them before, after the control and after CARE, with every figure of the test part.";
-    let Some(run) = cx.run else {
-        let title = if cx.project.runs().is_empty() {
-            "Train once to compare"
-        } else {
-            "No run has results yet"
-        };
-        return (title.to_owned(), COLUMNS.to_owned(), "Train");
-    };
-    let id = run.id;
-    match &run.phase {
-        Phase::Ended(RunState::Finished) => (
-            format!("The results of run {id} cannot be read"),
-            "Train again, or show another run.".to_owned(),
-            "Train",
-        ),
-        Phase::Ended(_) => (
-            format!("Run {id} was stopped before it had results"),
-            "CARE and its control are trained in stage 2 and tested at the end. Train again, or show another run."
-                .to_owned(),
-            "Train",
-        ),
-        Phase::Failed(why) => (format!("Run {id} failed"), why.clone(), "Train"),
-        Phase::Evaluating { role, done, total } => (
-            format!("Run {id} is being tested"),
-            format!(
-                "{}: {} of {} test images. The results appear here in a moment.",
-                role.name(),
-                format::count(*done),
-                format::count(*total)
-            ),
-            "Watch it",
-        ),
-        Phase::Loading(..) | Phase::Training | Phase::Paused | Phase::Held | Phase::Stopping => (
-            format!("Run {id} is training"),
-            format!("When it has ended, its results appear here. {COLUMNS}").replace(" then", ""),
-            "Watch it",
-        ),
-    }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use care_data::{Image, ImageId, RunId};
 use care_learn::ModelRole;
-use care_learn::event::FilmFrame;
+use care_learn::event::{FilmFrame, ImageAttention, mean_energy};
 use egui::{
-    Align, Align2, Color32, FontId, Layout, Pos2, Rangef, Rect, RichText, Sense, Stroke,
-    StrokeKind, Ui, UiBuilder, Vec2, pos2, vec2,
+    Align, Align2, Color32, FontId, Layout, Pos2, Rangef, Rect, RichText, Role, Sense, Stroke,
+    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::overlay::overlay_ui;
@@ -23,7 +23,7 @@ use super::widgets::{IconButton, WordButton, elided};
 use super::{Context, icons};
 use crate::command::Command;
 use crate::format;
-use crate::training::Phase;
+use crate::training::{Moment, Phase};
 use cell::{Fade, Layer, empty_cell, fresh_mark, model_cell, original_cell};
 use curves::Curves;
 use scrubber::Scrubber;
@@ -42,6 +42,11 @@ const CELL_MAX: f32 = 160.0;
 /// Columns shown empty where there is nothing to watch.
 const EMPTY_COLUMNS: usize = 8;
 const ROWS: usize = 4;
+
+/// What a model made of an image, and when.
+type Seen<'a> = (Moment, &'a ImageAttention);
+/// What each model made of a watched image.
+type Column<'a> = (ImageId, [Option<Seen<'a>>; 3]);
 
 /// The moment that the film shows.
 #[derive(Default)]
@@ -177,8 +182,16 @@ impl FilmView {
             }
         }
         let frames = ModelRole::ALL.map(|role| run?.frame(role, self.epoch()));
+        let is_newest = self.epoch().is_none();
+        let seen: Vec<Column<'_>> = watch
+            .iter()
+            .map(|id| {
+                let seen = frames.map(|frame| run?.seen(frame?, *id, is_newest));
+                (*id, seen)
+            })
+            .collect();
         for row in 1..ROWS {
-            self.model_row(ui, cx, &grid, row, frames, watch);
+            self.model_row(ui, cx, &grid, row, frames[row - 1], &seen);
         }
         self.curves_row(ui, cx, &grid, watch);
         for column in 0..grid.columns {
@@ -201,8 +214,8 @@ impl FilmView {
         cx: &mut Context<'_>,
         grid: &Grid,
         row: usize,
-        frames: [Option<&FilmFrame>; 3],
-        watch: &[ImageId],
+        frame: Option<&FilmFrame>,
+        seen: &[Column<'_>],
     ) {
         let t = Tokens::of(ui);
         let run = cx.run;
@@ -219,7 +232,6 @@ impl FilmView {
         let whole = grid.row(row).with_min_x(grid.area.left() + PAD - 4.0);
         let whole = whole.with_max_x(grid.value_right() + 4.0);
         story::mark(ui.ctx(), Place::Row(role), whole);
-        let frame = frames[row - 1];
         if cx.is_training && role == ModelRole::Care && frame.is_some() {
             ui.painter()
                 .circle_filled(right + vec2(10.0, 0.0), 4.0, t.care);
@@ -240,21 +252,17 @@ impl FilmView {
         } else if is_fresh {
             ui.ctx().request_repaint_after(Duration::from_millis(200));
         }
-        let mut energies = Vec::new();
         for column in 0..grid.columns {
             let rect = grid.cell(row, column);
-            let id = watch.get(column);
-            let image = id.and_then(|id| cx.project.image(*id));
-            let peaks: Vec<Option<f32>> = frames
+            let (id, now) = seen.get(column).copied().unzip();
+            let image = id.and_then(|id| cx.project.image(id));
+            let now = now.unwrap_or_default();
+            let peaks: Vec<Option<f32>> = now.iter().flatten().map(|(_, seen)| seen.peak).collect();
+            let before = || run?.seen(earlier?, id?, is_newest);
+            let layers: Vec<Layer<'_>> = [(before(), 1.0 - progress), (now[row - 1], progress)]
                 .into_iter()
-                .filter_map(|frame| Some(run?.seen(frame?, *id?, is_newest)?.1.peak))
-                .collect();
-            let seen = || run?.seen(frame?, *id?, is_newest);
-            energies.extend(seen().and_then(|(_, seen)| seen.energy));
-            let layers: Vec<Layer<'_>> = [(earlier, 1.0 - progress), (frame, progress)]
-                .into_iter()
-                .filter_map(|(frame, share)| {
-                    let (moment, seen) = run?.seen(frame?, *id?, is_newest)?;
+                .filter_map(|(seen, share)| {
+                    let (moment, seen) = seen?;
                     Some(Layer::of(role, moment, seen, share, cx.map_style, &peaks))
                 })
                 .collect();
@@ -283,19 +291,11 @@ impl FilmView {
             ui.painter().galley(rect.min, name, t.text_weak);
         }
         if frame.is_some() {
-            let mean = energies.iter().sum::<f32>() / energies.len() as f32;
-            let value = if energies.is_empty() {
-                "\u{2013}".to_owned()
-            } else {
-                format!("{mean:.2}")
-            };
-            ui.painter().text(
-                pos2(grid.value_right(), grid.row(row).center().y),
-                Align2::RIGHT_CENTER,
-                value,
-                tokens::semibold(15.0),
-                t.role(role),
-            );
+            let row_seen: Vec<_> = seen
+                .iter()
+                .map(|(_, seen)| seen[row - 1].map(|it| it.1))
+                .collect();
+            mean_ui(ui, grid, row, role, &row_seen);
         }
     }
 
@@ -462,6 +462,56 @@ fn watched(cx: &Context<'_>, watch: &[ImageId]) -> String {
         Some(class) => format!("{n} of {}, class read: their own label", class.name),
         None => format!("{n}, class read: their own label"),
     }
+}
+
+/// Right of a row: the mean share in the box, and over which of its images.
+fn mean_ui(ui: &Ui, grid: &Grid, row: usize, role: ModelRole, seen: &[Option<&ImageAttention>]) {
+    let right = pos2(grid.value_right(), grid.row(row).center().y);
+    let value = mean_energy(seen.iter().copied().flatten());
+    let value = value.map_or("\u{2013}".to_owned(), |mean| format!("{mean:.2}"));
+    let ink = Tokens::of(ui).role(role);
+    let font = tokens::semibold(15.0);
+    let rect = ui
+        .painter()
+        .text(right, Align2::RIGHT_CENTER, &value, font, ink);
+    let id = ui.scope_id().with(("mean", row));
+    let response = ui.interact(rect.expand(4.0), id, Sense::hover());
+    let words = mean_of(seen);
+    response.widget_info(|| {
+        let label = format!("{} in the box {value}, {words}", role.name());
+        WidgetInfo::labeled(Role::Label, true, label)
+    });
+    response.on_hover_text(words);
+}
+
+/// What a mean is over; where that is not all of the watched images, why not.
+fn mean_of(seen: &[Option<&ImageAttention>]) -> String {
+    let [mut scored, mut flat, mut unboxed] = [0; 3];
+    for seen in seen.iter().flatten() {
+        let is_flat = seen.map.values.iter().all(|value| *value == 0.0);
+        match seen.energy {
+            Some(_) => scored += 1,
+            None if is_flat => flat += 1,
+            None => unboxed += 1,
+        }
+    }
+    let missing = seen.iter().filter(|seen| seen.is_none()).count();
+    let mut words = format!("mean of {scored} of {}", seen.len());
+    let reasons = [
+        (flat, "map is flat", "maps are flat"),
+        (unboxed, "image has no box", "images have no box"),
+        (
+            missing,
+            "image was not watched then",
+            "images were not watched then",
+        ),
+    ];
+    let reasons = reasons.into_iter().filter(|(n, ..)| *n > 0);
+    for (place, (n, one, many)) in reasons.enumerate() {
+        words += if place == 0 { ": " } else { ", " };
+        words += &format::plural(n, one, many);
+    }
+    words
 }
 
 /// The label left of a row. Returns where its first line ends.

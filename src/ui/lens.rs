@@ -9,13 +9,13 @@ use care_data::{BoundingBox, Image, ImageSize, Part};
 use care_learn::config::{Normalisation, Outside};
 use care_learn::lens::{Lens, LensMasks, normalised};
 use care_learn::{AttentionMap, LiveParams, ModelRole};
-use egui::{Painter, Rect, RichText, Ui, vec2};
+use egui::{Painter, Rect, RichText, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use self::terms::terms_ui;
 use self::tint::{Tint, Tinted};
 use super::Context;
 use super::overlay::{self, Shown};
-use super::tokens::{self, Tokens, size};
+use super::tokens::{self, Tokens, radius, size};
 use super::widgets::{
     WordButton, box_on_screen, box_outline, fitted, picture_ui, segmented, segmented_across,
     segmented_where, slider_row,
@@ -26,6 +26,9 @@ use crate::lens::{Of, Seen, Shows, View};
 
 /// Of the picture over the lens, where it has one of its own: the height at most.
 const CARD_PICTURE: f32 = 224.0;
+
+/// How strong the tint's colours are.
+const STRENGTH: &str = "The colour is as strong as the attention to the power of 0.6, so that little is seen too, and stronger where dL/dF is larger. The exact number is under the pointer.";
 
 /// The lens on one image, as drawn in this frame.
 pub struct Reading {
@@ -84,14 +87,8 @@ impl LensView {
         let mut live = self.live(cx);
         let before = live;
         ui.spacing_mut().item_spacing = vec2(12.0, 0.0);
-        // Each sentence belongs to the slider over it.
-        let sentence = |ui: &mut Ui, text: &str| {
-            ui.add_space(-4.0);
-            sentence(ui, text);
-            ui.add_space(4.0);
-        };
         slider_row(ui, "alpha", &mut live.alpha, 0.0..=1.0);
-        sentence(
+        under(
             ui,
             match live.alpha {
                 0.0 => "Boxes count for nothing, as in the control.",
@@ -100,7 +97,7 @@ impl LensView {
             },
         );
         slider_row(ui, "lambda", &mut live.lambda, 0.0..=2.0);
-        sentence(
+        under(
             ui,
             match live.lambda {
                 0.0 => "Attention outside the box costs nothing.",
@@ -108,7 +105,7 @@ impl LensView {
             },
         );
         slider_row(ui, "tau", &mut live.tau, 0.0..=1.0);
-        sentence(
+        under(
             ui,
             match live.tau {
                 0.0 => "Attention in the box earns nothing.",
@@ -125,10 +122,18 @@ impl LensView {
         let mut draft = cx.draft.clone();
         ui.spacing_mut().item_spacing = vec2(12.0, 0.0);
         slider_row(ui, "box scale", &mut draft.box_scale, 0.7..=1.3);
+        under(
+            ui,
+            match draft.box_scale {
+                scale if scale < 0.995 => "Only the middle of each box earns a reward.",
+                scale if scale > 1.005 => "A rim round each box earns a reward too.",
+                _ => "Each box counts as it was drawn.",
+            },
+        );
         let choice = |ui: &mut Ui, label: &str, add: &mut dyn FnMut(&mut Ui)| {
             ui.horizontal(|ui| {
                 ui.set_height(size::ROW);
-                let (rect, _) = ui.allocate_exact_size(vec2(64.0, size::ROW), egui::Sense::hover());
+                let (rect, _) = ui.allocate_exact_size(vec2(64.0, size::ROW), Sense::hover());
                 ui.painter().text(
                     rect.left_center(),
                     egui::Align2::LEFT_CENTER,
@@ -147,6 +152,13 @@ impl LensView {
             let choices = choices.map(|(value, text)| (value, text.to_owned()));
             segmented_across(ui, "Normalisation", &choices, &mut draft.normalisation);
         });
+        under(
+            ui,
+            match draft.normalisation {
+                Normalisation::Max => "1 is its largest value; evidence against the class is 0.",
+                Normalisation::MinMax => "1 is its largest value, 0 its smallest.",
+            },
+        );
         choice(ui, "outside", &mut |ui| {
             let choices = [
                 (Outside::Uniform, "alike"),
@@ -155,6 +167,13 @@ impl LensView {
             let choices = choices.map(|(value, text)| (value, text.to_owned()));
             segmented_across(ui, "Outside", &choices, &mut draft.outside);
         });
+        under(
+            ui,
+            match draft.outside {
+                Outside::Uniform => "Attention costs the same everywhere outside.",
+                Outside::Distance => "The farther from a box, the more attention costs.",
+            },
+        );
         if draft != *cx.draft {
             cx.commands.send(Command::SetDraft(draft));
         }
@@ -307,6 +326,52 @@ impl LensView {
         Over::Tint(&self.tint)
     }
 
+    /// What the tint's colours say just now; nothing without a box.
+    pub fn legend_ui(&self, ui: &mut Ui) {
+        let t = Tokens::of(ui);
+        let Some(boxed) = self.reading.as_ref().and_then(|reading| reading.lens.boxed) else {
+            return;
+        };
+        let rewarded = match (boxed.is_enough, boxed.inside < 0.0) {
+            (true, _) => "enough: no more reward",
+            (false, true) => "rewarded",
+            (false, false) => "no reward",
+        };
+        let penalised = if boxed.outside > 0.0 {
+            "penalised"
+        } else {
+            "no penalty"
+        };
+        for (is_on, ink, text, hint) in [
+            (
+                boxed.inside < 0.0,
+                t.reward,
+                rewarded,
+                "In the box: where attention lowers the loss, dL/dF < 0.",
+            ),
+            (
+                boxed.outside > 0.0,
+                t.penalty,
+                penalised,
+                "Outside the box: where attention raises the loss, dL/dF > 0.",
+            ),
+        ] {
+            let (chip, response) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
+            let corner = f32::from(radius::BAR);
+            if is_on {
+                ui.painter().rect_filled(chip, corner, ink);
+            } else {
+                let stroke = Stroke::new(1.5, ink);
+                ui.painter()
+                    .rect_stroke(chip, corner, stroke, StrokeKind::Inside);
+            }
+            ui.add_space(-2.0);
+            let text = RichText::new(text).text_style(tokens::caption());
+            let response = response | ui.label(text.color(t.text));
+            response.on_hover_text(format!("{hint} {STRENGTH}"));
+        }
+    }
+
     /// F and dL/dF at a pixel of the image, in words; none beyond it or while there is no lens.
     #[must_use]
     pub fn at(&self, image: &Image, [x, y]: [f64; 2]) -> Option<String> {
@@ -436,8 +501,8 @@ pub fn view_ui(ui: &mut Ui, cx: &mut Context<'_>) {
 }
 
 fn role_ui(ui: &mut Ui, cx: &Context<'_>, role: &mut Option<ModelRole>) {
-    // Before there is a run, its network as it would begin stands in for stage 1.
-    let before = if cx.lens.is_before_runs() {
+    // Where no run has left a model, the network that one would begin with stands in for stage 1.
+    let before = if cx.lens.is_untrained() {
         "Untrained"
     } else {
         "Before"
@@ -452,8 +517,8 @@ fn role_ui(ui: &mut Ui, cx: &Context<'_>, role: &mut Option<ModelRole>) {
     let why_not = |role: Option<ModelRole>| {
         let is_there = role.is_none_or(|role| cx.lens.is_there(role));
         (!is_there).then(|| {
-            if cx.lens.is_before_runs() {
-                "Appears after the first run".to_owned()
+            if cx.lens.is_untrained() {
+                "Appears once a run has saved it".to_owned()
             } else {
                 "This run has no such model".to_owned()
             }
@@ -474,15 +539,16 @@ pub fn lens_card_ui(
     view.followed = live;
     let boxes: Vec<BoundingBox> = cx.boxes(image.id).iter().map(|it| it.rect).collect();
     if cx.lens.role().is_some() {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 8.0;
+        // One row is wider than the card.
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(8.0, 8.0);
             view_ui(ui, cx);
         });
         ui.add_space(8.0);
         let whole = vec2(image.size.width as f32, image.size.height as f32);
         let most = vec2(ui.available_width(), CARD_PICTURE);
         let cell = Rect::from_min_size(ui.cursor().min, most);
-        let (rect, _) = ui.allocate_exact_size(fitted(cell, whole).size(), egui::Sense::hover());
+        let (rect, response) = ui.allocate_exact_size(fitted(cell, whole).size(), Sense::hover());
         let picture = cx.thumbnail(image);
         let rect = picture_ui(ui, rect, &picture);
         view.read(cx, image, &boxes);
@@ -492,7 +558,25 @@ pub fn lens_card_ui(
         for rect_of in &boxes {
             box_outline(&painter, box_on_screen(*rect_of, image.size, rect), false);
         }
-        ui.add_space(8.0);
+        let pixel = response.hover_pos().map(|pos| {
+            let [width, height] = [image.size.width, image.size.height].map(f64::from);
+            let scale = f64::from(rect.width()) / width;
+            super::view::View::centred([width / 2.0, height / 2.0], scale, rect).to_image(pos)
+        });
+        if let Some(text) = pixel.and_then(|pixel| view.at(image, pixel)) {
+            response.on_hover_text_at_pointer(text);
+        }
+        ui.add_space(4.0);
+        match cx.lens.view.shows {
+            Shows::Map => sentence(ui, "On a scale of its own: 1 is this map's largest value."),
+            Shows::Lens => {
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().item_spacing.x = 8.0;
+                    view.legend_ui(ui);
+                });
+            }
+        }
+        ui.add_space(4.0);
     }
     lens_ui(view, ui, cx, image, &boxes, false);
 }
@@ -518,7 +602,10 @@ fn source(cx: &Context<'_>, image: &Image) -> String {
     let Some(Ok(model)) = cx.lens.model() else {
         return String::new();
     };
-    let mut words = match model.of {
+    // What is shown may still be of the checkpoint before.
+    let shown = cx.lens.seen(image).and_then(|seen| seen.as_ref().ok());
+    let of = shown.map_or(model.of, |seen| seen.of);
+    let mut words = match of {
         Of::Untrained { pretrained: false } => format!(
             "Attention of an untrained network, for the class {class}: nothing has been learned yet."
         ),
@@ -541,10 +628,24 @@ fn source(cx: &Context<'_>, image: &Image) -> String {
             format!("Attention of {which} run {id}{saved}, for the class {class}.")
         }
     };
+    let last = || cx.project.runs().last().map(|run| run.id);
+    if matches!(of, Of::Untrained { .. })
+        && !cx.is_training
+        && let Some(id) = cx.run.map(|run| run.id).or_else(last)
+    {
+        words += &format!(" Run {id} has no model that can be shown.");
+    }
     if image.part != Part::Train {
         words += " A held-out image: nothing is learned from it.";
     }
     words
+}
+
+/// A sentence that belongs to the control over it.
+fn under(ui: &mut Ui, text: &str) {
+    ui.add_space(-4.0);
+    sentence(ui, text);
+    ui.add_space(4.0);
 }
 
 fn sentence(ui: &mut Ui, text: &str) {

@@ -29,9 +29,10 @@ pub mod train;
 pub mod view;
 pub mod widgets;
 
-use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Review};
+use care_data::{Annotation, BoundingBox, ImageId, Look, Project, ReaderId, Review, RunId};
 use care_figures::MapStyle;
 use care_learn::RunConfig;
+use care_learn::film::Refresh;
 use egui::{Frame, Margin};
 
 use crate::attention::Attention;
@@ -63,7 +64,11 @@ pub struct Context<'a> {
     pub run: Option<&'a TrainingRun>,
     /// A model of another run, beside those of `run` in Compare.
     pub other: Option<&'a OtherRun>,
+    /// The run that is being read to stand there.
+    pub coming: Option<RunId>,
     pub is_training: bool,
+    /// The trash is being emptied.
+    pub is_emptying: bool,
     /// The images that were chosen for the film; none where they are picked.
     pub watch: Option<&'a [ImageId]>,
     /// An earlier run whose curves are drawn behind those of `run`.
@@ -73,6 +78,8 @@ pub struct Context<'a> {
     pub device: &'a str,
     /// How attention maps are drawn.
     pub map_style: &'a MapStyle,
+    /// How often the film is renewed.
+    pub refresh: Refresh,
     /// What went wrong last, if anything. Each room shows it beside what it concerns.
     pub problem: Option<&'a Problem>,
     pub textures: &'a mut Textures,

@@ -104,7 +104,7 @@ pub fn bar_ui(ui: &mut Ui, state: &State, story: &Story) {
         return;
     };
     let t = Tokens::of(ui);
-    let left = story.left(ui.input(|input| input.time)).ceil();
+    let now = ui.input(|input| input.time);
     Panel::bottom("story")
         .exact_size(BAR)
         .resizable(false)
@@ -120,7 +120,7 @@ pub fn bar_ui(ui: &mut Ui, state: &State, story: &Story) {
             let sentence = sentence.with_max_x(sentence.right() - 24.0);
             let layout = Layout::left_to_right(Align::Center);
             ui.scope_builder(UiBuilder::new().max_rect(sentence).layout(layout), |ui| {
-                let text = RichText::new(caption(story, step, state, left))
+                let text = RichText::new(caption(story, step, state, now))
                     .font(tokens::semibold(SENTENCE))
                     .line_height(Some(SENTENCE + 8.0))
                     .color(t.text_strong);
@@ -323,8 +323,11 @@ fn star_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story, roles: &[ModelRole]) {
         if let Some((role, frame)) = frame
             && let Some(seen) = frame.seen(image.id)
         {
+            // Another telling has other images and runs by the same numbers.
             let mut hasher = DefaultHasher::new();
-            ("story", run.id, role, frame.step, image.id).hash(&mut hasher);
+            for value in &seen.map.values {
+                value.to_bits().hash(&mut hasher);
+            }
             let shown = Shown {
                 key: hasher.finish(),
                 map: &seen.map,

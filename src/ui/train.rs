@@ -109,6 +109,12 @@ impl TrainRoom {
         }
         section(ui, |ui| self.attention_loss(ui, cx));
         section(ui, |ui| self.loss_lens(ui, cx));
+        // Not before the lens has followed: a command takes effect at the end of the frame.
+        if !ui.ctx().egui_is_using_pointer()
+            && let Some(live) = self.dragged.take()
+        {
+            cx.commands.send(Command::SetLive(live));
+        }
         section(ui, |ui| {
             if let (Some(run), true) = (cx.run, cx.is_training) {
                 fixed_model(ui, &run.config);
@@ -161,11 +167,6 @@ impl TrainRoom {
         }
         if changed {
             self.dragged = Some(live);
-        }
-        if !ui.ctx().egui_is_using_pointer()
-            && let Some(live) = self.dragged.take()
-        {
-            cx.commands.send(Command::SetLive(live));
         }
         ui.add_space(4.0);
         caption(

@@ -1,7 +1,10 @@
 //! The attention film, used as a person uses it: its images chosen and moved, a run held and lengthened, curves compared.
 
+use std::time::{Duration, Instant};
+
 use care_data::{ImageId, Part};
 use care_learn::event::{Change, ImageAttention, TrainerEvent};
+use care_learn::film::Refresh;
 use care_learn::{AttentionMap, FilmFrame, ModelRole};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -186,9 +189,16 @@ fn a_map_to_be_careful_with_says_why() {
     for frame in run.film.iter_mut().filter(|f| f.role == ModelRole::Care) {
         for seen in frame.images.iter_mut().filter(|seen| seen.image == watched) {
             seen.map.values = vec![0.0; 2];
+            seen.energy = None;
         }
     }
     settle(&mut window);
+    window.get_by_label_contains("mean of 2 of 3: 1 map is flat");
+    window.get_by_label_contains("before in the box");
+    assert_eq!(
+        window.query_all_by_label_contains("mean of 3 of 3").count(),
+        2
+    );
     let flat = window
         .query_all_by_label_contains("The map is flat")
         .count();
@@ -235,6 +245,10 @@ fn a_run_is_lengthened_held_and_shows_other_images_while_it_trains() {
         let run = app.state.run.as_ref();
         run.is_some_and(|run| run.film.iter().any(|frame| frame.seen(other).is_some()))
     });
+    let n = run(&window).watch.len();
+    // Among the changes and on the film's rail.
+    window.get_by_label(&format!("Watched images changed: {n} images now"));
+    window.get_by_label_contains(": Watched images changed");
     click(&mut window, "Stop");
     wait_for(&mut window, "the end", |app| !app.state.is_training());
     assert!(has_film(window.state(), ModelRole::Care));
@@ -260,6 +274,42 @@ fn a_run_is_lengthened_held_and_shows_other_images_while_it_trains() {
     assert_eq!((behind.id.0, behind.epochs.is_empty()), (1, false));
     click(&mut window, "None");
     assert!(window.state().state.behind.is_none());
+}
+
+#[test]
+fn new_maps_come_as_often_as_is_chosen_while_a_run_trains() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    set_epochs(&mut window, 2000, 1);
+    send(&mut window, Command::Go(Room::Train));
+    click(&mut window, "Choose images");
+    click(&mut window, "10 s");
+    assert_eq!(window.state().state.settings.refresh, Refresh(10));
+    window.get_by_role_and_label(Role::Button, "Train").click();
+    settle(&mut window);
+    let num_maps = |app: &App| app.state.run.as_ref().map_or(0, |run| run.film.len());
+    wait_for(&mut window, "the first map", |app| num_maps(app) > 0);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        window.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        num_maps(window.state()),
+        1,
+        "two seconds are not what is wanted"
+    );
+    // It takes effect in the run.
+    click(&mut window, "1 s");
+    let begun = Instant::now();
+    wait_for(&mut window, "three maps more", |app| num_maps(app) > 3);
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    click(&mut window, "Stop");
+    wait_for(&mut window, "the end", |app| !app.state.is_training());
 }
 
 /// A thousand refreshes of four images, as the trainer reports them: neither the run nor the textures grow beyond a bound.

@@ -1,13 +1,15 @@
 //! The loss lens in Annotate: what it says while sliders, boxes and settings move, through the real window.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use care_data::{BoundingBox, Edit, ImageSize, Part, Project};
+use care_data::{BoundingBox, Edit, ImageSize, Part, Project, RunState};
 use care_learn::config::{Normalisation, Outside};
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
 use care_studio::command::{Action, Command, Room};
-use care_studio::lens::{Of, Shows, View};
+use care_studio::lens::{Of, Seen, Shows, View};
+use care_studio::training::Phase;
 use care_studio::ui::view;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Role};
 use egui_kittest::Harness;
@@ -129,8 +131,13 @@ fn before_any_run_the_untrained_network_is_asked_and_said() {
     assert!(close(term(&window, "L a"), sum));
     let whole = share + live.alpha * term(&window, "L a");
     assert!(close(term(&window, "L"), whole));
-    window.get_by_label("rewarded");
-    window.get_by_label("penalised");
+    // What the tint says, on hover.
+    for (text, says) in [("rewarded", "dL/dF < 0"), ("penalised", "dL/dF > 0")] {
+        assert!(window.query_by_label_contains(says).is_none());
+        window.get_by_label(text).hover();
+        settle(&mut window);
+        window.get_by_label_contains(says);
+    }
 
     for name in ["Control", "CARE"] {
         let choice = window.get_by_role_and_label(Role::RadioButton, name);
@@ -218,6 +225,9 @@ fn sliders_settings_and_tau_on_the_curve_move_the_terms() {
 
     // What a map is: other settings, and no model asked again.
     let draft = |window: &Harness<'_, App>| window.state().state.draft.clone();
+    window.get_by_label("Each box counts as it was drawn.");
+    window.get_by_label("1 is its largest value, 0 its smallest.");
+    window.get_by_label("Attention costs the same everywhere outside.");
     assert_eq!(draft(&window).normalisation, Normalisation::MinMax);
     window.get_by_label("max").click();
     settle(&mut window);
@@ -238,6 +248,8 @@ fn sliders_settings_and_tau_on_the_curve_move_the_terms() {
     assert_ne!(term(&window, "Mean attention in the box"), mean);
     assert_ne!(term(&window, "lambda L out"), far);
     assert_ne!(l_out, term(&window, "lambda L out"));
+    window.get_by_label("A rim round each box earns a reward too.");
+    window.get_by_label("The farther from a box, the more attention costs.");
 }
 
 #[test]
@@ -327,6 +339,111 @@ fn trained() -> (TempDir, Harness<'static, App>) {
     send(&mut window, Command::Action(Action::Train));
     wait_for(&mut window, "the end", |app| !app.state.is_training());
     (root, window)
+}
+
+/// With CARE's attention on the image in hand.
+fn show_care(window: &mut Harness<'_, App>, shows: Shows) {
+    let role = Some(ModelRole::Care);
+    send(window, Command::SetLens(View { role, shows }));
+    seen(window);
+    settle(window);
+}
+
+#[test]
+fn the_old_reading_stays_until_a_new_checkpoint_is_seen() {
+    let (_root, mut window) = trained();
+    send(&mut window, Command::Go(Room::Annotate));
+    show_care(&mut window, Shows::Lens);
+    // As if it trained on.
+    window.state_mut().state.run.as_mut().unwrap().phase = Phase::Training;
+    let reading = |window: &Harness<'_, App>| {
+        let state = &window.state().state;
+        let project = state.project.as_ref().unwrap();
+        let image = project.image(state.selected.unwrap()).unwrap();
+        let seen = state.lens.seen(image).expect("a reading").as_ref();
+        seen.expect("a map").clone()
+    };
+    let until = |window: &mut Harness<'_, App>, what: &dyn Fn(&Seen) -> bool| {
+        let begun = Instant::now();
+        while !what(&reading(window)) {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            window.step();
+            assert!(has_term(window, "L"), "the lens is never empty");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        window.step();
+    };
+    let is_training =
+        |seen: &Seen| matches!(seen.of, Of::Run { training, .. } if training.is_some());
+    assert!(!is_training(&reading(&window)));
+    until(&mut window, &is_training);
+    window.get_by_label_contains("in training, as saved ");
+
+    let first = reading(&window);
+    let state = &window.state().state;
+    let folder = state.project.as_ref().unwrap().run_dir(run_id(&window));
+    std::fs::copy(
+        folder.join("before.safetensors"),
+        folder.join("care.safetensors"),
+    )
+    .unwrap();
+    until(&mut window, &|seen| seen.raw != first.raw);
+    assert_ne!(reading(&window).of, first.of);
+}
+
+#[test]
+fn the_card_in_train_follows_its_sliders_also_where_they_are_let_go() {
+    let (_root, mut window) = trained();
+    let project = window.state().state.project.as_ref().unwrap();
+    let boxed = project.images().iter().find(|it| it.part == Part::Train);
+    let boxed = boxed.unwrap().id;
+    send(&mut window, Command::Select(boxed));
+    send(&mut window, Command::Go(Room::Train));
+    show_care(&mut window, Shows::Map);
+    window.get_by_label_contains("On a scale of its own");
+    show_care(&mut window, Shows::Lens);
+    window.get_by_label("penalised");
+    assert!(
+        window
+            .query_by_label_contains("On a scale of its own")
+            .is_none()
+    );
+
+    let before = term(&window, "lambda L out");
+    let rail = window.get_by_role_and_label(Role::Slider, "lambda").rect();
+    let to = rail.left_center().lerp(rail.right_center(), 0.95);
+    window.hover_at(to);
+    window.step();
+    button(&mut window, to, true);
+    let under_the_hand = term(&window, "lambda L out");
+    assert!(under_the_hand > before);
+    button(&mut window, to, false);
+    assert_eq!(term(&window, "lambda L out"), under_the_hand);
+    settle(&mut window);
+    assert_eq!(term(&window, "lambda L out"), under_the_hand);
+    assert!(window.state().state.draft.live.lambda > 1.8);
+}
+
+#[test]
+fn after_a_failed_first_run_the_untrained_network_is_not_that_run() {
+    let (_root, dir) = suggested::project();
+    let mut project = Project::open(&dir).unwrap();
+    let (id, _) = project.begin_run().unwrap();
+    let state = RunState::Failed;
+    project.end_run(id, state, "no memory", &[]).unwrap();
+    drop(project);
+    let mut window = window(Some(&dir));
+    send(&mut window, Command::SetDraft(settings()));
+    send(&mut window, Command::Go(Room::Annotate));
+    key(&mut window, Key::L);
+    seen(&mut window);
+    settle(&mut window);
+    window.get_by_label_contains("Run 1 has no model that can be shown.");
+    window
+        .get_by_role_and_label(Role::RadioButton, "CARE")
+        .hover();
+    settle(&mut window);
+    window.get_by_label("Appears once a run has saved it");
 }
 
 #[test]

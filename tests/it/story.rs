@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use care_data::import::{Import, NewImage};
 use care_data::synthetic::Demo;
 use care_data::{
-    BoundingBox, ContentHash, ImageId, ImageSize, Orientation, Part, RunState, SplitSpec,
+    BoundingBox, ContentHash, Edit, ImageId, ImageSize, Orientation, Part, RunState, SplitSpec,
 };
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
@@ -188,13 +188,67 @@ fn one_key_begins_anew_and_one_fills_the_screen() {
 }
 
 #[test]
-fn what_fails_is_shown_and_ends_it() {
+fn what_fails_is_shown_and_it_begins_anew() {
     let (_root, mut window) = playing();
     let nowhere = Command::OpenProject("/nowhere.care".into());
     send(&mut window, nowhere);
-    let state = &window.state().state;
-    assert!(!state.story.as_ref().unwrap().is_playing());
+    assert!(window.state().state.story.as_ref().unwrap().is_playing());
     window.get_by_label("This project cannot be opened");
+    window.get_by_label_contains("Something went wrong. From the beginning in ");
+    // Nobody is there: a frame is a quarter of a second long.
+    wait_for(&mut window, "the beginning", |app| {
+        let story = app.state.story.as_ref().unwrap();
+        story.cast.seed == 8
+    });
+    assert_eq!(step(window.state()), Some(Step::Making));
+    assert_eq!(window.state().state.problem, None);
+}
+
+#[test]
+fn what_a_person_drew_in_it_is_not_lost_unasked() {
+    let (root, mut window) = playing();
+    until(&mut window, Step::Imbalance);
+    let story = window.state_mut().state.story.as_mut().unwrap();
+    story.cast.folder = Some(root);
+    key(&mut window, Key::Escape);
+    let seed = |window: &Harness<'_, App>| window.state().state.story.as_ref().unwrap().cast.seed;
+    let project = window.state().state.project.as_ref().unwrap();
+    let image = project.images()[0].id;
+    let rect = BoundingBox::new(3.0, 3.0, 9.0, 9.0).unwrap();
+    let annotation = project.new_box(image, rect);
+    send(&mut window, Command::Edit(Edit::AddBox { annotation }));
+    key(&mut window, Key::F5);
+    window.get_by_label("Begin anew?");
+    window.get_by_label("Keep this copy").click();
+    settle(&mut window);
+    assert!(window.query_by_label("Begin anew?").is_none());
+    assert_eq!(seed(&window), 7);
+    let project = window.state().state.project.as_ref().unwrap();
+    assert_eq!(project.boxes(image).len(), 1);
+
+    key(&mut window, Key::F5);
+    window.get_by_label("Begin anew").click();
+    settle(&mut window);
+    assert_eq!(
+        (seed(&window), step(window.state())),
+        (8, Some(Step::Making))
+    );
+    assert!(window.state().state.project.is_none());
+}
+
+#[test]
+fn where_nothing_was_changed_it_begins_anew_at_once() {
+    let (root, mut window) = playing();
+    until(&mut window, Step::Imbalance);
+    let story = window.state_mut().state.story.as_mut().unwrap();
+    story.cast.folder = Some(root);
+    key(&mut window, Key::Escape);
+    // The story's own run ends: no work of a person's.
+    send(&mut window, Command::Action(Action::Stop));
+    wait_for(&mut window, "the end", |app| !app.state.is_training());
+    key(&mut window, Key::F5);
+    assert!(window.state().state.asked.is_none());
+    assert_eq!(step(window.state()), Some(Step::Making));
 }
 
 #[test]

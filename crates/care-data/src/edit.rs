@@ -158,6 +158,18 @@ impl Edit {
         }
     }
 
+    /// Whether it changes nothing of images, boxes and classes.
+    pub(crate) fn is_about_runs(&self) -> bool {
+        match self {
+            Self::SetRunName { .. }
+            | Self::SetRunRemark { .. }
+            | Self::SetRunStar { .. }
+            | Self::SetRunDeleted { .. } => true,
+            Self::Several { edits } => edits.iter().all(Self::is_about_runs),
+            _ => false,
+        }
+    }
+
     /// The boxes that it adds, in order.
     pub(crate) fn added_boxes(&self) -> Vec<BoxId> {
         match self {

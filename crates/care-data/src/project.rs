@@ -34,6 +34,19 @@ pub struct Project {
     not_read: Vec<NotRead>,
     metrics: BTreeMap<RunId, Vec<Metric>>,
     revision: u64,
+    images_revision: u64,
+}
+
+/// Bytes of all files in a folder, however deep; links are not followed.
+fn size_of(folder: &Path) -> u64 {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(of) if of.is_dir() => size_of(&entry.path()),
+            Ok(of) => of.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// How many images an import brought.
@@ -205,6 +218,7 @@ impl Project {
             not_read,
             metrics,
             revision: 0,
+            images_revision: 0,
         })
     }
 
@@ -346,6 +360,7 @@ impl Project {
     /// Where the edit does not fit the project or cannot be written; then nothing changed.
     pub fn apply(&mut self, edit: Edit) -> Result<(), ProjectError> {
         let new_boxes = edit.added_boxes();
+        let of_runs = edit.is_about_runs();
         if let Some(taken) = new_boxes.iter().find(|id| **id < self.next_box) {
             return Err(EditError::BoxIdTaken(*taken).into());
         }
@@ -360,7 +375,7 @@ impl Project {
                 self.next_box = last.map_or(self.next_box, |id| BoxId(id.0 + 1));
                 self.undoable = Some(entry);
                 self.redoable = None;
-                self.revision += 1;
+                self.grow(of_runs);
                 Ok(())
             }
             Err(error) => {
@@ -392,7 +407,7 @@ impl Project {
         match moved.and_then(|()| self.store.undo(&entry)) {
             Ok(before) => {
                 self.undoable = before;
-                self.revision += 1;
+                self.grow(entry.edit.is_about_runs());
                 let edit = entry.edit.clone();
                 self.redoable = Some(entry);
                 Ok(Some(edit))
@@ -417,7 +432,7 @@ impl Project {
         match moved.and_then(|()| self.store.redo(&entry)) {
             Ok(after) => {
                 self.redoable = after;
-                self.revision += 1;
+                self.grow(entry.edit.is_about_runs());
                 let edit = entry.edit.clone();
                 self.undoable = Some(entry);
                 Ok(Some(edit))
@@ -445,6 +460,17 @@ impl Project {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// As [`revision`](Self::revision), but for what concerns runs alone.
+    #[must_use]
+    pub fn images_revision(&self) -> u64 {
+        self.images_revision
+    }
+
+    fn grow(&mut self, of_runs: bool) {
+        self.revision += 1;
+        self.images_revision += u64::from(!of_runs);
     }
 
     /// Makes an import part of the project, in one transaction. Images that are there already stay as they are, also
@@ -497,7 +523,7 @@ impl Project {
         } = arrived.0;
         Arc::make_mut(&mut self.state).take_in(classes, images, boxes, moved)?;
         self.not_read = not_read;
-        self.revision += 1;
+        self.grow(false);
         Ok(taken_in)
     }
 
@@ -525,38 +551,43 @@ impl Project {
         &self.state.trash
     }
 
-    /// Bytes on the disk of the deleted runs' folders; 0 where the trash is empty.
+    /// Bytes on the disk of the deleted runs' folders, and of those that were [put aside](Self::empty_trash) and are not
+    /// removed yet.
     #[must_use]
     pub fn trash_size(&self) -> u64 {
         let folders = self.trash().iter().map(|run| self.run_dir(run.id));
-        let files = folders.filter_map(|folder| folder.read_dir().ok());
-        let entries = files.flatten().filter_map(Result::ok);
-        entries
-            .filter_map(|entry| entry.metadata().ok())
-            .map(|file| file.len())
-            .sum()
+        folders.chain(self.put_aside()).map(|it| size_of(&it)).sum()
     }
 
-    /// Puts the deleted runs' folders aside, and returns the one in which they now lie, to be removed for good. Their
-    /// figures stay in the project. None where there is nothing to empty.
+    /// Puts the deleted runs' folders aside, into a folder of this emptying alone, and returns every folder that is to be
+    /// removed for good: this one, and what is left of emptyings that were cut off. The runs' figures stay in the project.
     ///
     /// # Errors
     /// Where a folder cannot be moved; those before it are aside.
-    pub fn empty_trash(&self) -> Result<Option<PathBuf>, ProjectError> {
-        let aside = self.trash_dir().join("emptied");
-        let mut is_empty = !aside.exists();
+    pub fn empty_trash(&self) -> Result<Vec<PathBuf>, ProjectError> {
+        let mut names = (1..).map(|n: u64| self.trash_dir().join(format!("emptied-{n}")));
+        let aside = names.find(|it| !it.exists());
+        let aside = aside.unwrap_or_else(|| self.trash_dir().join("emptied"));
         for run in self.trash() {
             let from = self.run_dir(run.id);
             if from.exists() {
-                // By the time as well, as an earlier one may still be being removed.
-                let to = aside.join(format!("{}-{}", run.id, now()));
                 let failed = |error| ProjectError::io(&from, error);
                 std::fs::create_dir_all(&aside).map_err(failed)?;
+                let to = aside.join(run.id.to_string());
                 std::fs::rename(&from, to).map_err(failed)?;
-                is_empty = false;
             }
         }
-        Ok((!is_empty).then_some(aside))
+        Ok(self.put_aside())
+    }
+
+    /// The folders of all emptyings.
+    fn put_aside(&self) -> Vec<PathBuf> {
+        let entries = self.trash_dir().read_dir().into_iter().flatten().flatten();
+        let is_aside = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("emptied");
+        entries
+            .filter(|entry| is_aside(&entry.file_name()))
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// The id of the next run.

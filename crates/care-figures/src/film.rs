@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gif::{Encoder, Frame, Repeat};
+use rayon::prelude::*;
 
 use crate::figure::Figure;
 use crate::render::{self, Pixels, RenderError};
@@ -27,6 +28,33 @@ fn drawn(figure: &Figure, width: u32) -> Result<Pixels, RenderError> {
     render::pixels(&figure.svg()?, dpi(figure, width))
 }
 
+/// What `of` makes of each frame, in order: as many at a time as there are cores, so that only so many are in memory.
+fn each<T: Send>(
+    frames: Frames<'_>,
+    count: usize,
+    of: impl Fn(&Figure) -> Result<T, RenderError> + Sync,
+    mut take: impl FnMut(usize, T) -> Result<(), RenderError>,
+    progress: Progress<'_>,
+    stop: &AtomicBool,
+) -> Result<(), RenderError> {
+    let mut done = 0;
+    loop {
+        let batch: Vec<_> = frames.take(rayon::current_num_threads()).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(RenderError::Cancelled);
+        }
+        let drawn: Vec<_> = batch.par_iter().map(&of).collect();
+        for one in drawn {
+            take(done, one?)?;
+            done += 1;
+            progress(done, count);
+        }
+    }
+}
+
 /// The film as a GIF of this width in pixels. Every frame has its own 256 colours, so that the maps' stay clean.
 ///
 /// # Errors
@@ -38,17 +66,20 @@ pub fn gif(
     progress: Progress<'_>,
     stop: &AtomicBool,
 ) -> Result<Vec<u8>, RenderError> {
-    let mut encoder: Option<Encoder<Vec<u8>>> = None;
-    for (i, figure) in frames.enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RenderError::Cancelled);
-        }
-        let Pixels { width, height, rgb } = drawn(&figure, width)?;
+    let frame = |figure: &Figure| {
+        let Pixels { width, height, rgb } = drawn(figure, width)?;
         let side = |side: u32| u16::try_from(side).map_err(|_| RenderError::TooLarge);
-        let (width, height) = (side(width)?, side(height)?);
         /// Of 1, best, to 30.
         const SPEED: i32 = 10;
-        let mut frame = Frame::from_rgb_speed(width, height, &rgb, SPEED);
+        Ok(Frame::from_rgb_speed(
+            side(width)?,
+            side(height)?,
+            &rgb,
+            SPEED,
+        ))
+    };
+    let mut encoder: Option<Encoder<Vec<u8>>> = None;
+    let write = |i: usize, mut frame: Frame<'static>| {
         frame.delay = if i + 1 == count {
             LAST
         } else {
@@ -57,14 +88,14 @@ pub fn gif(
         let encoder = match &mut encoder {
             Some(encoder) => encoder,
             empty => {
-                let mut new = Encoder::new(Vec::new(), width, height, &[])?;
+                let mut new = Encoder::new(Vec::new(), frame.width, frame.height, &[])?;
                 new.set_repeat(Repeat::Infinite)?;
                 empty.insert(new)
             }
         };
-        encoder.write_frame(&frame)?;
-        progress(i + 1, count);
-    }
+        Ok(encoder.write_frame(&frame)?)
+    };
+    each(frames, count, frame, write, progress, stop)?;
     let encoder = encoder.ok_or(RenderError::TooLarge)?;
     Ok(encoder.into_inner()?)
 }
@@ -81,17 +112,15 @@ pub fn png_frames(
     progress: Progress<'_>,
     stop: &AtomicBool,
 ) -> Result<(), RenderError> {
+    let png = |figure: &Figure| {
+        let Pixels { width, height, rgb } = drawn(figure, width)?;
+        render::png(width, height, png::ColorType::Rgb, &rgb, None)
+    };
     render::write_folder(folder, |unfinished| {
-        for (i, figure) in frames.enumerate() {
-            if stop.load(Ordering::Relaxed) {
-                return Err(RenderError::Cancelled);
-            }
-            let Pixels { width, height, rgb } = drawn(&figure, width)?;
-            let png = render::png(width, height, png::ColorType::Rgb, &rgb, None)?;
+        let write = |i: usize, png: Vec<u8>| {
             let path = unfinished.join(format!("frame-{:04}.png", i + 1));
-            render::write_whole(&path, &png)?;
-            progress(i + 1, count);
-        }
-        Ok(())
+            render::write_whole(&path, &png)
+        };
+        each(frames, count, png, write, progress, stop)
     })
 }

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::augment::Affine;
 use crate::config::{LiveParams, Outside};
-use crate::event::{AttentionLosses, AttentionMap};
+use crate::event::AttentionMap;
 
 /// Bilinear enlarging (align_corners = false) of an h x w grid to the network's input, and its adjoint.
 #[derive(Debug, Clone)]
@@ -325,18 +325,6 @@ impl GridMasks {
         }
     }
 
-    /// The terms for one map, without a tensor.
-    #[must_use]
-    pub fn losses(&self, map: &AttentionMap, live: &LiveParams) -> AttentionLosses {
-        let l_in = -self.mean_inside(map).min(live.tau);
-        let l_out = self.mean_outside(map);
-        AttentionLosses {
-            l_in: l_in as f32,
-            l_out: l_out as f32,
-            l_a: (l_in + live.lambda * l_out) as f32,
-        }
-    }
-
     /// `sum(M_in F) / sum(M_in)`.
     #[must_use]
     pub fn mean_inside(&self, map: &AttentionMap) -> f64 {
@@ -520,7 +508,6 @@ mod tests {
             let values: Vec<f64> = (0..64)
                 .map(|i| if i % 8 < 4 { left } else { right })
                 .collect();
-            let plain = masks.losses(&map(&values), &live);
             let f = Tensor::from_slice(&values).view([1, 8, 8]);
             let terms = attention_terms(
                 &f,
@@ -528,19 +515,22 @@ mod tests {
                 &live,
             );
             let l_a = l_in + 0.7 * l_out;
-            for (name, tensor, plain, expected) in [
-                ("l_in", &terms.l_in, plain.l_in, l_in),
-                ("l_out", &terms.l_out, plain.l_out, l_out),
-                ("l_a", &terms.l_a, plain.l_a, l_a),
+            for (name, tensor, expected) in [
+                ("l_in", &terms.l_in, l_in),
+                ("l_out", &terms.l_out, l_out),
+                ("l_a", &terms.l_a, l_a),
             ] {
                 assert!(
                     (tensor.double_value(&[]) - expected).abs() < 1e-9,
                     "{name} {left} {right}"
                 );
-                assert!(
-                    (f64::from(plain) - expected).abs() < 1e-6,
-                    "{name} {left} {right}"
-                );
+            }
+            // Of the values as a map keeps them.
+            for (plain, expected) in [
+                (masks.mean_inside(&map(&values)), left),
+                (masks.mean_outside(&map(&values)), right),
+            ] {
+                assert!((plain - expected).abs() < 1e-6, "{left} {right}");
             }
         }
     }
@@ -567,8 +557,9 @@ mod tests {
         for outside in [Outside::Uniform, Outside::Distance] {
             let masks = GridMasks::new(&raster(&[[0.0, 0.0, 40.0, 20.0]]), outside, &upsampling)
                 .expect("a box");
-            let losses = masks.losses(&map(&[1.0; 9]), &LiveParams::default());
-            assert_eq!((losses.l_in, losses.l_out, losses.l_a), (-0.6, 0.0, -0.6));
+            let full = map(&[1.0; 9]);
+            assert!((masks.mean_inside(&full) - 1.0).abs() < 1e-9);
+            assert_eq!(masks.mean_outside(&full), 0.0);
         }
         assert_eq!(
             GridMasks::new(&raster(&[]), Outside::Uniform, &upsampling),

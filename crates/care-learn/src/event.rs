@@ -4,6 +4,7 @@ use care_data::{BoundingBox, HeatMap, ImageId, NotRead, RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LiveParams;
+use crate::film::Refresh;
 use crate::metrics::{McNemar, Summary};
 
 /// Which of a run's three models.
@@ -64,6 +65,13 @@ pub struct FilmFrame {
     pub images: Vec<ImageAttention>,
 }
 
+/// Mean energy in the box over the images that have one.
+#[must_use]
+pub fn mean_energy<'a>(images: impl IntoIterator<Item = &'a ImageAttention>) -> Option<f32> {
+    let energies: Vec<f32> = images.into_iter().filter_map(|i| i.energy).collect();
+    (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
+}
+
 impl FilmFrame {
     #[must_use]
     pub fn seen(&self, image: ImageId) -> Option<&ImageAttention> {
@@ -73,8 +81,7 @@ impl FilmFrame {
     /// Mean energy in the box over the watched images that have one.
     #[must_use]
     pub fn mean_energy(&self) -> Option<f32> {
-        let energies: Vec<f32> = self.images.iter().filter_map(|i| i.energy).collect();
-        (!energies.is_empty()).then(|| energies.iter().sum::<f32>() / energies.len() as f32)
+        mean_energy(&self.images)
     }
 
     /// Share of the watched images with boxes whose largest attention lies in a box.
@@ -189,6 +196,10 @@ pub enum Change {
         boxes: Vec<BoundingBox>,
     },
     StageTwo,
+    /// The film shows these images from here on, in this order; one of them at least came or went.
+    Watch {
+        images: Vec<ImageId>,
+    },
     /// Stage 2 has so many epochs more than were planned.
     MoreEpochs {
         epochs: u32,
@@ -310,4 +321,6 @@ pub enum TrainerCommand {
     HoldBeforeTest(bool),
     /// The film shows these images from now on, in this order. Images that the run does not have are passed over.
     Watch(Vec<ImageId>),
+    /// How often it does, within its share of the time.
+    Refresh(Refresh),
 }

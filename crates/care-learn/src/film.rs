@@ -3,16 +3,25 @@
 use std::time::Duration;
 
 use care_data::ImageId;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{FilmFrame, ModelRole};
 use crate::run_folder::Film;
 
 /// Frames of one model beyond which every second one of them goes.
 const MAX_FRAMES: usize = 240;
-/// Least time between refreshes.
-const REFRESH: Duration = Duration::from_secs(2);
 /// Refreshes take at most one part in so many of the time.
 const SHARE: u32 = 20;
+
+/// Least time between refreshes, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh(pub u32);
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self(2)
+    }
+}
 
 /// Leaves out every second frame of the model `role` where it has more than `limit`, and says whether it did. The
 /// model's first and newest frames stay, and so do all frames of the other models.
@@ -36,10 +45,13 @@ pub fn thin(frames: &mut Vec<FilmFrame>, role: ModelRole, limit: usize) -> bool 
 #[derive(Debug)]
 pub(crate) struct FilmRecorder {
     film: Film,
+    pub(crate) refresh: Refresh,
     /// In the order of [`ModelRole::ALL`].
     pace: [Pace; ModelRole::ALL.len()],
-    /// When the newest refresh was there, and what it cost.
-    last: Option<(Duration, Duration)>,
+    /// When the newest refresh of these images was there.
+    last: Option<Duration>,
+    /// What the newest refresh cost.
+    cost: Duration,
     /// What all of them cost.
     spent: Duration,
     /// Mean energy and share of hits in each model's newest refresh.
@@ -65,8 +77,10 @@ impl FilmRecorder {
                 watch,
                 frames: Vec::new(),
             },
+            refresh: Refresh::default(),
             pace: [pace; ModelRole::ALL.len()],
             last: None,
+            cost: Duration::ZERO,
             spent: Duration::ZERO,
             scores: Default::default(),
         }
@@ -79,17 +93,16 @@ impl FilmRecorder {
     /// Other images are watched from here on, and seen as soon as there is time for them.
     pub(crate) fn watch(&mut self, images: Vec<ImageId>) {
         self.film.watch = images;
-        self.last = self.last.map(|(_, cost)| (Duration::ZERO, cost));
+        self.last = None;
     }
 
-    /// Whether the watch list is to be looked at again after `trained`: [`REFRESH`] after the newest refresh, and not before
+    /// Whether the watch list is to be looked at again after `trained`: [`Refresh`] after the newest one, and not before
     /// all refreshes, with one more like the newest, are within their share of the time. What had to be looked at (a stage's
     /// beginning and end) is made up for in this way.
     pub(crate) fn is_due(&self, trained: Duration) -> bool {
-        let Some((at, cost)) = self.last else {
-            return true;
-        };
-        trained >= at + REFRESH && (self.spent + cost) * SHARE <= trained
+        let refresh = Duration::from_secs(self.refresh.0.into());
+        let is_time = self.last.is_none_or(|at| trained >= at + refresh);
+        is_time && (self.spent + self.cost) * SHARE <= trained
     }
 
     /// Share of the time, 0..=1, that the film has taken.
@@ -122,7 +135,8 @@ impl FilmRecorder {
             pace.refreshes += 1;
             self.scores[frame.role as usize] = (frame.mean_energy(), frame.hit_share());
         }
-        self.last = Some((trained, cost));
+        self.last = Some(trained);
+        self.cost = cost;
         self.spent += cost;
     }
 }
@@ -191,15 +205,20 @@ mod tests {
     #[test]
     fn the_film_takes_its_share_of_the_time_and_no_more() {
         let ms = Duration::from_millis;
-        // Seconds of training, what a refresh costs, how many there are besides the first and the last.
-        for (seconds, cost, expected) in [
-            (60, ms(10), 29..=30),
-            (60, ms(90), 26..=29),
-            (60, ms(400), 4..=7),
-            (5, ms(10), 2..=2),
-            (5, ms(400), 0..=0),
+        // Seconds of training, what a refresh costs and how often it is wanted, how many there are besides the first and the
+        // last.
+        for (seconds, cost, refresh, expected) in [
+            (60, ms(10), Refresh::default(), 29..=30),
+            (60, ms(90), Refresh::default(), 26..=29),
+            (60, ms(400), Refresh::default(), 4..=7),
+            (5, ms(10), Refresh::default(), 2..=2),
+            (5, ms(400), Refresh::default(), 0..=0),
+            (60, ms(10), Refresh(1), 57..=60),
+            (60, ms(10), Refresh(10), 5..=6),
+            (60, ms(400), Refresh(1), 4..=7),
         ] {
             let mut recorder = FilmRecorder::new(vec![]);
+            recorder.refresh = refresh;
             let frames = [frame(ModelRole::Before, 0)];
             let mut trained = Duration::ZERO;
             assert!(recorder.is_due(trained), "the first comes at once");
@@ -226,6 +245,7 @@ mod tests {
     fn other_images_are_seen_at_once_where_there_is_time() {
         let mut recorder = FilmRecorder::new(vec![]);
         let second = Duration::from_secs(1);
+        recorder.refresh = Refresh(20);
         recorder.push(&[], Duration::from_millis(1), 10 * second, false);
         assert!(!recorder.is_due(11 * second));
         recorder.watch(vec![ImageId(3)]);

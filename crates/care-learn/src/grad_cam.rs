@@ -190,11 +190,16 @@ pub fn normalise(raw: &Tensor, normalisation: Normalisation) -> Tensor {
 /// What the values of a weighted sum are divided by to give F: the largest, after the ReLU or above the smallest.
 #[must_use]
 pub fn peak(raw: &[f32], normalisation: Normalisation) -> f32 {
-    let floor = match normalisation {
+    let floor = floor(raw, normalisation);
+    raw.iter().map(|value| value - floor).fold(0.0, f32::max)
+}
+
+/// What F is 0 at, and below.
+pub(crate) fn floor(raw: &[f32], normalisation: Normalisation) -> f32 {
+    match normalisation {
         Normalisation::Max => 0.0,
         Normalisation::MinMax => raw.iter().copied().fold(f32::INFINITY, f32::min),
-    };
-    raw.iter().map(|value| value - floor).fold(0.0, f32::max)
+    }
 }
 
 /// Labels as the functions here want them.

@@ -8,19 +8,15 @@ use crate::augment::Affine;
 use crate::classification_loss::focal;
 use crate::config::{LiveParams, Normalisation, Outside};
 use crate::event::AttentionMap;
-use crate::grad_cam::EPS;
+use crate::grad_cam::{EPS, floor, peak};
 
 /// F on the grid of `raw`, the weighted sum before ReLU and normalisation: as
 /// [`grad_cam::normalise`](crate::grad_cam::normalise) has it.
 #[must_use]
 pub fn normalised(raw: &HeatMap, normalisation: Normalisation) -> AttentionMap {
-    let low = raw.values.iter().copied().fold(f32::INFINITY, f32::min);
-    let floor = match normalisation {
-        Normalisation::Max => 0.0,
-        Normalisation::MinMax => low,
-    };
+    let floor = floor(&raw.values, normalisation);
+    let high = peak(&raw.values, normalisation);
     let above = |value: &f32| (value - floor).max(0.0);
-    let high = raw.values.iter().map(above).fold(0.0, f32::max);
     // A flat map says nothing about a place.
     let varies = raw.values.iter().any(|value| above(value) < high);
     let share = |value: &f32| {

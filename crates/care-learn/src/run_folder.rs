@@ -152,16 +152,22 @@ impl RunFolder {
         serde_json::from_str(&text).map_err(|e| read_error(&path, e))
     }
 
-    /// Every test image seen by one model, in the order of the project.
+    /// Every test image as each of these models saw it, in the order of the project.
     ///
     /// # Errors
     /// As [`Self::config`]; also where the run has no such model.
-    pub fn test_attention(&self, role: ModelRole) -> Result<Vec<ImageAttention>, RunFolderError> {
+    pub fn test_attention(
+        &self,
+        roles: &[ModelRole],
+    ) -> Result<Vec<(ModelRole, Vec<ImageAttention>)>, RunFolderError> {
         let path = self.dir.join("test.safetensors");
         let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
-        Columns::read(&bytes, &prefix(role))
-            .and_then(|columns| columns.images())
-            .map_err(|e| read_error(&path, e))
+        let of = |role: &ModelRole| {
+            let columns = Columns::read(&bytes, &prefix(*role))?;
+            Ok((*role, columns.images()?))
+        };
+        let all: Result<_, String> = roles.iter().map(of).collect();
+        all.map_err(|e| read_error(&path, e))
     }
 
     /// Where one model's weights are, whatever the network; so they can be given to another run.

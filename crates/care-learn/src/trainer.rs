@@ -491,6 +491,7 @@ impl<'a> Session<'a> {
                     TrainerCommand::MoreEpochs(epochs) => self.add_epochs(epochs)?,
                     TrainerCommand::HoldBeforeTest(holds) => self.holds = holds,
                     TrainerCommand::Watch(images) => watch = Some(images),
+                    TrainerCommand::Refresh(refresh) => self.film.refresh = refresh,
                     TrainerCommand::Live(to) if to.check().is_ok() => live = to,
                     TrainerCommand::Live(_) => {}
                     TrainerCommand::Boxes { image, boxes: new } => {
@@ -514,7 +515,7 @@ impl<'a> Session<'a> {
         }
         if flow == Flow::Done {
             if let Some(images) = watch {
-                self.set_watch(&images);
+                self.set_watch(&images)?;
             }
             self.set_live(live)?;
             self.loading.report(self.host, &self.data);
@@ -542,15 +543,22 @@ impl<'a> Session<'a> {
     }
 
     /// What is not decoded yet is waited for, before everything else that is still to be decoded.
-    fn set_watch(&mut self, images: &[ImageId]) {
+    fn set_watch(&mut self, images: &[ImageId]) -> Result<(), TrainError> {
         let place = |image: &ImageId| self.samples.iter().position(|s| s.image == *image);
         let watch: Vec<usize> = images.iter().filter_map(place).collect();
-        if self.wait_for(&watch) {
-            self.watch = watch;
-            self.watch.retain(|image| self.data.is_readable(*image));
-            let ids = self.watch.iter().map(|i| self.targets[*i].image);
-            self.film.watch(ids.collect());
+        if !self.wait_for(&watch) {
+            return Ok(());
         }
+        let before = std::mem::replace(&mut self.watch, watch);
+        self.watch.retain(|image| self.data.is_readable(*image));
+        let ids = self.watch.iter().map(|i| self.targets[*i].image);
+        let images: Vec<ImageId> = ids.collect();
+        self.film.watch(images.clone());
+        // In another order they have the same mean.
+        if self.watch.len() == before.len() && before.iter().all(|i| self.watch.contains(i)) {
+            return Ok(());
+        }
+        self.record(Change::Watch { images })
     }
 
     fn set_boxes(&mut self, image: ImageId, boxes: Vec<BoundingBox>) -> Result<(), TrainError> {

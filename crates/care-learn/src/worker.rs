@@ -116,7 +116,7 @@ impl Drop for Worker {
 fn give_way() {
     // Refused, the training is only less polite.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(5);
+    let _ = rustix::process::nice(10);
 }
 
 struct Waker {

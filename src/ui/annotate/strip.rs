@@ -2,14 +2,14 @@
 
 use care_data::Image;
 use care_figures::Scale;
-use egui::{Align, Frame, Layout, Margin, Panel, Rect, RichText, Sense, Ui, pos2, vec2};
+use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
 
 use super::AnnotateRoom;
 use crate::lens::Shows;
 use crate::ui::Context;
 use crate::ui::lens::view_ui;
 use crate::ui::overlay::overlay_ui;
-use crate::ui::tokens::{self, Tokens, radius};
+use crate::ui::tokens::{self, Tokens};
 
 const HEIGHT: f32 = 48.0;
 /// From this width on there is room for what the choice is about.
@@ -76,40 +76,9 @@ fn weak(ui: &Ui, text: &str) -> RichText {
 
 /// What the lens's colours say just now.
 fn legend_ui(ui: &mut Ui, room: &AnnotateRoom) {
-    let t = Tokens::of(ui);
-    let Some(reading) = room.lens.reading() else {
-        return;
-    };
-    let Some(boxed) = reading.lens.boxed else {
+    let reading = room.lens.reading();
+    if reading.is_some_and(|reading| reading.lens.boxed.is_none()) {
         ui.label(weak(ui, "Draw a box to see its loss."));
-        return;
-    };
-    let rewarded = match (boxed.is_enough, boxed.inside < 0.0) {
-        (true, _) => "enough: no more reward",
-        (false, true) => "rewarded",
-        (false, false) => "no reward",
-    };
-    let penalised = if boxed.outside > 0.0 {
-        "penalised"
-    } else {
-        "no penalty"
-    };
-    for (is_on, ink, text) in [
-        (boxed.inside < 0.0, t.reward, rewarded),
-        (boxed.outside > 0.0, t.penalty, penalised),
-    ] {
-        let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
-        let chip = Rect::from_center_size(pos2(rect.center().x, rect.center().y), vec2(12.0, 12.0));
-        if is_on {
-            ui.painter().rect_filled(chip, f32::from(radius::BAR), ink);
-        } else {
-            let stroke = egui::Stroke::new(1.5, ink);
-            let inside = egui::StrokeKind::Inside;
-            ui.painter()
-                .rect_stroke(chip, f32::from(radius::BAR), stroke, inside);
-        }
-        ui.add_space(-2.0);
-        let text = RichText::new(text).text_style(tokens::caption());
-        ui.label(text.color(t.text));
     }
+    room.lens.legend_ui(ui);
 }

@@ -17,11 +17,11 @@ use crate::training::TrainingRun;
 /// The order of the figure's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Order {
-    /// By the share of attention in the box of CARE, or of the last model that there is; images without one come last.
+    /// Those that CARE, or the last model that there is, gets right for the wrong reason, then as below.
     #[default]
-    LeastInTheBox,
-    /// Those that this model gets right for the wrong reason, then as above.
     WrongReason,
+    /// By the share of this model's attention in the box; images without one come last.
+    LeastInTheBox,
     /// By how much less of the second model's attention is in the box than of the first's, of those that are compared.
     Lost,
     Name,
@@ -29,8 +29,8 @@ pub(super) enum Order {
 
 impl Order {
     pub const ALL: [Self; 4] = [
-        Self::LeastInTheBox,
         Self::WrongReason,
+        Self::LeastInTheBox,
         Self::Lost,
         Self::Name,
     ];
@@ -55,6 +55,26 @@ pub(super) enum Which {
     WrongReason,
     /// The two models that are compared do not agree on whether it is of its class.
     Disagree,
+}
+
+impl Which {
+    pub fn id(self) -> (u8, usize) {
+        match self {
+            Self::All => (0, 0),
+            Self::Class(class) => (1, class),
+            Self::WrongReason => (2, 0),
+            Self::Disagree => (3, 0),
+        }
+    }
+
+    pub fn text(self, cases: &Cases) -> String {
+        match self {
+            Self::All => "all test images".to_owned(),
+            Self::Class(class) => cases.class_name(class).to_owned(),
+            Self::WrongReason => "right for the wrong reason".to_owned(),
+            Self::Disagree => "only one of the two right".to_owned(),
+        }
+    }
 }
 
 /// How one model saw one image.
@@ -111,7 +131,7 @@ impl Case {
         self.seen(model).map(|seen| seen.predicted == self.label)
     }
 
-    fn is_for_the_wrong_reason(&self, model: usize) -> bool {
+    pub fn is_for_the_wrong_reason(&self, model: usize) -> bool {
         let seen = self.seen(model);
         seen.is_some_and(|seen| self.reading(seen) == Reading::WrongReason)
     }
@@ -147,10 +167,11 @@ pub(super) struct Cell {
     pub predicted: usize,
 }
 
-/// What the cases were made from: made anew where any of it changes.
+/// What the cases were made from: made anew where any of it changes, and not where something is said about a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub run: RunId,
+    /// Of the images.
     revision: u64,
     num_models: usize,
     other: Option<(RunId, ModelRole)>,
@@ -160,7 +181,7 @@ impl Key {
     pub fn of(run: &TrainingRun, other: Option<&OtherRun>, project: &Project) -> Self {
         Self {
             run: run.id,
-            revision: project.revision(),
+            revision: project.images_revision(),
             num_models: run.test.len(),
             other: other.map(|other| (other.run.id, other.role)),
         }
@@ -312,13 +333,16 @@ impl Cases {
         self.models.iter().position(is_it)
     }
 
+    /// CARE of the run that is shown, or the last model that it has.
+    pub fn care(&self) -> usize {
+        let own = self.models.iter().filter(|model| !model.is_other).count();
+        self.model(ModelRole::Care).unwrap_or(own.saturating_sub(1))
+    }
+
     /// The two models that the room begins with: the other run's, or else the control (or the one before), against CARE, or
     /// what there is.
     pub fn first_pair(&self) -> [usize; 2] {
-        let last = self.models.iter().filter(|it| !it.is_other).count();
-        let second = self
-            .model(ModelRole::Care)
-            .unwrap_or(last.saturating_sub(1));
+        let second = self.care();
         let first = self.models.iter().position(|model| model.is_other);
         let first = first
             .or_else(|| self.model(ModelRole::Control))
@@ -408,8 +432,7 @@ impl Cases {
             .filter(|place| self.is_in(&self.all[*place], which, pair))
             .collect();
         let name = |place: usize| project.image(self.all[place].image).map(|i| i.name());
-        let own = self.models.iter().filter(|model| !model.is_other).count();
-        let care = self.model(ModelRole::Care).unwrap_or(own.saturating_sub(1));
+        let care = self.care();
         let energy = |place: usize| self.all[place].energy(care);
         let [first, second] = pair;
         let change =
@@ -537,4 +560,60 @@ pub(super) fn attention<'a>(
         images
     };
     images.get(seen.place)
+}
+
+#[cfg(test)]
+mod tests {
+    use care_data::import::{Import, NewImage};
+    use care_data::{ContentHash, Edit, ImageSize, Orientation, Part, RunState, SplitSpec};
+    use care_learn::RunConfig;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_about_a_run_leaves_the_cases_as_they_are() {
+        let root = tempfile::tempdir().expect("a folder");
+        let mut project = Project::create(&root.path().join("few.care")).expect("a project");
+        let image = NewImage {
+            path: root.path().join("1.png"),
+            hash: ContentHash::of(&[1]),
+            size: ImageSize::new(8, 8),
+            orientation: Orientation::default(),
+            class: "nevus".to_owned(),
+            group: None,
+            patient: None,
+            part: Some(Part::Test),
+            boxes: Vec::new(),
+        };
+        let import = Import {
+            images: vec![image],
+            not_read: Vec::new(),
+            split: SplitSpec::default(),
+        };
+        project.take_in(import).expect("taken in");
+        let class = project.classes()[0].id;
+        let (run, _) = project.begin_run().expect("a run");
+        let ended = project.end_run(run, RunState::Finished, "", &[]);
+        ended.expect("recorded");
+        let shown = TrainingRun::new(run, RunConfig::default(), Vec::new());
+        let before = Key::of(&shown, None, &project);
+        for edit in [
+            Edit::SetRunStar { run, starred: true },
+            Edit::SetRunName {
+                run,
+                name: "more boxes".to_owned(),
+            },
+            Edit::SetRunRemark {
+                run,
+                remark: "a ruler".to_owned(),
+            },
+        ] {
+            project.apply(edit).expect("an edit");
+            assert!(Key::of(&shown, None, &project) == before);
+        }
+        let rare = Edit::SetRare { class, rare: true };
+        project.apply(rare).expect("an edit");
+        let after = Key::of(&shown, None, &project);
+        assert!(after != before && after.is_of_the_same(before));
+    }
 }

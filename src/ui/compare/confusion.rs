@@ -1,18 +1,11 @@
-//! The confusion matrices of the models, and the images behind one cell of them.
+//! The confusion matrices of the models.
 
-use egui::{
-    Align2, FontId, Rect, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
-};
+use egui::{Align2, FontId, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::cases::{Cases, Cell};
-use super::{Shown, thumbnail_ui};
-use crate::command::{Action, Command};
 use crate::comparison::Measured;
-use crate::format;
-use crate::ui::Context;
 use crate::ui::tokens::{self, Tokens};
-use crate::ui::widgets::{WordButton, class_dot, elided, focus_ring};
+use crate::ui::widgets::{class_dot, elided, focus_ring};
 
 /// Largest pitch of the cells, and on a wide screen.
 const PITCH: f32 = 42.0;
@@ -28,11 +21,6 @@ const TITLE: f32 = 24.0;
 const LINE_GAP: f32 = 8.0;
 /// Model's name and the classes' initials above a matrix.
 const HEAD: f32 = 20.0 + 22.0;
-/// An image of the strip.
-const THUMBNAIL: f32 = 56.0;
-const GAP: f32 = 8.0;
-/// Room for the ring round the selected image.
-const RING: f32 = 2.0;
 
 /// How high the section is on `width`.
 pub(super) fn height(width: f32, measured: &Measured) -> f32 {
@@ -260,106 +248,6 @@ impl Matrix<'_> {
             ui.label(what());
         });
         response.clicked()
-    }
-}
-
-/// The images of what was clicked, and the way to Annotate.
-pub(super) fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown, hint: &str) {
-    let t = Tokens::of(ui);
-    ui.horizontal_centered(|ui| {
-        if shown.strip.what.is_empty() {
-            ui.label(
-                RichText::new(hint)
-                    .text_style(tokens::caption())
-                    .color(t.text_weak),
-            );
-            return;
-        }
-        heading_ui(ui, &shown.strip.what, shown.strip.images.len());
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let spec = Action::ShowInAnnotate.spec();
-            let key = Action::ShowInAnnotate.shortcut(ui.ctx());
-            let key = key.map(|key| ui.ctx().format_shortcut(&key));
-            let button = WordButton::new(spec.text)
-                .key(key.unwrap_or_default())
-                .enabled(shown.picked.is_some())
-                .ui(ui)
-                .on_hover_text(spec.tooltip);
-            if let (true, Some(image)) = (button.clicked(), shown.picked) {
-                cx.commands.send(Command::Annotate(image));
-            }
-            ui.add_space(8.0);
-            let size = vec2(ui.available_width(), THUMBNAIL + 8.0);
-            let layout = egui::Layout::left_to_right(egui::Align::Center);
-            ui.allocate_ui_with_layout(size, layout, |ui| images_ui(ui, cx, shown));
-        });
-    });
-}
-
-/// How many images, and of what.
-fn heading_ui(ui: &mut Ui, what: &str, n: usize) {
-    let t = Tokens::of(ui);
-    ui.allocate_ui_with_layout(
-        vec2(152.0, 60.0),
-        egui::Layout::top_down(egui::Align::Min).with_main_align(egui::Align::Center),
-        |ui| {
-            ui.set_width(152.0);
-            ui.spacing_mut().item_spacing.y = 2.0;
-            ui.label(
-                RichText::new(format::plural(n, "image", "images"))
-                    .font(tokens::medium(13.0))
-                    .color(t.text_strong),
-            );
-            ui.add(
-                egui::Label::new(
-                    RichText::new(what)
-                        .text_style(tokens::caption())
-                        .color(t.text_weak),
-                )
-                .wrap(),
-            );
-        },
-    );
-}
-
-/// The images side by side, scrolled by the wheel, and how many lie beyond; only those in view are laid out.
-fn images_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
-    /// "+1234".
-    const MORE: f32 = 40.0;
-    let n = shown.strip.images.len();
-    let pitch = THUMBNAIL + GAP;
-    let fits = |width: f32| ((width + GAP) / pitch).floor().max(0.0) as usize;
-    let num_seen = if n <= fits(ui.available_width() - 2.0 * RING) {
-        n
-    } else {
-        fits(ui.available_width() - 2.0 * RING - MORE)
-    };
-    ui.style_mut().always_scroll_the_only_direction = true;
-    let mut end = 0;
-    ScrollArea::horizontal()
-        .id_salt(("strip", &shown.strip.what))
-        .scroll_bar_visibility(egui::scroll_area::ScrollBarVisibility::AlwaysHidden)
-        .max_width((num_seen as f32 * pitch - GAP + 2.0 * RING).max(0.0))
-        .auto_shrink([false, true])
-        .show_viewport(ui, |ui, viewport| {
-            ui.set_height(THUMBNAIL + 2.0 * RING);
-            ui.set_width((n as f32 * pitch - GAP + 2.0 * RING).max(0.0));
-            let first = (viewport.left() / pitch).floor().max(0.0) as usize;
-            end = (((viewport.right() - 2.0 * RING) / pitch).ceil().max(0.0) as usize).min(n);
-            let origin = ui.max_rect().left_top() + vec2(RING, RING);
-            for place in first..end {
-                let at = origin + vec2(place as f32 * pitch, 0.0);
-                let rect = Rect::from_min_size(at, vec2(THUMBNAIL, THUMBNAIL));
-                let image = shown.strip.images[place];
-                thumbnail_ui(ui, cx, shown, image, rect, "in the strip");
-            }
-        });
-    if end < n {
-        ui.label(
-            RichText::new(format!("+{}", format::count(n - end)))
-                .text_style(tokens::caption())
-                .color(Tokens::of(ui).text_weak),
-        );
     }
 }
 

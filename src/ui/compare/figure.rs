@@ -8,8 +8,9 @@ use egui::{
     pos2, vec2,
 };
 
+use super::View;
 use super::cases::{Case, Cases, Reading, Seen, attention};
-use super::{From, Shown, View};
+use super::shown::{From, Shown};
 use crate::command::{Action, Command};
 use crate::findings::WRONG_REASON;
 use crate::format;

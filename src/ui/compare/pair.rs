@@ -11,8 +11,10 @@ use egui::{
 };
 
 use super::cases::{Case, attention};
+use super::difference;
 use super::figure::{boxes_of, map_of, reading_in_words};
-use super::{From, Shown, difference};
+use super::shown::{From, Shown};
+use super::strip::thumbnail_ui;
 use crate::format;
 use crate::ui::Context;
 use crate::ui::icons;
@@ -456,7 +458,7 @@ fn strip_ui(ui: &mut Ui, cx: &mut Context<'_>, shown: &mut Shown) {
             let min = origin + vec2(place as f32 * pitch, 0.0);
             let rect = Rect::from_min_size(min, vec2(THUMBNAIL, THUMBNAIL));
             let id: ImageId = shown.cases.all[shown.rows[place]].image;
-            super::thumbnail_ui(ui, cx, shown, id, rect, "among the images");
+            thumbnail_ui(ui, cx, shown, id, rect, "among the images");
         }
     });
 }

@@ -52,8 +52,8 @@ pub(super) struct Runs {
     configs: HashMap<RunId, RunConfig>,
     /// In words, of each run; for these runs.
     differing: (Vec<RunId>, HashMap<RunId, String>),
-    /// Bytes, as of that revision of the project.
-    trash: (u64, u64),
+    /// Of that revision of the project, while or while not the trash is emptied: bytes, and whether undo has any to bring back.
+    trash: Option<((u64, bool), u64, bool)>,
     /// Asked whether the trash is to be emptied.
     empties: bool,
 }
@@ -158,7 +158,9 @@ impl Runs {
                 }
                 let width = ui.available_width();
                 self.field_ui(ui, cx, run, Field::Note, width);
-                if let Some(other) = other {
+                if cx.coming == Some(run.id) {
+                    ui.label(weak(format!("Reading run {} \u{2026}", run.id)));
+                } else if let Some(other) = other {
                     let mut role = other.role;
                     let roles = other.run.test.iter();
                     let choices: Vec<_> = roles
@@ -209,7 +211,8 @@ impl Runs {
             }
             let is_over = matches!(run.state, RunState::Finished | RunState::Stopped);
             let can_be_shown = is_over && !cx.is_training;
-            let is_other = cx.other.is_some_and(|other| other.run.id == id);
+            let is_other =
+                cx.coming == Some(id) || cx.other.is_some_and(|other| other.run.id == id);
             if is_shown {
                 ui.label(
                     RichText::new("shown")
@@ -290,16 +293,18 @@ impl Runs {
     fn trash_ui(&mut self, ui: &mut Ui, cx: &mut Context<'_>) {
         let project = cx.project;
         let n = project.trash().len();
-        if n == 0 {
+        let now = (project.revision(), cx.is_emptying);
+        let known = self.trash.filter(|(of, ..)| *of == now);
+        let (_, bytes, has_folders) = *self.trash.insert(known.unwrap_or_else(|| {
+            let mut runs = project.trash().iter();
+            let has_folders = runs.any(|run| project.run_dir(run.id).exists());
+            (now, project.trash_size(), has_folders)
+        }));
+        if n == 0 && bytes == 0 {
             self.empties = false;
             return;
         }
-        let now = project.revision() + 1;
-        if self.trash.0 != now {
-            self.trash = (now, project.trash_size());
-        }
         let t = Tokens::of(ui);
-        let bytes = self.trash.1;
         let runs = format::plural(n, "deleted run", "deleted runs");
         ui.add_space(8.0);
         if bytes == 0 {
@@ -307,10 +312,23 @@ impl Runs {
             ui.label(RichText::new(text).color(t.text_weak));
             return;
         }
-        let text = format!(
-            "{runs}, {}. Undo brings them back, also tomorrow.",
-            megabytes(bytes)
-        );
+        if cx.is_emptying {
+            ui.label(
+                RichText::new("The files of deleted runs are being removed.").color(t.text_weak),
+            );
+            return;
+        }
+        let text = if has_folders {
+            format!(
+                "{runs}, {}. Undo brings them back, also tomorrow.",
+                megabytes(bytes)
+            )
+        } else {
+            format!(
+                "{} are left of an emptied trash. Empty it again to be rid of them.",
+                megabytes(bytes)
+            )
+        };
         ui.add(egui::Label::new(RichText::new(text).color(t.text_weak)).wrap());
         if !self.empties {
             if WordButton::new("Empty the trash")
@@ -334,8 +352,8 @@ impl Runs {
             if WordButton::new(&text).ui(ui).clicked() {
                 cx.commands.send(Command::EmptyTrash);
                 self.empties = false;
-                // What is left is looked at anew.
-                self.trash.0 = 0;
+                // It may be over before the next look.
+                self.trash = None;
             }
         });
     }

@@ -10,7 +10,8 @@ use care_learn::shortcut::{
 use egui::{Align2, FontId, Rect, RichText, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 use super::cases::{Cases, attention};
-use super::{From, Shown, Strip};
+use super::shown::{From, Shown};
+use super::strip::Strip;
 use crate::background::Later;
 use crate::format;
 use crate::ui::tokens::{self, Tokens, radius, size};

@@ -8,8 +8,9 @@ use egui::{
     pos2, vec2,
 };
 
+use super::View;
 use super::cases::{Case, Cases, Seen};
-use super::{Shown, View};
+use super::shown::Shown;
 use crate::command::Command;
 use crate::format;
 use crate::ui::tokens::{self, Tokens, radius, size};

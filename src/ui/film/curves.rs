@@ -32,10 +32,7 @@ impl Curves {
         self.of = Some((run.id, run.film.len(), last, watch.to_vec()));
         let line = |role, image| {
             let frames = run.film.iter().filter(|frame| frame.role == role);
-            let points = frames.filter_map(|frame| {
-                let seen = frame.images.iter().find(|seen| seen.image == image)?;
-                Some([frame.epoch, seen.energy?])
-            });
+            let points = frames.filter_map(|frame| Some([frame.epoch, frame.seen(image)?.energy?]));
             thinned(points.collect())
         };
         self.columns = watch

@@ -1,6 +1,7 @@
 //! The held-out images that the film can show, to be chosen from.
 
 use care_data::{Image, ImageId, Part};
+use care_learn::film::Refresh;
 use egui::{
     Align, Color32, DragAndDrop, Id, LayerId, Layout, Order, Rect, RichText, Role, ScrollArea,
     Sense, Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
@@ -98,6 +99,7 @@ impl Tray {
         .on_hover_text(
             "A click watches an image, or no longer. Dragged onto a column it takes that place; columns of the film can be dragged too.",
         );
+        refresh_ui(ui, cx);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if WordButton::new("Done").height(28.0).ui(ui).clicked() {
                 self.is_open = false;
@@ -111,6 +113,19 @@ impl Tray {
                 cx.commands.send(Command::SetWatch(None));
             }
         });
+    }
+}
+
+/// How often the film of a run in training is renewed.
+fn refresh_ui(ui: &mut Ui, cx: &mut Context<'_>) {
+    let text = RichText::new("Maps every").text_style(tokens::caption());
+    ui.label(text.color(Tokens::of(ui).text_weak)).on_hover_text(
+        "While a run trains. The film never takes more than 5 % of its time: a slow network has new maps less often.",
+    );
+    let choices = [1, 2, 5, 10].map(|seconds| (Refresh(seconds), format!("{seconds} s")));
+    let mut refresh = cx.refresh;
+    if segmented(ui, "Maps every", &choices, &mut refresh) {
+        cx.commands.send(Command::SetRefresh(refresh));
     }
 }
 

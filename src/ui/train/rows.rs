@@ -149,6 +149,7 @@ pub(super) fn combo<T: Clone + PartialEq>(
         // Room for every backbone without scrolling.
         .height(400.0)
         .icon(combo_caret)
+        .truncate()
         .selected_text(text(value))
         .show_ui(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 2.0;

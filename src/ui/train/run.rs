@@ -318,6 +318,10 @@ pub(super) fn marks(run: &TrainingRun, project: &Project) -> Vec<Mark> {
     let text = |change: &Change| match change {
         Change::Live { from, to } => Some(live_text(from, to)),
         Change::Boxes { image, boxes } => Some(boxes_text(project, *image, boxes)),
+        Change::Watch { images } => {
+            let n = format::plural(images.len(), "image", "images");
+            Some(format!("Watched images changed: {n} now"))
+        }
         Change::MoreEpochs { epochs } => Some(format!("{epochs} epochs more than planned")),
         Change::BatchHalved => Some("Batches in two parts, to fit into memory".to_owned()),
         // The film has a mark of its own for it.

@@ -108,6 +108,35 @@ fn what_is_said_about_a_run_is_an_edit() {
 }
 
 #[test]
+fn what_is_said_about_a_run_is_no_change_of_the_images() {
+    let (_root, mut project) = with_runs(2);
+    let revisions = |project: &Project| (project.revision(), project.images_revision());
+    let (all, images) = revisions(&project);
+    let run = RunId(1);
+    let star = Edit::SetRunStar { run, starred: true };
+    project.apply(star.clone()).unwrap();
+    project.undo().unwrap();
+    project.redo().unwrap();
+    let edits = vec![delete(run), delete(RunId(2))];
+    project.apply(Edit::Several { edits }).unwrap();
+    project.begin_run().unwrap();
+    assert_eq!(revisions(&project), (all + 5, images));
+    // One that does both counts.
+    let class = project.classes()[0].id;
+    let rare = Edit::SetRare { class, rare: true };
+    let edits = vec![
+        rare,
+        Edit::SetRunDeleted {
+            run,
+            deleted: false,
+        },
+    ];
+    project.apply(Edit::Several { edits }).unwrap();
+    project.undo().unwrap();
+    assert_eq!(revisions(&project), (all + 7, images + 2));
+}
+
+#[test]
 fn a_run_in_training_is_not_deleted() {
     let (_root, mut project) = with_runs(1);
     let (id, dir) = project.begin_run().unwrap();
@@ -130,17 +159,41 @@ fn a_number_is_not_given_again_while_its_run_lies_in_the_trash() {
 fn an_emptied_trash_keeps_the_figures() {
     let (_root, mut project) = with_runs(2);
     let run = RunId(1);
-    assert_eq!(project.empty_trash().unwrap(), None);
+    assert!(project.empty_trash().unwrap().is_empty());
     project.apply(delete(run)).unwrap();
-    let aside = project.empty_trash().unwrap().unwrap();
-    assert!(aside.starts_with(project.dir()));
-    std::fs::remove_dir_all(aside).unwrap();
+    for aside in project.empty_trash().unwrap() {
+        assert!(aside.starts_with(project.dir()));
+        std::fs::remove_dir_all(aside).unwrap();
+    }
     assert_eq!((project.trash_size(), project.trash().len()), (0, 1));
     assert_eq!(says(&project, run), None);
     project.undo().unwrap();
     assert_eq!(ids(&project), (vec![1, 2], vec![]));
     assert_eq!(project.metrics(run).len(), 1);
     assert!(!project.run_dir(run).exists());
+}
+
+#[test]
+fn what_an_emptying_left_behind_is_counted_and_goes_with_the_next_one() {
+    let (_root, mut project) = with_runs(3);
+    // As a version before left it.
+    let old = project.dir().join("runs/trash/emptied/0009-1");
+    std::fs::create_dir_all(&old).unwrap();
+    std::fs::write(old.join("weights"), "1234567").unwrap();
+    project.apply(delete(RunId(1))).unwrap();
+    assert_eq!(project.trash_size(), 5 + 7);
+    // Cut off before anything was removed.
+    assert_eq!(project.empty_trash().unwrap().len(), 2);
+    project = reopened(project);
+    assert_eq!(project.trash_size(), 5 + 7);
+    project.apply(delete(RunId(2))).unwrap();
+    let aside = project.empty_trash().unwrap();
+    assert_eq!((aside.len(), project.trash_size()), (3, 5 + 5 + 7));
+    for folder in aside {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    assert_eq!(project.trash_size(), 0);
+    assert_eq!(says(&project, RunId(3)).as_deref(), Some("run 3"));
 }
 
 /// The folder was moved and the power failed before the record, or the other way round.

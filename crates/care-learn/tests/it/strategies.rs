@@ -292,7 +292,8 @@ fn the_best_epochs_weights_are_those_that_are_tested() {
     network
         .load(&folder.weights(ModelRole::Care))
         .expect("weights");
-    let seen = folder.test_attention(ModelRole::Care).expect("maps");
+    let seen = folder.test_attention(&[ModelRole::Care]).expect("maps");
+    let (_, seen) = &seen[0];
     let test: Vec<&Sample> = task
         .samples
         .iter()

@@ -241,7 +241,15 @@ impl Replay {
     pub(crate) fn attention(&self, task: &Task, live: &LiveParams) -> AttentionLosses {
         let each: Vec<AttentionLosses> = self
             .boxed(task)
-            .map(|(masks, map)| masks.losses(map, live))
+            .map(|(masks, map)| {
+                let l_in = -masks.mean_inside(map).min(live.tau);
+                let l_out = masks.mean_outside(map);
+                AttentionLosses {
+                    l_in: l_in as f32,
+                    l_out: l_out as f32,
+                    l_a: (l_in + live.lambda * l_out) as f32,
+                }
+            })
             .collect();
         let mean = |term: fn(&AttentionLosses) -> f32| {
             each.iter().map(term).sum::<f32>() / each.len() as f32

@@ -173,7 +173,8 @@ fn a_run_from_start_to_end_with_changes_on_the_way() {
     for role in ModelRole::ALL {
         assert!(film.frames.iter().filter(|f| f.role == role).count() >= 2);
         assert!(folder.weights(role).is_file());
-        let seen = folder.test_attention(role).expect("test");
+        let seen = folder.test_attention(&[role]).expect("test");
+        let (_, seen) = &seen[0];
         assert_eq!(seen.len(), 8);
         assert!(seen.iter().all(|i| i.map.values.len() == 49
             && (i.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5));
@@ -855,9 +856,13 @@ fn other_images_can_be_watched_while_it_trains() {
     let wanted = vec![images[0], task.watch[1], images[1]];
     // An image that the run does not have is passed over.
     let sent = [&[ImageId(999)], &wanted[..]].concat();
+    let turned: Vec<ImageId> = wanted.iter().rev().copied().collect();
     let (_, events) = run(&task, |event| {
+        let watch = |images: &[ImageId]| Reaction::Send(vec![TrainerCommand::Watch(images.into())]);
         if at_step(event, 1) {
-            Reaction::Send(vec![TrainerCommand::Watch(sent.clone())])
+            watch(&sent)
+        } else if at_step(event, 2) {
+            watch(&turned)
         } else {
             Reaction::Nothing
         }
@@ -871,11 +876,16 @@ fn other_images_can_be_watched_while_it_trains() {
         })
         .collect();
     assert_eq!(lists[0], task.watch);
-    assert_eq!(lists.last(), Some(&wanted));
+    assert_eq!(lists.last(), Some(&turned));
     // What was kept is read as it was.
-    let film = RunFolder::open(&task.folder).and_then(|folder| folder.film());
-    let film = film.expect("reads");
-    assert_eq!(film.watch, wanted);
+    let folder = RunFolder::open(&task.folder).expect("opens");
+    let film = folder.film().expect("reads");
+    assert_eq!(film.watch, turned);
     let kept: Vec<Vec<ImageId>> = film.frames.iter().map(shown).collect();
-    assert!(kept.contains(&task.watch) && kept.contains(&wanted));
+    assert!(kept.contains(&task.watch) && kept.contains(&turned));
+    // Another order is no other mean.
+    let changes = folder.changes().expect("reads").into_iter();
+    let watched = changes.filter(|c| c.change != Change::StageTwo);
+    let watched: Vec<(u32, Change)> = watched.map(|c| (c.step, c.change)).collect();
+    assert_eq!(watched, [(1, Change::Watch { images: wanted })]);
 }
