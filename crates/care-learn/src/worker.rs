@@ -13,8 +13,8 @@ use crate::trainer::{Host, train};
 
 /// Events that may wait; a step's numbers are dropped when they are so many.
 const CAPACITY: usize = 256;
-/// At most 30 wakes a second.
-const WAKE_EVERY: Duration = Duration::from_millis(34);
+/// At most ten wakes a second: nobody reads numbers faster, and a frame that software draws costs the trainer a core.
+const WAKE_EVERY: Duration = Duration::from_millis(100);
 
 /// One run on a thread of its own.
 ///
@@ -116,7 +116,7 @@ impl Drop for Worker {
 fn give_way() {
     // Refused, the training is only less polite.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(10);
+    let _ = rustix::process::nice(5);
 }
 
 struct Waker {
