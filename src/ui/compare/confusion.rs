@@ -21,7 +21,6 @@ const TITLE: f32 = 24.0;
 const LINE_GAP: f32 = 8.0;
 /// Model's name and the classes' initials above a matrix.
 const HEAD: f32 = 20.0 + 22.0;
-/// An image of the strip.
 
 /// How high the section is on `width`.
 pub(super) fn height(width: f32, measured: &Measured) -> f32 {
