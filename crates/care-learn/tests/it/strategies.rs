@@ -311,7 +311,7 @@ fn the_best_epochs_weights_are_those_that_are_tested() {
         &data.batch(&all, Device::Cpu),
         &label_tensor(&labels, Device::Cpu),
     );
-    for (map, seen) in maps.attention.unbind(0).iter().zip(seen.iter()) {
+    for (map, seen) in maps.attention.unbind(0).iter().zip(seen) {
         let map = Vec::<f32>::try_from(map.flatten(0, -1)).expect("numbers");
         let near = map
             .iter()
