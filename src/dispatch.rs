@@ -50,10 +50,10 @@ fn loss(command: &Command, state: &State) -> Option<Loss> {
     {
         return Some(Loss::Run(run.id));
     }
-    let was_worked_in = match (&state.story, &state.project) {
-        (Some(story), Some(project)) => story.owns(project.dir()) && story.was_worked_in(project),
-        _ => false,
-    };
+    let story = state.story.as_ref().filter(|_| state.is_of_the_story());
+    let was_worked_in = story
+        .zip(state.project.as_ref())
+        .is_some_and(|(story, project)| story.was_worked_in(project));
     (was_worked_in && begins_anew(command)).then_some(Loss::Work)
 }
 
