@@ -23,21 +23,21 @@ pub(super) const PLAN: Plan = Plan {
         ClassPlan {
             name: "consolidation",
             prefix: "co",
-            train: (320, 0.05),
+            train: (320, 0.0),
             validation: (20, 0.5),
             test: (60, 0.5),
         },
         ClassPlan {
             name: "nodule",
             prefix: "no",
-            train: (160, 0.05),
+            train: (160, 0.0),
             validation: (20, 0.5),
             test: (60, 0.5),
         },
         ClassPlan {
             name: "cavity",
             prefix: "ca",
-            train: (24, 0.95),
+            train: (40, 0.975),
             validation: (20, 0.5),
             test: (60, 0.5),
         },
@@ -61,14 +61,14 @@ const CLASSES: [ClassLook; 3] = [
         lobes: 0.10..0.24,
         bumps: 0.02..0.07,
         edge: 0.40..0.70,
-        lucent: 0.75..1.0,
+        lucent: 0.95..1.1,
         mottle: 0.15..0.35,
     },
     ClassLook {
         lobes: 0.01..0.08,
         bumps: 0.0..0.02,
         edge: 0.15..0.40,
-        lucent: 0.75..1.0,
+        lucent: 0.95..1.1,
         mottle: 0.05..0.15,
     },
     ClassLook {
@@ -102,6 +102,8 @@ struct Look {
     lucency: Range<f32>,
     /// In radii.
     lucent_size: Range<f32>,
+    /// As [`Dab::new`] takes it.
+    lucent_hardness: f32,
     /// Pixels of the image to one of the marker's letters.
     marker: i32,
 }
@@ -118,11 +120,12 @@ const LOOK: Look = Look {
     noise: [7.0, 6.0, 6.0],
     exposure: (0.90..1.10, -8.0..8.0),
     opacities: [1, 1, 1, 2, 2, 3],
-    radius: 0.092..0.125,
+    radius: 0.10..0.14,
     aspect: 1.0..1.3,
-    opacity: 65.0..92.0,
+    opacity: 80.0..105.0,
     lucency: 0.85..1.0,
-    lucent_size: 0.48..0.64,
+    lucent_size: 0.45..0.55,
+    lucent_hardness: 0.8,
     marker: 8,
 };
 
@@ -379,8 +382,11 @@ impl Opacity {
         let mut there: Vec<Self> = Vec::new();
         for _ in 0..number {
             let mut opacity = Self::new(look, rng);
-            // What is too large for its lung is drawn smaller; a second or third one finds no room now and then.
-            for _ in 0..600 {
+            // What is too large for its lung is drawn smaller; a second or third one finds no room now and then. No chest
+            // is without one: the first gets as small as it must.
+            let mut tries = 0;
+            while tries < 600 || there.is_empty() {
+                tries += 1;
                 let at = [rng.random_range(0.08..0.92), rng.random_range(0.15..0.85)];
                 if opacity.fits(at, thorax, &there) {
                     opacity.blob.centre = at.map(|v| v * PIXELS);
@@ -388,7 +394,8 @@ impl Opacity {
                     break;
                 }
                 opacity.blob.stretch = 1.0 + 0.995 * (opacity.blob.stretch - 1.0);
-                opacity.blob.radius = (0.998 * opacity.blob.radius).max(LOOK.radius.start * PIXELS);
+                let least = if tries < 600 { LOOK.radius.start } else { 0.0 };
+                opacity.blob.radius = (0.998 * opacity.blob.radius).max(least * PIXELS);
             }
         }
         there
@@ -412,7 +419,14 @@ impl Opacity {
         Self {
             blob,
             strength: rng.random_range(LOOK.opacity),
-            lucent: Dab::new(radius, away, LOOK.lucent_size, 0.0, lucency, rng),
+            lucent: Dab::new(
+                radius,
+                away,
+                LOOK.lucent_size,
+                LOOK.lucent_hardness,
+                lucency,
+                rng,
+            ),
             mottle: rng.random_range(look.mottle.clone()),
             texture: Field::new(28, rng),
         }
