@@ -89,6 +89,8 @@ pub enum Command {
     DrawBehind(Option<RunId>),
     /// Shows a finished run in Train and Compare.
     ShowRun(RunId),
+    /// Has a run that was stopped, or failed, go on where it was.
+    GoOn(RunId),
     /// Puts a model of another run beside those of the one shown; none takes it away.
     CompareWith(Option<(RunId, ModelRole)>),
     /// Shows what the network saw of an image; with a number as a training step may show it, changed at random.

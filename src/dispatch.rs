@@ -20,9 +20,12 @@ pub use self::edits::apply;
 use self::edits::{REDONE, UNDONE, step_back};
 pub use self::reading::finish_job;
 use self::reading::{answer_offer, export, open_demo, read_folder};
-use self::runs::{MORE_EPOCHS, draw_behind, set_watch, show_run, tell, train, watch_selected};
+use self::runs::{
+    MORE_EPOCHS, draw_behind, go_on, set_watch, show_run, tell, train, watch_selected,
+};
 pub use self::runs::{
-    MOST_WATCHED, WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end, watch_list,
+    MOST_WATCHED, WATCHED, drain_trainer, figures, leave_run, metrics_of, record_end,
+    task_of_resumed, watch_list,
 };
 pub use self::story::tell as tell_story;
 use crate::command::{Action, Command, Room};
@@ -134,6 +137,7 @@ fn carry_out(command: Command, state: &mut State, ctx: &egui::Context) {
         }
         Command::DrawBehind(id) => draw_behind(id, state),
         Command::ShowRun(id) => show_run(id, state),
+        Command::GoOn(id) => go_on(id, state, ctx),
         Command::CompareWith(other) => compare::compare_with(other, state, ctx),
         Command::Prove(image, view) => compare::prove(image, view, state, ctx),
         Command::EndProof => state.proof = None,
@@ -254,6 +258,7 @@ fn tries_again(command: &Command) -> bool {
         | Command::TakeAway
         | Command::OpenPath(_)
         | Command::ShowRun(_)
+        | Command::GoOn(_)
         | Command::CompareWith(_)
         | Command::EmptyTrash
         | Command::DismissProblem => true,

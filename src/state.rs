@@ -1,6 +1,7 @@
 //! What the window shows. Panels read it; only [`crate::dispatch`] changes it.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use care_data::{Image, ImageId, Part, Project, ReaderId, ReviewState, RunId};
 use care_learn::RunConfig;
@@ -65,6 +66,8 @@ pub struct State {
     /// Who reads apart from the others just now; `None` works on the project's own boxes.
     pub reader: Option<ReaderId>,
     pub queue: QueueView,
+    /// How long the window waits with a frame that only a run in training asks for.
+    pub rest: Duration,
     pub attention: Attention,
     pub suggestion: Option<Suggestion>,
     pub lens: Lens,
@@ -123,6 +126,7 @@ impl State {
             selected: None,
             reader: None,
             queue: QueueView::default(),
+            rest: Duration::ZERO,
             attention: Attention::default(),
             suggestion: None,
             lens: Lens::default(),

@@ -150,6 +150,10 @@ pub struct TrainingRun {
     pub new_classifier: bool,
     /// Files that were left out because they could not be decoded.
     pub left_out: Vec<NotRead>,
+    /// The run that trained its stage 1, where that was another.
+    pub stage1_of: Option<RunId>,
+    /// Whether it has ended early and can go on.
+    pub can_go_on: bool,
 }
 
 impl TrainingRun {
@@ -172,6 +176,8 @@ impl TrainingRun {
             holds: false,
             new_classifier: false,
             left_out: Vec::new(),
+            stage1_of: None,
+            can_go_on: false,
         }
     }
 
@@ -185,6 +191,8 @@ impl TrainingRun {
         run.epochs = folder.epochs()?;
         run.changes = folder.changes()?;
         run.live = run.live_at(Some(f32::INFINITY));
+        run.can_go_on = state != RunState::Finished && folder.can_go_on();
+        run.stage1_of = folder.data().ok().and_then(|data| data.stage1_of);
         let film = folder.film();
         if state == RunState::Finished {
             let film = film?;
@@ -266,6 +274,7 @@ impl TrainingRun {
             TrainerEvent::Evaluating { role, done, total } => {
                 self.phase = Phase::Evaluating { role, done, total };
             }
+            TrainerEvent::Stage1Of(run) => self.stage1_of = Some(run),
             TrainerEvent::Held => self.phase = Phase::Held,
             TrainerEvent::Weights { new_classifier } => self.new_classifier = new_classifier,
             TrainerEvent::Ended(outcome) => {

@@ -114,10 +114,13 @@ pub enum Command {
     },
     /// Train CARE beside its control, without the window
     #[command(
-        after_help = "Example: care train skin.care --set backbone=resnet18 --set input_size=224 --set alpha=0.5"
+        after_help = "Examples:\n  care train skin.care --set backbone=resnet18 --set input_size=224 --set alpha=0.5\n  care train skin.care --resume 3"
     )]
     Train {
         project: PathBuf,
+        /// Go on with this run where it was stopped, or failed: weights, optimiser and random numbers as they were
+        #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set"])]
+        resume: Option<i64>,
         /// Settings in a TOML file, as a run's own config.toml
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,

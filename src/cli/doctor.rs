@@ -101,7 +101,7 @@ fn graphics_adapter() -> Result<String, (String, String)> {
         options,
         Box::new(move |creation| {
             *into.lock().unwrap_or_else(PoisonError::into_inner) =
-                creation.gl.as_deref().map(renderer);
+                creation.gl.as_deref().map(window::renderer);
             Err("only looking".into())
         }),
     );
@@ -110,20 +110,4 @@ fn graphics_adapter() -> Result<String, (String, String)> {
         let why = result.err().map_or_else(|| "no OpenGL".to_owned(), |error| error.to_string());
         (why, "Install the graphics driver, or Mesa's software one: cargo xtask setup names the packages.".to_owned())
     })
-}
-
-#[expect(
-    unsafe_code,
-    reason = "glow marks every OpenGL call as unsafe; the context is current while eframe creates the app"
-)]
-fn renderer(gl: &eframe::glow::Context) -> String {
-    use eframe::glow::{HasContext as _, RENDERER, VERSION};
-    // SAFETY: both are plain queries that any current context answers.
-    unsafe {
-        format!(
-            "{}, OpenGL {}",
-            gl.get_parameter_string(RENDERER),
-            gl.get_parameter_string(VERSION)
-        )
-    }
 }

@@ -138,7 +138,7 @@ fn of_run(project: &Project, id: RunId) -> Result<Exam> {
         "run {id} has no weights: it ended before the first were saved"
     );
     // As the models know them; names and marks are today's.
-    let RunData { classes, look } = folder.data()?;
+    let RunData { classes, look, .. } = folder.data()?;
     let mut samples = samples_of(project, &classes);
     samples.retain(|sample| sample.part == Part::Test);
     ensure!(!samples.is_empty(), "the test part has no images");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use care_data::{Look, Project};
+use care_data::{Look, Project, RunId};
 use care_learn::event::{Change, Outcome, Results};
 use care_learn::task::preflight;
 use care_learn::trainer::{Host, train};
@@ -12,7 +12,7 @@ use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
 
 use super::measures;
 use super::output::{self, Progress};
-use crate::dispatch::{metrics_of, record_end, watch_list};
+use crate::dispatch::{metrics_of, record_end, task_of_resumed, watch_list};
 use crate::format;
 use crate::weight_store::with_path_of_weights;
 
@@ -66,6 +66,9 @@ impl Host for Console {
                 "testing {}: {done} of {total} images",
                 role.name()
             )),
+            TrainerEvent::Stage1Of(run) => self.progress.say(&format!(
+                "note: stage 1 is run {run}'s, of the same images and settings"
+            )),
             TrainerEvent::Weights { new_classifier } => {
                 if new_classifier {
                     self.progress.say(
@@ -110,7 +113,7 @@ impl Host for Console {
 /// Trains and tests, and records the run in the project.
 pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     let config = with_path_of_weights(config)?;
-    let mut console = Console::new(Progress::new())?;
+    let console = Console::new(Progress::new())?;
     for problem in preflight(project, &config) {
         if problem.blocks() {
             bail!("{problem}");
@@ -126,7 +129,24 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     let watch = watch_list(project, None, None);
     let (id, folder) = project.begin_run()?;
     let task = Task::from_project(project, config, folder, watch);
-    let outcome = train(&task, &mut console);
+    carry_out(project, id, &task, console)
+}
+
+/// Goes on with a run that was stopped, or failed.
+pub fn resume(project: &mut Project, id: RunId) -> Result<Results> {
+    let task = task_of_resumed(project, id)?;
+    let console = Console::new(Progress::new())?;
+    project.resume_run(id)?;
+    carry_out(project, id, &task, console)
+}
+
+fn carry_out(
+    project: &mut Project,
+    id: RunId,
+    task: &Task,
+    mut console: Console,
+) -> Result<Results> {
+    let outcome = train(task, &mut console);
     drop(console);
     let note = record_end(project, id, &outcome)?;
     match outcome {
@@ -135,8 +155,8 @@ pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
             Ok(results)
         }
         Outcome::Stopped(_) => bail!(
-            "the run was stopped; its checkpoint is in {}",
-            task.folder.display()
+            "run {id} was stopped; `care train {} --resume {id}` goes on with it",
+            project.dir().display()
         ),
         Outcome::Failed(why) => bail!("{why}"),
     }

@@ -85,6 +85,8 @@ pub struct Boxes {
 #[derive(Debug, PartialEq)]
 pub struct Train {
     pub project: PathBuf,
+    /// The run that is to go on.
+    pub resume: Option<RunId>,
     /// From `--config`; the project's own first settings where none was given.
     pub config: Option<RunConfig>,
     /// `name=value`, each checked on its own.
@@ -271,6 +273,7 @@ impl TryFrom<Arguments> for Request {
             }
             Command::Train {
                 project,
+                resume,
                 config,
                 set,
                 json,
@@ -286,6 +289,7 @@ impl TryFrom<Arguments> for Request {
                 with_settings(config.clone().unwrap_or_default(), &set)?;
                 Self::Train(Train {
                     project,
+                    resume: resume.map(RunId),
                     config,
                     set,
                     json,

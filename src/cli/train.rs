@@ -10,8 +10,13 @@ use crate::training::{first_config, first_learning_rate};
 
 pub fn train(request: &Train) -> Result<()> {
     let mut project = Project::open(&request.project)?;
-    let config = config(request, first_config(&project))?;
-    let results = headless::run(&mut project, config)?;
+    let results = match request.resume {
+        Some(run) => headless::resume(&mut project, run)?,
+        None => {
+            let config = config(request, first_config(&project))?;
+            headless::run(&mut project, config)?
+        }
+    };
     if request.json {
         output::json(&results)
     } else {
@@ -55,6 +60,7 @@ mod tests {
         ] {
             let request = Train {
                 project: "p.care".into(),
+                resume: None,
                 config: None,
                 set: set.iter().map(ToString::to_string).collect(),
                 json: false,

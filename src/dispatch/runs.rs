@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Context as _, ensure};
 use care_data::project::ProjectError;
-use care_data::{ImageId, Metric, Part, Project, RunId};
+use care_data::{ImageId, Metric, Part, Project, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
@@ -156,20 +157,87 @@ pub(super) fn train(state: &mut State, ctx: &egui::Context) {
             return;
         }
     };
+    let run = TrainingRun::new(id, config.clone(), watch.clone());
+    let task = Task::from_project(project, config, folder, watch);
+    start(run, task, state, ctx);
+}
+
+/// Has a run that was stopped, or failed, go on where it was.
+pub(super) fn go_on(id: RunId, state: &mut State, ctx: &egui::Context) {
+    let (false, Some(project)) = (state.is_training(), &mut state.project) else {
+        return;
+    };
+    let begun = task_of_resumed(project, id).and_then(|task| {
+        project.resume_run(id)?;
+        Ok(task)
+    });
+    match begun {
+        Ok(task) => {
+            let mut run = TrainingRun::new(id, task.config.clone(), task.watch.clone());
+            let changes = RunFolder::open(&task.folder).and_then(|folder| folder.changes());
+            run.changes = changes.unwrap_or_default();
+            run.live = run.live_at(Some(f32::INFINITY));
+            // It tells them again.
+            run.changes.clear();
+            state.draft = run.config.clone();
+            let live = run.live;
+            start(run, task, state, ctx);
+            if let Some(worker) = &state.worker {
+                worker.send(TrainerCommand::Live(live));
+            }
+        }
+        Err(error) => {
+            let title = format!("Run {id} cannot go on");
+            state.problem = Some(Problem::new(title, format!("{error:#}.")));
+        }
+    }
+}
+
+/// What a run that ended early is to do when it goes on, with the project as it stands now.
+///
+/// # Errors
+/// Where there is no such run, it came to its end, or left nothing to go on from.
+pub fn task_of_resumed(project: &Project, id: RunId) -> anyhow::Result<Task> {
+    let run = project.run(id);
+    let run = run.with_context(|| format!("{} has no run {id}", project.dir().display()))?;
+    ensure!(
+        run.state != RunState::Finished,
+        "run {id} came to its end; begin another"
+    );
+    let dir = project.run_dir(id);
+    let folder = RunFolder::open(&dir)?;
+    ensure!(
+        folder.can_go_on(),
+        "run {id} left no checkpoint to go on from; begin another"
+    );
+    // One without a film watched nothing.
+    let watch = folder.film().unwrap_or_default().watch;
+    let task = Task::from_project(project, folder.config()?, dir, watch);
+    Ok(Task {
+        goes_on: true,
+        ..task
+    })
+}
+
+fn start(run: TrainingRun, task: Task, state: &mut State, ctx: &egui::Context) {
+    let id = run.id;
     // The memory is the run's now, and its models will be newer.
     state.attention.leave();
     state.lens.leave();
     state.suggestion = None;
-    let run = TrainingRun::new(id, config.clone(), watch.clone());
-    let task = Task::from_project(project, config, folder, watch);
-    let wake = ctx.clone();
-    match Worker::start(task, move || wake.request_repaint()) {
+    let (wake, rest) = (ctx.clone(), state.rest);
+    let task_goes_on = task.goes_on;
+    match Worker::start(task, move || wake.request_repaint_after(rest)) {
         Ok(worker) => {
             worker.send(TrainerCommand::Refresh(state.settings.refresh));
+            state.last_event = if task_goes_on {
+                format!("Run {id} goes on")
+            } else {
+                format!("Run {id} started")
+            };
             state.worker = Some(worker);
             state.other = None;
             state.run = Some(run);
-            state.last_event = format!("Run {id} started");
         }
         Err(error) => end_run(id, &Outcome::Failed(error.to_string()), state),
     }
@@ -206,6 +274,11 @@ fn end_run(id: RunId, outcome: &Outcome, state: &mut State) {
             format!("The results of run {id} cannot be read"),
             error,
         ));
+    }
+    if let (Some(project), Some(run)) = (&state.project, &mut state.run) {
+        let folder = RunFolder::open(&project.run_dir(id));
+        run.can_go_on = !matches!(outcome, Outcome::Finished(_))
+            && folder.is_ok_and(|folder| folder.can_go_on());
     }
     let Some(project) = &mut state.project else {
         return;

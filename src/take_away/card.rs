@@ -289,6 +289,7 @@ mod tests {
         RunData {
             classes: vec![class(1, "na|evus", false), class(2, "df", true)],
             look: Look::default(),
+            stage1_of: None,
         }
     }
 

@@ -457,10 +457,72 @@ fn an_interrupted_run_keeps_its_checkpoint() {
         .status();
     assert!(interrupt.expect("kill runs").success());
     let line = failed(&child.wait_with_output().expect("it ends"), 1);
-    assert!(line.contains("stopped"), "{line}");
+    assert!(line.contains("--resume 1"), "{line}");
     assert!(run.join("care.safetensors").exists());
-    let project = Project::open(&folder.path().join("p.care")).expect("opens");
-    assert_eq!(project.runs()[0].state, RunState::Stopped);
+    let state = || {
+        let project = Project::open(&folder.path().join("p.care")).expect("opens");
+        project.runs()[0].state
+    };
+    assert_eq!(state(), RunState::Stopped);
+
+    // Of what it was asked for, nearly nothing is left.
+    let settings = std::fs::read_to_string(run.join("config.toml")).expect("settings");
+    assert!(settings.contains("stage2_epochs = 5000"), "{settings}");
+    let child = Command::new(env!("CARGO_BIN_EXE_care"))
+        .args(["train", "p.care", "--resume", "1"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let epochs = || {
+        let text = std::fs::read_to_string(run.join("epochs.csv"));
+        text.map_or(0, |text| text.lines().count())
+    };
+    let (before, begun) = (epochs(), Instant::now());
+    while epochs() < before + 4 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let terminate = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(terminate.expect("kill runs").success());
+    let line = failed(&child.wait_with_output().expect("it ends"), 1);
+    assert!(line.contains("--resume 1"), "{line}");
+    assert_eq!(state(), RunState::Stopped);
+    let text = std::fs::read_to_string(run.join("steps.csv")).expect("steps");
+    let of_care = text.lines().filter(|line| line.contains(",CARE,"));
+    let steps: Vec<u32> = of_care
+        .map(|line| {
+            line.split(',')
+                .next()
+                .expect("a step")
+                .parse()
+                .expect("a number")
+        })
+        .collect();
+    assert!(
+        steps.windows(2).all(|pair| pair[1] == pair[0] + 1),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn only_what_was_stopped_goes_on() {
+    let folder = project_with_images();
+    draw_boxes(folder.path());
+    done(&care(folder.path(), &train_for(1)));
+    for (run, why) in [("1", "came to its end"), ("2", "has no run 2")] {
+        let line = failed(
+            &care(folder.path(), &["train", "p.care", "--resume", run]),
+            1,
+        );
+        assert!(line.contains(why), "{line}");
+    }
+    let both = ["train", "p.care", "--resume", "1", "--set", "alpha=0.3"];
+    let output = care(folder.path(), &both);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

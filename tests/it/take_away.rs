@@ -76,6 +76,7 @@ fn finished() -> (TempDir, PathBuf, Harness<'static, App>) {
     run.data = Some(RunData {
         classes: classes.collect(),
         look: project.look(),
+        stage1_of: None,
     });
     run.film = (0..3)
         .map(|step| FilmFrame {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::common::{settle, tiny_project, wait_for, window};
 use care_data::{BoundingBox, Edit, Part, Project, RunState};
 use care_learn::event::Change;
+use care_learn::run_folder::RunFolder;
 use care_learn::{ModelRole, RunConfig};
 use care_studio::app::App;
 use care_studio::command::{Command, Room};
@@ -190,9 +191,62 @@ fn a_run_is_seen_steered_and_stopped() {
     window.get_by_label("end").click();
     settle(&mut window);
     assert_eq!(epoch(&window), newest);
+    // It goes on where it was, with what was changed meanwhile.
+    let step = |app: &App| {
+        app.state
+            .run
+            .as_ref()
+            .and_then(|run| run.step.as_ref().map(|it| it.step))
+    };
+    let (last, lambda) = (
+        RunFolder::open(&dir.join("runs/0001"))
+            .unwrap()
+            .epochs()
+            .unwrap()
+            .len(),
+        run(&window).live.lambda,
+    );
+    window.get_by_role_and_label(Role::Link, "Go on").click();
+    settle(&mut window);
+    assert!(window.state().state.is_training());
+    wait_for(&mut window, "two epochs more", |app| {
+        let run = app.state.run.as_ref().unwrap();
+        step(app).is_some() && run.epochs.len() >= last + 2
+    });
+    assert_eq!(run(&window).live.lambda, lambda);
+    assert!((lambda - 0.69).abs() < 1e-9);
+    let epochs = &run(&window).epochs;
+    assert!(epochs.is_sorted_by_key(|epoch| epoch.epoch));
+    assert_eq!(
+        window.state().state.project.as_ref().unwrap().runs().len(),
+        1
+    );
+    window.get_by_label("Stop").click();
+    wait_for(&mut window, "the end", |app| !app.state.is_training());
+
     window.get_by_role_and_label(Role::Link, "Compare").click();
     settle(&mut window);
     assert_eq!(window.state().state.room, Room::Compare);
+}
+
+#[test]
+fn a_second_run_has_the_first_ones_stage_one() {
+    let (_root, dir) = project_with_boxes();
+    let mut window = window(Some(&dir));
+    set_epochs(&mut window, 1, 1);
+    let train = |window: &mut Harness<'_, App>| {
+        window.key_press_modifiers(egui::Modifiers::COMMAND, Key::T);
+        settle(window);
+        wait_for(window, "the end", |app| !app.state.is_training());
+    };
+    go_to_train(&mut window);
+    train(&mut window);
+    assert_eq!(run(&window).stage1_of, None);
+    window.state_mut().state.draft.live.alpha = 0.3;
+    train(&mut window);
+    let of = run(&window).stage1_of;
+    assert_eq!(of.map(|run| run.0), Some(1));
+    window.get_by_label("Stage 1 is run 1's: same images and settings.");
 }
 
 #[test]

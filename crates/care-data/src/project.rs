@@ -635,6 +635,15 @@ impl Project {
         Ok((id, dir))
     }
 
+    /// Records that a run which had ended goes on, in its own folder. Its figures are gone until it ends again.
+    ///
+    /// # Errors
+    /// As [`Self::end_run`].
+    pub fn resume_run(&mut self, id: RunId) -> Result<PathBuf, ProjectError> {
+        self.end_run(id, RunState::Running, "", &[])?;
+        Ok(self.run_dir(id))
+    }
+
     /// Records how a run ended. `note` is one line.
     ///
     /// # Errors

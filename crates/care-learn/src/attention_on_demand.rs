@@ -293,8 +293,9 @@ mod tests {
                 })
                 .collect(),
             look: Look::default(),
+            stage1_of: None,
         };
-        let writer = RunWriter::create(dir.path(), &config, &data).expect("creates");
+        let writer = RunWriter::open(dir.path(), &config, &data, None).expect("creates");
         let network = Network::new(config.backbone, 2, 5, Device::Cpu);
         let bytes = network.to_bytes().expect("packs");
         writer.weights(ModelRole::Care, &bytes).expect("writes");

@@ -144,6 +144,11 @@ impl Augmenter {
         }
     }
 
+    /// Where its random numbers stand.
+    pub(crate) fn random(&mut self) -> &mut ChaCha8Rng {
+        &mut self.rng
+    }
+
     /// Views for a batch of so many images; none where nothing is to be changed in any.
     pub fn draw(&mut self, images: usize) -> Option<Vec<View>> {
         (self.augmentation != Augmentation::default())

@@ -184,6 +184,8 @@ pub fn epochs(
         samples: samples.collect(),
         watch: Vec::new(),
         folder,
+        others: Vec::new(),
+        goes_on: false,
         config,
     };
     let mut host = EpochClock {

@@ -1,6 +1,6 @@
 //! What the trainer tells whoever listens, and what it can be told: plain numbers, no tensors.
 
-use care_data::{BoundingBox, HeatMap, ImageId, NotRead, RunState};
+use care_data::{BoundingBox, HeatMap, ImageId, NotRead, RunId, RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LiveParams;
@@ -267,6 +267,8 @@ pub struct RecordedChange {
 /// What the trainer reports, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainerEvent {
+    /// Stage 1 is that of this run, which trained it from the same images with the same settings.
+    Stage1Of(RunId),
     /// Images are being decoded.
     Loading {
         done: usize,

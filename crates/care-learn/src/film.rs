@@ -86,6 +86,15 @@ impl FilmRecorder {
         }
     }
 
+    /// Goes on with what a run had recorded before it stopped.
+    pub(crate) fn go_on(&mut self, frames: impl Iterator<Item = FilmFrame>) {
+        self.film.frames = frames.collect();
+        for frame in &self.film.frames {
+            self.pace[frame.role as usize].refreshes += 1;
+            self.scores[frame.role as usize] = (frame.mean_energy(), frame.hit_share());
+        }
+    }
+
     pub(crate) fn film(&self) -> &Film {
         &self.film
     }

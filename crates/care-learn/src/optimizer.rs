@@ -110,6 +110,38 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Steps done, and what is remembered of the gradients, by names that are always the same.
+    pub(crate) fn memory(&self) -> (u32, Vec<(String, Tensor)>) {
+        let moments = self
+            .moments
+            .iter()
+            .enumerate()
+            .flat_map(|(which, moments)| {
+                let named = moments.iter().enumerate();
+                named.map(move |(i, moment)| (moment_name(which, i), moment.shallow_clone()))
+            });
+        (self.steps, moments.collect())
+    }
+
+    /// Goes on from what [`Self::memory`] gave.
+    ///
+    /// # Errors
+    /// Where `tensor` has not all of it, or in another shape.
+    pub(crate) fn restore<'a>(
+        &mut self,
+        steps: u32,
+        tensor: impl Fn(&str) -> Result<&'a Tensor, TchError>,
+    ) -> Result<(), TchError> {
+        for (which, moments) in self.moments.iter_mut().enumerate() {
+            for (i, moment) in moments.iter_mut().enumerate() {
+                let kept = tensor(&moment_name(which, i))?;
+                tch::no_grad(|| moment.f_copy_(kept))?;
+            }
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
     /// Lets go of parameters, gradients and moments: there are no more steps.
     pub(crate) fn clear(&mut self) {
         // A parameter without a gradient is what is wanted.
@@ -124,6 +156,10 @@ impl Optimizer {
         let reached = self.parameters.iter().enumerate().filter(has_gradient);
         reached.map(|(i, p)| (p.shallow_clone(), i)).unzip()
     }
+}
+
+fn moment_name(which: usize, parameter: usize) -> String {
+    format!("moment{which}.{parameter}")
 }
 
 #[cfg(test)]

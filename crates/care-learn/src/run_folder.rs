@@ -9,6 +9,8 @@
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
 //! | `film.safetensors` | the watched images' maps at each refresh: [`Film`] |
 //! | `before`, `control`, `care` `.safetensors` | weights, names as in torchvision; of a TorchScript network `.pt`, the network with them |
+//! | `checkpoint.safetensors` | while it trains, or where it was stopped: where it stands, weights and optimisers |
+//! | `stage1.json` | where it stood when stage 1 was over, which `before` belongs to |
 //! | `results.json` | [`Results`] |
 //! | `test.safetensors` | for each model and test image: map, probabilities, energy, hit, iou, peak |
 //!
@@ -20,7 +22,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use care_data::{ImageId, Look};
+use care_data::{ImageId, Look, RunId};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,17 @@ pub struct RunData {
     /// In logit order, as they were then.
     pub classes: Vec<TaskClass>,
     pub look: Look,
+    /// The run that trained its stage 1, where that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage1_of: Option<RunId>,
+}
+
+/// Bytes of the files that grow, when a checkpoint was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    steps: u64,
+    epochs: u64,
+    changes: u64,
 }
 
 /// Every stored refresh of the watch list, oldest first.
@@ -152,6 +165,66 @@ impl RunFolder {
         serde_json::from_str(&text).map_err(|e| read_error(&path, e))
     }
 
+    /// Whether there is something that a run which was stopped, or failed, can go on from.
+    #[must_use]
+    pub fn can_go_on(&self) -> bool {
+        [CHECKPOINT, STAGE1]
+            .iter()
+            .any(|name| self.dir.join(name).is_file())
+    }
+
+    /// What a run that was stopped goes on from: its state as JSON, and the whole file with the tensors. None where it did not stop
+    /// within a stage.
+    pub(crate) fn checkpoint(&self) -> Result<Option<(String, Vec<u8>)>, RunFolderError> {
+        let path = self.dir.join(CHECKPOINT);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(read_error(&path, error)),
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| read_error(&path, e))?;
+        let state = header.metadata().as_ref().and_then(|it| it.get(STATE));
+        match state.cloned() {
+            Some(state) => Ok(Some((state, bytes))),
+            None => Err(read_error(&path, "it does not say where the run stands")),
+        }
+    }
+
+    pub(crate) fn checkpoint_error(&self, why: &str) -> RunFolderError {
+        read_error(&self.dir.join(CHECKPOINT), why)
+    }
+
+    pub(crate) fn parse<T: DeserializeOwned>(&self, state: &str) -> Result<T, RunFolderError> {
+        serde_json::from_str(state).map_err(|e| self.checkpoint_error(&e.to_string()))
+    }
+
+    /// Where it stood when stage 1 was over.
+    pub(crate) fn stage1<T: DeserializeOwned>(&self) -> Result<T, RunFolderError> {
+        self.json(STAGE1)
+    }
+
+    /// Copies what stage 1 left behind to another run's folder, which may be there.
+    pub(crate) fn copy_stage1(&self, to: &Path) -> Result<(), RunFolderError> {
+        std::fs::create_dir_all(to).map_err(|source| RunFolderError::Write {
+            path: to.to_owned(),
+            source,
+        })?;
+        let weights = self.weights(ModelRole::Before);
+        let weights = weights.file_name().unwrap_or_default();
+        for name in GROWING.map(Path::new).into_iter().chain([
+            Path::new("film.safetensors"),
+            Path::new(STAGE1),
+            Path::new(weights),
+        ]) {
+            let from = self.dir.join(name);
+            if from.is_file() {
+                let bytes = std::fs::read(&from).map_err(|e| read_error(&from, e))?;
+                write_whole(&to.join(name), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Every test image as each of these models saw it, in the order of the project.
     ///
     /// # Errors
@@ -181,6 +254,13 @@ impl RunFolder {
         }
     }
 }
+
+const CHECKPOINT: &str = "checkpoint.safetensors";
+/// In its header.
+const STATE: &str = "state";
+const STAGE1: &str = "stage1.json";
+/// In the order of [`Written`].
+const GROWING: [&str; 3] = ["steps.csv", "epochs.csv", "changes.jsonl"];
 
 fn prefix(role: ModelRole) -> String {
     format!("{}.", role.name().to_lowercase())
@@ -235,10 +315,12 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    pub(crate) fn create(
+    /// Goes on with files that are there from where they were `written`; begins all of them where that is none.
+    pub(crate) fn open(
         dir: &Path,
         config: &RunConfig,
         data: &RunData,
+        written: Option<Written>,
     ) -> Result<Self, RunFolderError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -250,16 +332,38 @@ impl RunWriter {
             source: io::Error::other(e),
         })?;
         write_whole(&dir.join("config.toml"), text.as_bytes())?;
-        let create = |name: &str| {
+        let go_on = |name: &str, length: u64| {
             let path = dir.join(name);
-            File::create(&path).map_err(at(&path))
+            let open = || {
+                let file = File::options().append(true).create(true).open(&path)?;
+                // What came after the checkpoint is done again.
+                if file.metadata()?.len() > length {
+                    file.set_len(length)?;
+                }
+                Ok(file)
+            };
+            open().map_err(at(&path))
         };
+        let Written {
+            steps,
+            epochs,
+            changes,
+        } = written.unwrap_or(Written {
+            steps: 0,
+            epochs: 0,
+            changes: 0,
+        });
+        let table = |file, length| {
+            let mut builder = csv::WriterBuilder::new();
+            builder.has_headers(length == 0).from_writer(file)
+        };
+        let [steps_csv, epochs_csv, changes_jsonl] = GROWING;
         let writer = Self {
             dir: dir.to_owned(),
             is_torchscript: config.backbone == BackboneKind::Torchscript,
-            steps: csv::Writer::from_writer(create("steps.csv")?),
-            epochs: csv::Writer::from_writer(create("epochs.csv")?),
-            changes: create("changes.jsonl")?,
+            steps: table(go_on(steps_csv, steps)?, steps),
+            epochs: table(go_on(epochs_csv, epochs)?, epochs),
+            changes: go_on(changes_jsonl, changes)?,
         };
         writer.json("data.json", data)?;
         Ok(writer)
@@ -344,7 +448,7 @@ impl RunWriter {
             &per_frame,
             film.frames.iter().map(|f| f.role as u8),
         ));
-        self.tensors(&path, &tensors)
+        self.tensors(&path, &tensors, Self::note())
     }
 
     pub(crate) fn test_attention(
@@ -359,7 +463,7 @@ impl RunWriter {
                 Columns::of(&images).tensors(&prefix(*role), &[images.len()])
             })
             .collect();
-        self.tensors(&path, &tensors)
+        self.tensors(&path, &tensors, Self::note())
     }
 
     pub(crate) fn results(&self, results: &Results) -> Result<(), RunFolderError> {
@@ -372,6 +476,43 @@ impl RunWriter {
         write_whole(&self.dir.join(name), &text)
     }
 
+    /// How much of the files that grow there is.
+    pub(crate) fn written(&self) -> Result<Written, RunFolderError> {
+        let [steps, epochs, changes] = GROWING;
+        let length = |name: &str, file: &File| {
+            let metadata = file.metadata().map_err(|e| self.write_error(name, e))?;
+            Ok(metadata.len())
+        };
+        Ok(Written {
+            steps: length(steps, self.steps.get_ref())?,
+            epochs: length(epochs, self.epochs.get_ref())?,
+            changes: length(changes, &self.changes)?,
+        })
+    }
+
+    pub(crate) fn checkpoint(
+        &self,
+        state: &impl Serialize,
+        tensors: &[OwnedTensor],
+    ) -> Result<(), RunFolderError> {
+        let state =
+            serde_json::to_string(state).map_err(|e| self.write_error(CHECKPOINT, e.into()))?;
+        let note = HashMap::from([(STATE.to_owned(), state)]);
+        self.tensors(&self.dir.join(CHECKPOINT), tensors, note)
+    }
+
+    /// Stage 1 is over; what is kept of the way there is no longer needed.
+    pub(crate) fn stage1(&self, state: &impl Serialize) -> Result<(), RunFolderError> {
+        self.json(STAGE1, state)?;
+        self.forget_checkpoint();
+        Ok(())
+    }
+
+    pub(crate) fn forget_checkpoint(&self) {
+        // Most often there is none. One that stays only takes room.
+        let _ = std::fs::remove_file(self.dir.join(CHECKPOINT));
+    }
+
     pub(crate) fn weights(&self, role: ModelRole, bytes: &[u8]) -> Result<(), RunFolderError> {
         write_whole(&self.weights_path(role), bytes)
     }
@@ -380,7 +521,12 @@ impl RunWriter {
         self.dir.join(weights_name(role, self.is_torchscript))
     }
 
-    fn tensors(&self, path: &Path, tensors: &[OwnedTensor]) -> Result<(), RunFolderError> {
+    fn tensors(
+        &self,
+        path: &Path,
+        tensors: &[OwnedTensor],
+        note: HashMap<String, String>,
+    ) -> Result<(), RunFolderError> {
         let failed = |e: safetensors::SafeTensorError| RunFolderError::Write {
             path: path.to_owned(),
             source: io::Error::other(e),
@@ -395,7 +541,14 @@ impl RunWriter {
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        let note = HashMap::from([
+        write_whole(
+            path,
+            &safetensors::serialize(views, Some(note)).map_err(failed)?,
+        )
+    }
+
+    fn note() -> HashMap<String, String> {
+        HashMap::from([
             (
                 "models".to_owned(),
                 "0 before, 1 control, 2 CARE".to_owned(),
@@ -418,11 +571,7 @@ impl RunWriter {
                 "peak".to_owned(),
                 "the map's largest value before normalisation, in logits".to_owned(),
             ),
-        ]);
-        write_whole(
-            path,
-            &safetensors::serialize(views, Some(note)).map_err(failed)?,
-        )
+        ])
     }
 
     fn write_error(&self, name: &str, source: io::Error) -> RunFolderError {
@@ -456,11 +605,11 @@ struct StepRow {
     l_a: Option<f32>,
 }
 
-struct OwnedTensor {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+pub(crate) struct OwnedTensor {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 fn owned_f32(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> OwnedTensor {
@@ -734,9 +883,10 @@ mod tests {
         let data = RunData {
             classes: Vec::new(),
             look: Look::default(),
+            stage1_of: None,
         };
         let mut writer =
-            RunWriter::create(dir.path(), &RunConfig::default(), &data).expect("creates");
+            RunWriter::open(dir.path(), &RunConfig::default(), &data, None).expect("creates");
         let epoch = |epoch| EpochMetrics {
             role: ModelRole::Care,
             epoch,

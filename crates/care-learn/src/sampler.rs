@@ -4,12 +4,13 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Sampling;
 
 /// Draws batches for ever. Each class goes through all of its images in a shuffled order before one comes again. Which
 /// classes come is decided by tickets, drawn in the same way. The same seed draws the same batches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sampler {
     classes: Vec<Round>,
     /// The class of each ticket.
@@ -106,7 +107,7 @@ impl Sampler {
 }
 
 /// One time through all members after the other, each in another order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Round {
     members: Vec<usize>,
     next: usize,

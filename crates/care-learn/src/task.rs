@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project, ReviewState};
+use care_data::{
+    BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project, ReviewState, RunId, RunState,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{KeyMetric, Precision, Reviewed, RunConfig};
@@ -41,10 +43,15 @@ pub struct Task {
     pub watch: Vec<ImageId>,
     /// The run's own folder; everything written goes there.
     pub folder: PathBuf,
+    /// Other runs with their folders: stage 1 is that of the first of them which trained it from the same images with the same
+    /// settings, and trained only where there is none.
+    pub others: Vec<(RunId, PathBuf)>,
+    /// Whether the run in its folder goes on where it was left.
+    pub goes_on: bool,
 }
 
 impl Task {
-    /// The project as it stands now. `folder` is the run's own
+    /// The project as it stands now, its other runs the newest first. `folder` is the run's own
     /// ([`Project::begin_run`](care_data::Project::begin_run)).
     #[must_use]
     pub fn from_project(
@@ -62,6 +69,8 @@ impl Task {
                 rare: class.rare,
             })
             .collect();
+        let others = project.runs().iter().rev();
+        let others = others.filter(|run| run.state != RunState::Running);
         let mut samples = samples_of(project, &classes);
         let training = samples.iter_mut().filter(|s| s.part == Part::Train);
         for sample in training {
@@ -78,6 +87,10 @@ impl Task {
             classes,
             watch,
             folder,
+            others: others
+                .map(|run| (run.id, project.run_dir(run.id)))
+                .collect(),
+            goes_on: false,
         }
     }
 

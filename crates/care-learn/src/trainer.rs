@@ -1,5 +1,6 @@
 //! The one training function. The window's worker, the command line and the tests call it.
 
+mod checkpoint;
 mod failure;
 pub(crate) mod learner;
 mod memory;
@@ -11,15 +12,16 @@ use std::time::{Duration, Instant};
 use care_data::{BoundingBox, ImageId, ImageSize, Part};
 use tch::Kind;
 
+use self::checkpoint::{Found, Stage};
 use self::failure::{TrainError, capitalised, is_out_of_memory, panic_message};
 use self::learner::{Batch, Learner, StepSettings};
 use self::memory::MemoryWatch;
-use self::schedule::{Falling, LearningRate, Pace, Patience};
+use self::schedule::Pace;
 use crate::attention_loss::MaskBatch;
 use crate::augment::{Augmenter, View};
 use crate::backbone::{Loaded, Network};
 use crate::classification_loss::ClassificationLoss;
-use crate::config::LiveParams;
+use crate::config::{LiveParams, RunConfig};
 use crate::dataset::Dataset;
 use crate::device::{leave_a_core, pick_device};
 use crate::evaluation::{Target, Viewer};
@@ -30,7 +32,7 @@ use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
 use crate::libtorch::give_memory_back;
 use crate::panics::{Panic, caught, torch_reason};
-use crate::run_folder::{RunData, RunWriter};
+use crate::run_folder::{RunData, RunFolder, RunWriter};
 use crate::sampler::Sampler;
 use crate::task::{Problem, Sample, Task, check};
 
@@ -68,8 +70,9 @@ pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
 fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Outcome {
     // What a panic leaves half done lies in the session and goes with it.
     let outcome = match caught(|| {
-        let (session, network) = Session::new(task, host, save_every)?;
-        session.run(network)
+        let found = checkpoint::find(task)?;
+        let (session, network) = Session::new(task, host, save_every, found.as_ref())?;
+        session.run(network, found)
     }) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(TrainError::Panicked(panic))) | Err(panic) => {
@@ -107,6 +110,7 @@ struct Session<'a> {
     /// Parts that a batch is computed in: two where the whole did not fit into memory.
     parts: usize,
     live: LiveParams,
+    stage: Stage,
     /// Steps done in the whole run, and how many there will be in each stage.
     step: u32,
     stage_steps: [u32; 2],
@@ -128,14 +132,17 @@ struct Session<'a> {
     save_at: Instant,
     save_every: Duration,
     started: Instant,
+    /// What it took before it was last stopped.
+    seconds_before: f32,
 }
 
 impl<'a> Session<'a> {
-    /// With the network that stage 1 begins with.
+    /// With the network that stage 1 begins with, or ended with where it was `found` to be over.
     fn new(
         task: &'a Task,
         host: &'a mut dyn Host,
         save_every: Duration,
+        found: Option<&Found>,
     ) -> Result<(Self, Network), TrainError> {
         if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
             return Err(problem.into());
@@ -144,8 +151,14 @@ impl<'a> Session<'a> {
         let data = RunData {
             classes: task.classes.clone(),
             look: task.look,
+            stage1_of: if task.goes_on {
+                RunFolder::open(&task.folder)?.data()?.stage1_of
+            } else {
+                found.and_then(|found| found.stage1_of)
+            },
         };
-        let writer = RunWriter::create(&task.folder, config, &data)?;
+        let written = found.map(|found| found.checkpoint.written);
+        let writer = RunWriter::open(&task.folder, config, &data, written)?;
         // First of all that is asked of libtorch, because it looks for CUDA once.
         let device = pick_device(None)?;
         leave_a_core();
@@ -197,8 +210,17 @@ impl<'a> Session<'a> {
         )
         .map_err(TrainError::Threads)?;
 
-        let (network, loaded) = Network::from_config(config, task.classes.len(), device)?;
-        if let Some(Loaded { new_classifier }) = loaded {
+        let is_after_stage1 = found.is_some_and(Found::is_in_stage_two);
+        let of_stage1 = || RunConfig {
+            weights: Some(writer.weights_path(ModelRole::Before)),
+            ..config.clone()
+        };
+        let (network, loaded) = if is_after_stage1 {
+            Network::from_config(&of_stage1(), task.classes.len(), device)?
+        } else {
+            Network::from_config(config, task.classes.len(), device)?
+        };
+        if let (Some(Loaded { new_classifier }), false) = (loaded, is_after_stage1) {
             host.report(TrainerEvent::Weights { new_classifier });
         }
         let viewer = Viewer::new(config, &network, device);
@@ -210,6 +232,11 @@ impl<'a> Session<'a> {
                 .collect(),
             film: FilmRecorder::new(task.watch.clone()),
             live: config.live,
+            stage: if is_after_stage1 {
+                Stage::new(2, 2, config.stage2_epochs * per_epoch, config)
+            } else {
+                Stage::new(1, 1, config.stage1_epochs * per_epoch, config)
+            },
             stage_steps: [
                 config.stage1_epochs * per_epoch,
                 config.stage2_epochs * per_epoch,
@@ -239,11 +266,12 @@ impl<'a> Session<'a> {
             save_at: Instant::now() + save_every,
             save_every,
             started: Instant::now(),
+            seconds_before: found.map_or(0.0, |found| found.checkpoint.seconds),
         };
         Ok((session, network))
     }
 
-    fn run(mut self, network: Network) -> Result<Outcome, TrainError> {
+    fn run(mut self, network: Network, found: Option<Found>) -> Result<Outcome, TrainError> {
         let config = &self.task.config;
         let watch = self.watch.clone();
         if !self.wait_for(&watch) {
@@ -255,36 +283,63 @@ impl<'a> Session<'a> {
         self.film = FilmRecorder::new(self.watch.iter().map(|i| self.targets[*i].image).collect());
 
         let mut before = vec![Learner::new(ModelRole::Before, network, config)];
-        self.refresh_film(&before, true);
-        let flow = self.stage(1, &mut before, config.stage1_epochs)?;
-        self.save(&before)?;
-        if flow == Flow::Stopped {
-            return Ok(Outcome::Stopped(None));
+        let mut pair = Vec::new();
+        match found {
+            None => self.refresh_film(&before, true),
+            Some(found) if found.is_within_stage_two() => {
+                pair = self.new_pair(&mut before[0])?;
+                self.go_on(found, &mut pair)?;
+            }
+            Some(found) => self.go_on(found, &mut before)?,
         }
-
-        self.record(Change::StageTwo)?;
-        let mut pair = [ModelRole::Control, ModelRole::Care]
-            .into_iter()
-            .map(|role| Ok(Learner::new(role, before[0].network.duplicate()?, config)))
-            .collect::<Result<Vec<_>, TrainError>>()?;
-        self.begin_pair();
-        let flow = self.stage(2, &mut pair, config.stage2_epochs)?;
+        if self.stage.number == 1 {
+            let flow = self.train_stage(&mut before)?;
+            self.save(&before)?;
+            if flow == Flow::Stopped {
+                return Ok(Outcome::Stopped(None));
+            }
+            let num_steps = config.stage2_epochs * self.sampler.steps_per_epoch();
+            self.stage = Stage::new(2, 2, num_steps, config);
+            self.keep_stage1()?;
+        }
+        if pair.is_empty() {
+            self.record(Change::StageTwo)?;
+            pair = self.new_pair(&mut before[0])?;
+            self.begin_pair();
+        }
+        let flow = self.train_stage(&mut pair)?;
         self.save(&pair)?;
         before.append(&mut pair);
         let results = self.evaluate(&before, flow)?;
         Ok(match (flow, results) {
-            (Flow::Done, Some(results)) => Outcome::Finished(results),
+            (Flow::Done, Some(results)) => {
+                self.writer.forget_checkpoint();
+                Outcome::Finished(results)
+            }
             (_, results) => Outcome::Stopped(results),
         })
     }
 
-    fn stage(
-        &mut self,
-        stage: u8,
-        learners: &mut [Learner],
-        num_epochs: u32,
-    ) -> Result<Flow, TrainError> {
-        let flow = self.epochs_of_stage(stage, learners, num_epochs)?;
+    /// CARE and its control, as stage 1's model, which learns no more.
+    fn new_pair(&self, before: &mut Learner) -> Result<Vec<Learner>, TrainError> {
+        before.retire();
+        [ModelRole::Control, ModelRole::Care]
+            .into_iter()
+            .map(|role| {
+                let network = before.network.duplicate()?;
+                Ok(Learner::new(role, network, &self.task.config))
+            })
+            .collect()
+    }
+
+    /// In seconds, of all the time that the run took so far.
+    fn seconds(&self) -> f32 {
+        self.seconds_before + self.started.elapsed().as_secs_f32()
+    }
+
+    fn train_stage(&mut self, learners: &mut [Learner]) -> Result<Flow, TrainError> {
+        let flow = self.epochs_of_stage(learners)?;
+        self.leave(flow, learners)?;
         let kept = learners
             .iter_mut()
             .filter_map(|learner| Some((learner.role, learner.return_to_best()?)));
@@ -298,34 +353,43 @@ impl<'a> Session<'a> {
         Ok(flow)
     }
 
-    fn epochs_of_stage(
-        &mut self,
-        stage: u8,
-        learners: &mut [Learner],
-        num_epochs: u32,
-    ) -> Result<Flow, TrainError> {
-        let config = &self.task.config;
+    fn epochs_of_stage(&mut self, learners: &mut [Learner]) -> Result<Flow, TrainError> {
         let per_epoch = self.sampler.steps_per_epoch();
-        let mut num_steps = num_epochs * per_epoch;
-        let mut added = 0;
-        let mut rate = LearningRate::new(config);
-        let mut falling = vec![Falling::new(); learners.len()];
-        let mut plateau = Patience::new(config.patience);
-        let mut early_stop = Patience::new(config.early_stop);
         let most = MAX_SKIPPED.min(per_epoch);
-        let mut step = 0;
-        while step < num_steps {
+        // A run that was stopped at the end of an epoch goes on there.
+        let mut has_stepped = false;
+        loop {
+            if self.epochs_done < self.step / per_epoch {
+                if self.end_epoch(learners)? == Flow::Stopped {
+                    return Ok(Flow::Stopped);
+                }
+            } else if has_stepped && self.film.is_due(self.pace.trained()) {
+                self.refresh_film(learners, false);
+            }
+            if self.stage.step == self.stage.num_steps {
+                return Ok(Flow::Done);
+            }
+            if has_stepped && Instant::now() >= self.save_at {
+                let begun = Instant::now();
+                self.save(learners)?;
+                self.keep_place(learners)?;
+                self.save_at = Instant::now() + self.save_every.max(begun.elapsed() * SAVE_SHARE);
+            }
             if self.attend_to_host()? == Flow::Stopped {
                 return Ok(Flow::Stopped);
             }
-            if stage == 2 {
-                num_steps += (self.more_epochs - added) * per_epoch;
-                added = self.more_epochs;
-            }
+            self.take_more_epochs();
             let Some(drawn) = self.next_batch()? else {
                 return Ok(Flow::Stopped);
             };
-            let learning_rate = rate.at(step, num_steps);
+            let Stage {
+                number,
+                step,
+                num_steps,
+                rate,
+                ..
+            } = &self.stage;
+            let (stage, learning_rate) = (*number, rate.at(*step, *num_steps));
             let losses = match self.step_all(learners, &drawn, learning_rate) {
                 Ok(losses) => losses,
                 Err(error) => {
@@ -333,7 +397,9 @@ impl<'a> Session<'a> {
                     return Err(error);
                 }
             };
+            has_stepped = true;
             self.step += 1;
+            self.stage.step += 1;
             self.pace.step(learners.len());
             let metrics = StepMetrics {
                 step: self.step,
@@ -363,39 +429,16 @@ impl<'a> Session<'a> {
                     checkpoint: self.name_checkpoint(role),
                 });
             }
-
-            if self.step_of_epoch() == 0 {
-                self.epochs_done += 1;
-                let losses = learners.iter().map(|learner| learner.epoch.total());
-                let falls = falling.iter_mut().zip(losses).map(|(f, l)| f.falls_to(l));
-                let progress = falls.fold(false, |any, falls| any | falls);
-                rate.epoch_ended(progress);
-                let mut ends = step + 1 == num_steps || (stage == 1 && plateau.ends_with(progress));
-                let Some(best) = self.end_epoch(stage, learners, learning_rate, ends)? else {
-                    return Ok(Flow::Stopped);
-                };
-                ends |= config.early_stop > 0 && early_stop.ends_with(best);
-                if ends {
-                    if stage == 2 && self.hold()? == Flow::Stopped {
-                        return Ok(Flow::Stopped);
-                    }
-                    self.stage_steps[usize::from(stage) - 1] = step + 1;
-                    if stage == 1 || self.more_epochs == added {
-                        break;
-                    }
-                    num_steps = step + 1 + (self.more_epochs - added) * per_epoch;
-                    added = self.more_epochs;
-                    self.stage_steps[1] = num_steps;
-                }
-            } else if self.film.is_due(self.pace.trained()) {
-                self.refresh_film(learners, false);
-            }
-            if Instant::now() >= self.save_at {
-                self.save(learners)?;
-            }
-            step += 1;
         }
-        Ok(Flow::Done)
+    }
+
+    /// Stage 2 goes on for the epochs that were asked for since.
+    fn take_more_epochs(&mut self) {
+        if self.stage.number == 2 {
+            let more = self.more_epochs - self.stage.added;
+            self.stage.num_steps += more * self.sampler.steps_per_epoch();
+            self.stage.added = self.more_epochs;
+        }
     }
 
     /// Saves what a step that failed has left whole. What goes wrong now has been said already.
@@ -454,11 +497,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(losses)
-    }
-
-    /// Both stages have whole epochs only, so the run's step says how far the epoch is.
-    fn step_of_epoch(&self) -> u32 {
-        self.step % self.sampler.steps_per_epoch()
     }
 
     fn epoch(&self) -> f32 {
@@ -611,9 +649,12 @@ impl<'a> Session<'a> {
     /// The next batch without its unreadable images; none where the host wants to stop.
     fn next_batch(&mut self) -> Result<Option<Drawn>, TrainError> {
         loop {
+            // A run that is stopped while it waits goes on with this batch.
+            let before = (!self.loading.finished).then(|| self.sampler.clone());
             let mut images = self.sampler.next_batch();
             let begun = Instant::now();
             if !self.wait_for(&images) {
+                self.sampler = before.unwrap_or_else(|| self.sampler.clone());
                 return Ok(None);
             }
             self.pace.waited(begun.elapsed());
@@ -672,14 +713,12 @@ impl<'a> Session<'a> {
 
     /// The weights of these models and the film, as they are now.
     fn save(&mut self, learners: &[Learner]) -> Result<(), TrainError> {
-        let begun = Instant::now();
         for learner in learners {
             self.writer
                 .weights(learner.role, &learner.network.to_bytes()?)?;
         }
         self.writer.film(self.film.film())?;
         self.saved = Some(self.step);
-        self.save_at = Instant::now() + self.save_every.max(begun.elapsed() * SAVE_SHARE);
         Ok(())
     }
 

@@ -33,7 +33,7 @@ struct Flags {
 }
 
 impl Worker {
-    /// Starts the thread. `wake` is called at most 30 times a second when events are waiting.
+    /// Starts the thread. `wake` is called at most ten times a second when events are waiting.
     ///
     /// # Errors
     /// Where the system gives no thread.

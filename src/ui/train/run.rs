@@ -140,6 +140,7 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         ui.add_space(4.0);
         caption(ui, format!("Reading images {}", of(done, total)));
     }
+    stage1_of(ui, run);
     if run.new_classifier {
         ui.add_space(4.0);
         caption(
@@ -156,6 +157,17 @@ pub(super) fn progress(ui: &mut Ui, run: &TrainingRun) {
         ui.add(Label::new(text.color(Tokens::of(ui).warning)).wrap());
     }
     left_out(ui, run);
+}
+
+/// Why there is no stage 1 to wait for.
+fn stage1_of(ui: &mut Ui, run: &TrainingRun) {
+    if let Some(other) = run.stage1_of {
+        ui.add_space(4.0);
+        caption(
+            ui,
+            format!("Stage 1 is run {other}'s: same images and settings."),
+        );
+    }
 }
 
 /// What makes a step as slow as it is.
@@ -225,26 +237,22 @@ pub(super) fn outcome(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun) {
         .find(|recorded| recorded.id == run.id);
     let note = recorded.map_or("", |run| run.note.as_str());
     match &run.phase {
-        Phase::Failed(why) => return danger_card(ui, why),
-        Phase::Ended(RunState::Failed) => return danger_card(ui, note),
-        _ => {}
+        Phase::Failed(why) => danger_card(ui, why),
+        Phase::Ended(RunState::Failed) => danger_card(ui, note),
+        _ => ended(ui, run, note),
     }
+    stage1_of(ui, run);
+    ends_ui(ui, cx, run);
+    left_out(ui, run);
+}
+
+fn ended(ui: &mut Ui, run: &TrainingRun, note: &str) {
     match &run.results {
         Some(results) => {
             results_table(ui, results);
             ui.add_space(6.0);
-            ends(
-                ui,
-                |ui| {
-                    let seconds = format::duration(results.seconds);
-                    caption(ui, format!("{}, {seconds}", test_images(results)));
-                },
-                |ui| {
-                    if ui.link("Compare").clicked() {
-                        cx.commands.send(Command::Go(Room::Compare));
-                    }
-                },
-            );
+            let seconds = format::duration(results.seconds);
+            caption(ui, format!("{}, {seconds}", test_images(results)));
         }
         None => {
             let note = if note.is_empty() || note == "stopped" {
@@ -255,7 +263,24 @@ pub(super) fn outcome(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun) {
             ui.label(note);
         }
     }
-    left_out(ui, run);
+}
+
+/// Where to go from here.
+fn ends_ui(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun) {
+    if run.results.is_none() && !run.can_go_on {
+        return;
+    }
+    ui.add_space(6.0);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 16.0;
+        if run.results.is_some() && ui.link("Compare").clicked() {
+            cx.commands.send(Command::Go(Room::Compare));
+        }
+        let hint = "Trains on where it was stopped: weights, optimiser and random numbers as they were, boxes as they are now";
+        if run.can_go_on && ui.link("Go on").on_hover_text(hint).clicked() {
+            cx.commands.send(Command::GoOn(run.id));
+        }
+    });
 }
 
 fn danger_card(ui: &mut Ui, why: &str) {

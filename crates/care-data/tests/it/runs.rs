@@ -147,6 +147,23 @@ fn a_run_in_training_is_not_deleted() {
 }
 
 #[test]
+fn a_run_that_goes_on_is_in_training_until_it_ends_again() {
+    let (dir, mut project) = with_runs(1);
+    let run = project.runs()[0].id;
+    let folder = project.resume_run(run).expect("goes on");
+    assert_eq!(folder, project.run_dir(run));
+    let state = |project: &Project| project.run(run).map(|run| run.state);
+    assert_eq!(state(&project), Some(RunState::Running));
+    assert!(project.metrics(run).is_empty());
+    // The process that trained it is gone.
+    let path = project.dir().to_owned();
+    drop(project);
+    let project = Project::open(&path).expect("opens");
+    assert_eq!(state(&project), Some(RunState::Stopped));
+    drop(dir);
+}
+
+#[test]
 fn a_number_is_not_given_again_while_its_run_lies_in_the_trash() {
     let (_root, mut project) = with_runs(2);
     project.apply(delete(RunId(2))).unwrap();

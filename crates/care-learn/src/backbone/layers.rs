@@ -84,6 +84,10 @@ impl Dropout {
         }
     }
 
+    pub(super) fn random(&self) -> &RefCell<ChaCha8Rng> {
+        &self.rng
+    }
+
     /// Drops each value by itself.
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         if train {
@@ -134,6 +138,10 @@ impl PooledLinear {
             dropout,
             linear: linear(p, channels, classes),
         }
+    }
+
+    pub(super) fn random(&self) -> Option<&RefCell<ChaCha8Rng>> {
+        self.dropout.as_ref().map(Dropout::random)
     }
 
     /// Logits [B, C] of A [B, K, h, w].

@@ -2,6 +2,9 @@
 //! EfficientNet-Lite0 (Tan, Le 2019, "EfficientNet", without squeeze-and-excitation and with ReLU6), as the PyPI package
 //! `efficientnet-lite-pytorch` has it. Both are inverted residuals in a row.
 
+use std::cell::RefCell;
+
+use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 use tch::nn::{self, BatchNorm, BatchNormConfig, ConvConfig, Path};
 
@@ -117,6 +120,12 @@ impl Stages for Mobile {
 
     fn pooled_linear(&self) -> Option<&Tensor> {
         Some(self.classifier.weight())
+    }
+
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        let blocks = self.stages.iter().flatten();
+        let of_blocks = blocks.filter_map(|block| Some(block.drop_block.as_ref()?.random()));
+        of_blocks.chain(self.classifier.random()).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod split;
 mod torchscript;
 mod vgg;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -47,6 +48,10 @@ pub trait Backbone {
     /// evaluation mode, in training too: the mean over all dropout masks of what one pass would give. Heads that are
     /// differentiated (VGG's) give the w_k of their own pass, with its mask.
     fn pooled_linear(&self) -> Option<&Tensor>;
+    /// What its dropouts draw from while it trains, in an order that is always the same.
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        Vec::new()
+    }
 }
 
 /// A network with its parameters.

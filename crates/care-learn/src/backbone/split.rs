@@ -1,5 +1,8 @@
 //! A network as a row of stages, split at the target layer: after any one of them.
 
+use std::cell::RefCell;
+
+use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
 use super::Backbone;
@@ -16,6 +19,10 @@ pub(super) trait Stages {
     fn classify(&self, last: &Tensor, train: bool) -> Tensor;
     /// As [`Backbone::pooled_linear`], of the classifier.
     fn pooled_linear(&self) -> Option<&Tensor>;
+    /// As [`Backbone::random`].
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        Vec::new()
+    }
 }
 
 /// A network split after its stage `target`.
@@ -57,5 +64,9 @@ impl Backbone for Split {
     fn pooled_linear(&self) -> Option<&Tensor> {
         let is_at_last = self.target + 1 == self.network.num_stages();
         self.network.pooled_linear().filter(|_| is_at_last)
+    }
+
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        self.network.random()
     }
 }

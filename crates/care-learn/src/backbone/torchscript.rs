@@ -339,6 +339,10 @@ impl Backbone for Script {
         or_panic(self.call(HEAD, activations, train))
     }
 
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        vec![&self.rng]
+    }
+
     fn pooled_linear(&self) -> Option<&Tensor> {
         None
     }

@@ -3,6 +3,9 @@
 //! Stages end after a ReLU, before the pooling: the last map is a sixteenth of the input's side (14 x 14 at 224), and the
 //! last pooling belongs to the head.
 
+use std::cell::RefCell;
+
+use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 use tch::nn::{self, BatchNorm, Conv2D, ConvConfig, Linear, Module, ModuleT, Path};
 
@@ -87,6 +90,11 @@ impl Stages for Vgg {
 
     fn pooled_linear(&self) -> Option<&Tensor> {
         None
+    }
+
+    fn random(&self) -> Vec<&RefCell<ChaCha8Rng>> {
+        let hidden = self.hidden.iter();
+        hidden.map(|(_, dropout)| dropout.random()).collect()
     }
 }
 

@@ -35,6 +35,10 @@ pub(super) enum TrainError {
         step: u32,
         checkpoint: String,
     },
+    #[error(
+        "the run cannot go on: the project's images, their classes or parts, or the window for grey images, are no longer those that it began with. Train a new run."
+    )]
+    OtherData,
     #[error("{}", panic_reason(.0))]
     Panicked(Panic),
 }

@@ -1,7 +1,10 @@
 //! One model being trained, and its step.
 
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
+use super::checkpoint::lacks;
 use crate::attention_loss::{MaskBatch, attention_terms, total};
 use crate::backbone::{Network, WeightsError};
 use crate::classification_loss::ClassificationLoss;
@@ -33,7 +36,7 @@ struct Best {
 }
 
 /// Sums over an epoch's steps.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct EpochSums {
     steps: u32,
     total: f32,
@@ -65,6 +68,18 @@ impl EpochSums {
             l_a: mean(self.attention),
         })
     }
+}
+
+/// Of a model in training, everything but its tensors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LearnerState {
+    optimizer_steps: u32,
+    /// What its dropouts draw from.
+    random: Vec<ChaCha8Rng>,
+    epoch: EpochSums,
+    skipped_in_a_row: u32,
+    /// Its measure and its epoch.
+    best: Option<(f32, u32)>,
 }
 
 /// A batch, or a part of one, on the device.
@@ -254,6 +269,71 @@ impl Learner {
             });
         }
         Ok(is_best)
+    }
+
+    pub(crate) fn state(&self) -> LearnerState {
+        let random = self.network.backbone().random().into_iter();
+        LearnerState {
+            optimizer_steps: self.optimizer.memory().0,
+            random: random.map(|it| it.borrow().clone()).collect(),
+            epoch: self.epoch.clone(),
+            skipped_in_a_row: self.skipped_in_a_row,
+            best: self.best.as_ref().map(|best| (best.metric, best.epoch)),
+        }
+    }
+
+    /// Weights, those of the best epoch, and what the optimiser remembers.
+    pub(crate) fn tensors(&self) -> Vec<(String, Tensor)> {
+        let of = |prefix: &'static str, network: &Network| {
+            let variables = network.store().variables().into_iter();
+            variables.map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor))
+        };
+        let mut tensors: Vec<_> = of("weights", &self.network).collect();
+        tensors.extend(self.best.iter().flat_map(|best| of("best", &best.network)));
+        tensors.extend(self.optimizer.memory().1);
+        tensors
+    }
+
+    /// Goes on from what [`Self::state`] and [`Self::tensors`] gave.
+    ///
+    /// # Errors
+    /// Where `tensor` has not all of them, or in another shape.
+    pub(crate) fn restore<'a>(
+        &mut self,
+        state: LearnerState,
+        tensor: impl Fn(&str) -> Option<&'a Tensor>,
+    ) -> Result<(), WeightsError> {
+        let tensor = |name: &str| tensor(name).ok_or_else(|| lacks(name));
+        let fill = |prefix: &str, network: &Network| -> Result<(), TchError> {
+            for (name, mut variable) in network.store().variables() {
+                let kept = tensor(&format!("{prefix}.{name}"))?;
+                tch::no_grad(|| variable.f_copy_(kept))?;
+            }
+            Ok(())
+        };
+        fill("weights", &self.network)?;
+        for (now, kept) in &mut self.statistics {
+            tch::no_grad(|| kept.f_copy_(now))?;
+        }
+        self.optimizer.restore(state.optimizer_steps, tensor)?;
+        for (random, kept) in self.network.backbone().random().iter().zip(state.random) {
+            random.replace(kept);
+        }
+        self.best = match state.best {
+            None => None,
+            Some((metric, epoch)) => {
+                let network = self.network.duplicate()?;
+                fill("best", &network)?;
+                Some(Best {
+                    metric,
+                    epoch,
+                    network,
+                })
+            }
+        };
+        self.epoch = state.epoch;
+        self.skipped_in_a_row = state.skipped_in_a_row;
+        Ok(())
     }
 
     /// It learns no more, only its network is used: what an optimiser remembers is let go.

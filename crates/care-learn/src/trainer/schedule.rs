@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{RunConfig, Schedule};
 
 /// Steps over which the pace is averaged.
@@ -74,31 +76,26 @@ impl Pace {
 }
 
 /// Whether a loss falls.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Falling {
-    best: f32,
+    /// None before the first.
+    best: Option<f32>,
 }
 
 impl Falling {
-    pub(super) fn new() -> Self {
-        Self {
-            best: f32::INFINITY,
-        }
-    }
-
     pub(super) fn falls_to(&mut self, loss: f32) -> bool {
         // A loss may be negative: the attention's is.
-        let progress = loss < self.best - self.best.abs() * PROGRESS;
-        if progress || self.best.is_infinite() {
-            self.best = loss;
-            return true;
+        let falls = |best: f32| loss < best - best.abs() * PROGRESS;
+        let progress = self.best.is_none_or(falls);
+        if progress {
+            self.best = Some(loss);
         }
-        false
+        progress
     }
 }
 
 /// Epochs without progress, until there were too many in a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Patience {
     epochs: u32,
     without: u32,
@@ -121,7 +118,7 @@ impl Patience {
 }
 
 /// The learning rate within a stage.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct LearningRate {
     schedule: Schedule,
     start: f64,
@@ -210,7 +207,7 @@ mod tests {
     #[test]
     fn on_a_plateau_it_falls_to_a_tenth() {
         let mut rate = rate(Schedule::Plateau, 4);
-        let mut falling = Falling::new();
+        let mut falling = Falling::default();
         let mut seen = vec![];
         for loss in [
             1.0, 0.5, 0.4999, 0.51, 0.4, -0.1, -0.2, -0.2, -0.2, -0.2, -0.2,

@@ -74,32 +74,63 @@ impl Session<'_> {
         }
     }
 
-    /// Scores the models on the validation part. Says whether any of them is at its best by the key metric; none where the
-    /// host wants to stop.
-    pub(super) fn end_epoch(
-        &mut self,
-        stage: u8,
-        learners: &mut [Learner],
-        learning_rate: f64,
-        last: bool,
-    ) -> Result<Option<bool>, TrainError> {
-        if last || self.film.is_due(self.pace.trained()) {
-            self.refresh_film(learners, last);
-        }
+    /// Scores the models on the validation part, and ends the stage where it is time: its number of steps is then that of the steps
+    /// done. Where the host wants to stop before the models are scored, the epoch has not ended.
+    pub(super) fn end_epoch(&mut self, learners: &mut [Learner]) -> Result<Flow, TrainError> {
         let mut validation: Vec<usize> = in_part(&self.samples, Part::Validation).collect();
         if !self.wait_for(&validation) {
-            return Ok(None);
+            return Ok(Flow::Stopped);
         }
         validation.retain(|image| self.data.is_readable(*image));
         let labels: Vec<usize> = validation.iter().map(|i| self.targets[*i].label).collect();
-        let key_metric = self.task.config.key_metric;
-        let mut any_best = false;
-        for learner in learners.iter_mut() {
+        let mut all_seen = Vec::with_capacity(learners.len());
+        for learner in &*learners {
             let Some(seen) = self.validate(learner, &validation) else {
-                return Ok(None);
+                return Ok(Flow::Stopped);
             };
-            let score = score(&labels, &seen.predicted, &self.task.rare());
-            let metric = match key_metric {
+            all_seen.push(seen);
+        }
+
+        self.epochs_done += 1;
+        let stage = &mut self.stage;
+        // Of the step that was the last.
+        let learning_rate = stage.rate.at(stage.step - 1, stage.num_steps);
+        let losses = learners.iter().map(|learner| learner.epoch.total());
+        let falls = stage.falling.iter_mut().zip(losses);
+        let progress = falls.fold(false, |any, (falling, loss)| falling.falls_to(loss) | any);
+        stage.rate.epoch_ended(progress);
+        let is_last = stage.step == stage.num_steps
+            || (stage.number == 1 && stage.plateau.ends_with(progress));
+        if is_last || self.film.is_due(self.pace.trained()) {
+            self.refresh_film(learners, is_last);
+        }
+        let any_best = self.record_epoch(learners, &labels, &all_seen, learning_rate)?;
+        let early_stop = self.task.config.early_stop;
+        let is_early = early_stop > 0 && self.stage.early_stop.ends_with(any_best);
+        if !is_last && !is_early {
+            return Ok(Flow::Done);
+        }
+        self.stage.num_steps = self.stage.step;
+        if self.stage.number == 2 && self.hold()? == Flow::Stopped {
+            return Ok(Flow::Stopped);
+        }
+        self.take_more_epochs();
+        self.stage_steps[usize::from(self.stage.number) - 1] = self.stage.num_steps;
+        Ok(Flow::Done)
+    }
+
+    /// Says whether any model is at its best by the key metric.
+    fn record_epoch(
+        &mut self,
+        learners: &mut [Learner],
+        labels: &[usize],
+        all_seen: &[Seen],
+        learning_rate: f64,
+    ) -> Result<bool, TrainError> {
+        let mut any_best = false;
+        for (learner, seen) in learners.iter_mut().zip(all_seen) {
+            let score = score(labels, &seen.predicted, &self.task.rare());
+            let metric = match self.task.config.key_metric {
                 KeyMetric::None => None,
                 KeyMetric::Mca => score.mca,
                 KeyMetric::RareRecall => score.rare_recall,
@@ -116,7 +147,7 @@ impl Session<'_> {
             let metrics = EpochMetrics {
                 role: learner.role,
                 epoch: self.epochs_done,
-                stage,
+                stage: self.stage.number,
                 classification: epoch.classification(),
                 attention: attention.map(|a| a.l_a),
                 watched_energy,
@@ -134,7 +165,7 @@ impl Session<'_> {
             self.writer.epoch(&metrics)?;
             self.host.report(TrainerEvent::Epoch(metrics));
         }
-        Ok(Some(any_best))
+        Ok(any_best)
     }
 
     /// One model on these images; none where the host wants to stop.
@@ -256,7 +287,7 @@ impl Session<'_> {
             .zip(of(ModelRole::Care))
             .and_then(|(control, care)| rare_difference(&labels, control, care, &rare));
         let results = Results {
-            seconds: self.started.elapsed().as_secs_f32(),
+            seconds: self.seconds(),
             summaries,
             rare_difference,
             kept: self.kept.clone(),

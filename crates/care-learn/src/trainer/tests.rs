@@ -45,6 +45,8 @@ fn plain_task(dir: &Path) -> Task {
         samples: samples.collect(),
         watch: vec![],
         folder: dir.join("run"),
+        others: vec![],
+        goes_on: false,
     }
 }
 
@@ -138,9 +140,9 @@ fn a_batch_that_does_not_fit_is_halved_once() {
         let mut host = Listening::default();
         tch::set_num_threads(1);
         let (session, network) =
-            Session::new(&task, &mut host, Duration::from_secs(600)).expect("begins");
+            Session::new(&task, &mut host, Duration::from_secs(600), None).expect("begins");
         let network = network.wrapped(|whole| Box::new(Small(whole, fits)));
-        let ended = session.run(network);
+        let ended = session.run(network, None);
         let changes: Vec<(u32, &Change)> = host
             .0
             .iter()

@@ -34,6 +34,7 @@ fn folder(dir: &Path, config: &RunConfig, classes: usize) -> (RunFolder, Network
     let data = RunData {
         classes,
         look: Look::default(),
+        stage1_of: None,
     };
     let config = RunConfig {
         weights: None,

@@ -80,6 +80,8 @@ pub(crate) fn tiny_task(dir: &Path) -> Task {
         samples,
         watch,
         folder: dir.join("runs/0001"),
+        others: vec![],
+        goes_on: false,
     }
 }
 
