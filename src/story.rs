@@ -31,9 +31,9 @@ pub struct Cast {
     pub demo: Demo,
     /// Of the images; the next telling has the next one.
     pub seed: u64,
-    /// A run that is stopped in the last epoch of stage 1: the model that nobody shows where to look.
-    pub plain: RunConfig,
-    pub full: RunConfig,
+    /// Its run is stopped when stage 1 is over: the model that nobody shows where to look. The run that follows goes on from it,
+    /// since it has the same stage 1.
+    pub config: RunConfig,
     /// Every box that it draws, image after image.
     pub boxes: Vec<(ImageId, BoundingBox)>,
     /// What the project lies in; gone with the story.
@@ -44,14 +44,13 @@ impl Cast {
     /// Before there is a project.
     #[must_use]
     pub fn new(demo: Demo, seed: u64, folder: TempDir) -> Self {
-        let config = crate::demo::config(demo);
         Self {
             demo,
             seed,
-            plain: config.clone(),
-            full: RunConfig {
-                stage2_epochs: 6,
-                ..config
+            config: RunConfig {
+                // Most of the attention moves in the first of them.
+                stage2_epochs: 4,
+                ..crate::demo::config(demo)
             },
             boxes: Vec::new(),
             folder: Some(folder),
@@ -80,8 +79,6 @@ pub enum Step {
     /// This box of the cast's is drawn.
     Box(usize),
     Train,
-    /// Stage 1 of the run proper.
-    Again,
     /// Stage 2.
     Moving,
     Testing,
@@ -93,7 +90,7 @@ impl Step {
     /// For so many seconds at least.
     fn seconds(self) -> f64 {
         match self {
-            Self::Making | Self::Again | Self::Testing => 2.0,
+            Self::Making | Self::Testing => 2.0,
             Self::Plain => 3.0,
             Self::Imbalance | Self::End => 8.0,
             Self::Fooled => 9.0,
@@ -121,8 +118,7 @@ impl Step {
             Self::Plain => scene.plain_is_ready || !scene.is_training,
             Self::Fooled => !scene.is_training,
             Self::Box(n) => scene.boxes_drawn > n,
-            Self::Train => scene.is_training,
-            Self::Again => scene.has_care_map || !scene.is_training,
+            Self::Train => scene.is_training && scene.has_care_map,
             Self::Moving => scene.is_testing || !scene.is_training,
             Self::Testing => !scene.is_training,
         }
@@ -147,7 +143,7 @@ pub struct Scene {
     pub is_training: bool,
     /// Of the cast's.
     pub boxes_drawn: usize,
-    /// Stage 1 of the plain run is over, but for the epoch in which it is stopped.
+    /// Stage 1 of the plain run is over.
     pub plain_is_ready: bool,
     pub has_care_map: bool,
     pub is_testing: bool,
@@ -171,10 +167,7 @@ impl Scene {
             has_project: state.project.is_some() && state.job.is_none(),
             is_training: state.is_training(),
             boxes_drawn: state.project.as_ref().map_or(0, drawn),
-            plain_is_ready: run.is_some_and(|run| {
-                let epochs = run.epochs.iter().filter(|it| it.role == ModelRole::Before);
-                epochs.count() as u32 + 1 >= cast.plain.stage1_epochs
-            }),
+            plain_is_ready: run.is_some_and(|run| run.stage_two().is_some()),
             has_care_map: run.is_some_and(|run| run.frame(ModelRole::Care, None).is_some()),
             is_testing: run.is_some_and(|run| {
                 is_over(&run.phase) || matches!(run.phase, Phase::Evaluating { .. })
@@ -331,7 +324,7 @@ impl Telling {
     fn new(boxes: usize) -> Self {
         use Step::*;
         let before = [Making, Imbalance, Plain, Fooled];
-        let after = [Train, Again, Moving, Testing, Table, End];
+        let after = [Train, Moving, Testing, Table, End];
         let boxes = (0..boxes).map(Box);
         Self {
             steps: before.into_iter().chain(boxes).chain(after).collect(),
@@ -439,9 +432,9 @@ pub fn caption(story: &Story, step: Step, state: &State, now: f64) -> String {
             format!("A few seconds each. {boxed} of {rare} rare images have theirs.")
         }
         Step::Train => {
-            "Train: CARE learns with the boxes, beside it a control without them.".to_owned()
+            "Train: CARE goes on from the plain model with boxes, its control without them."
+                .to_owned()
         }
-        Step::Again => "Stage 1: at first they learn as the plain model did.".to_owned(),
         Step::Moving => match (energy(ModelRole::Care), energy(ModelRole::Control)) {
             (Some(care), Some(control)) => {
                 let moves = if care > control {
@@ -517,8 +510,7 @@ mod tests {
         Cast {
             demo: Demo::Skin,
             seed: 0,
-            plain: RunConfig::demo(),
-            full: RunConfig::demo(),
+            config: RunConfig::demo(),
             boxes: (0..boxes).map(|n| (ImageId(n as i64), rect)).collect(),
             folder: None,
         }
@@ -563,9 +555,10 @@ mod tests {
         assert_eq!(cues, [Begin(Step::Box(1)), Act(Step::Box(1))]);
         scene.boxes_drawn = 2;
         until(&mut story, &mut now, &scene, Act(Step::Train));
-        scene.is_training = true;
-        until(&mut story, &mut now, &scene, Begin(Step::Again));
         scene.has_care_map = true;
+        now += 100.0;
+        assert_eq!(story.advance(now, &scene), [], "the plain run's map");
+        scene.is_training = true;
         until(&mut story, &mut now, &scene, Begin(Step::Moving));
         now += 100.0;
         assert_eq!(story.advance(now, &scene), [], "it is still learning");
@@ -582,7 +575,7 @@ mod tests {
     fn the_waiting_that_is_no_work_takes_less_than_a_minute() {
         let telling = Telling::new(BOXES);
         let seconds: f64 = telling.steps.iter().map(|step| step.seconds()).sum();
-        assert!((40.0..62.0).contains(&seconds), "{seconds}");
+        assert!((40.0..60.0).contains(&seconds), "{seconds}");
     }
 
     #[test]

@@ -74,6 +74,10 @@ pub fn tell(state: &mut State, now: f64) -> Vec<Command> {
         if cue == Cue::Begin(Step::Fooled) {
             let frame = state.run.as_ref();
             story.star = frame.and_then(|run| star(run.frame(ModelRole::Before, None)?));
+            // Nobody waits for its test.
+            if let Some(worker) = &state.worker {
+                worker.abandon();
+            }
         }
         commands.extend(commands_of(cue, &story, state));
     }
@@ -87,12 +91,11 @@ fn commands_of(cue: Cue, story: &Story, state: &State) -> Vec<Command> {
         Cue::Again => vec![Command::PlayStory(cast.demo)],
         Cue::Begin(Step::Imbalance) => vec![
             // Behind the page: a model learns while the sentence is read.
-            Command::SetDraft(cast.plain.clone()),
+            Command::SetDraft(cast.config.clone()),
             Command::Action(Action::Train),
             Command::Go(Room::Images),
         ],
         Cue::Begin(Step::Plain | Step::Moving) => vec![Command::Go(Room::Train)],
-        Cue::Begin(Step::Fooled) => vec![Command::Action(Action::Stop)],
         Cue::Begin(Step::Box(n)) => {
             let image = cast.boxes.get(n).map(|(image, _)| *image);
             image.map(Command::Annotate).into_iter().collect()
@@ -105,11 +108,11 @@ fn commands_of(cue: Cue, story: &Story, state: &State) -> Vec<Command> {
             };
             state.project.as_ref().and_then(edit).into_iter().collect()
         }
-        Cue::Begin(Step::Train) => vec![
-            Command::SetDraft(cast.full.clone()),
-            Command::Go(Room::Train),
+        Cue::Begin(Step::Train) => vec![Command::Go(Room::Train)],
+        Cue::Act(Step::Train) => vec![
+            Command::SetDraft(cast.config.clone()),
+            Command::Action(Action::Train),
         ],
-        Cue::Act(Step::Train) => vec![Command::Action(Action::Train)],
         Cue::Begin(Step::Table) => vec![Command::Go(Room::Compare)],
         Cue::Begin(_) | Cue::Act(_) => Vec::new(),
     }

@@ -324,7 +324,8 @@ impl CompareRoom {
                     }
                     results::table_ui(ui, &told, self.measure);
                 });
-                story::mark(ui.ctx(), Place::Results, table.response.rect);
+                let in_view = table.response.rect.intersect(ui.clip_rect());
+                story::mark(ui.ctx(), Place::Results, in_view);
                 let Some(measured) = told.measured else {
                     return;
                 };

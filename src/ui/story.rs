@@ -180,7 +180,7 @@ pub fn stage_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story) {
     let t = Tokens::of(ui);
     let place = match step {
         Step::Imbalance => Some(Place::Classes),
-        Step::Plain | Step::Fooled | Step::Again => Some(Place::Row(ModelRole::Before)),
+        Step::Plain | Step::Fooled => Some(Place::Row(ModelRole::Before)),
         Step::Moving => Some(Place::Row(ModelRole::Care)),
         Step::Train => Some(Place::TrainButton),
         Step::Table => Some(Place::Results),
@@ -189,7 +189,7 @@ pub fn stage_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story) {
     if let Some(rect) = place.and_then(|place| find(&ctx, place)) {
         let share = (elapsed / 0.3).clamp(0.0, 1.0) as f32;
         let stroke = Stroke::new(3.0, t.accent.gamma_multiply(share));
-        let rect = rect.expand(4.0).intersect(ctx.content_rect().shrink(2.0));
+        let rect = rect.expand(4.0).intersect(ui.max_rect().shrink(2.0));
         painter.rect_stroke(rect, f32::from(radius::CARD), stroke, StrokeKind::Inside);
     }
     match step {
@@ -335,7 +335,7 @@ fn star_ui(ui: &Ui, cx: &mut Context<'_>, story: &Story, roles: &[ModelRole]) {
             };
             overlay::map_ui(&ui.painter().clone(), cx, rect, shown, 1.0);
             name = match role {
-                ModelRole::Before => "plain model".to_owned(),
+                ModelRole::Before => "plain".to_owned(),
                 role => role.name().to_owned(),
             };
             (ink, share) = (t.role(*role), seen.energy);

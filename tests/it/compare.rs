@@ -742,6 +742,7 @@ fn a_model_of_another_run_is_compared_on_the_images_that_both_tested() {
     other.run.data = Some(RunData {
         classes: Vec::new(),
         look: Default::default(),
+        stage1_of: None,
     });
     settle(&mut window);
     window.get_by_label("Run 2 learned other classes, so the two cannot be compared.");
