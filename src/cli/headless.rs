@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use care_data::{Look, Project, RunId};
 use care_learn::event::{Change, Outcome, Results};
+use care_learn::run_folder::RunFolder;
 use care_learn::task::preflight;
 use care_learn::trainer::{Host, train};
 use care_learn::{ModelRole, RunConfig, Task, TrainerCommand, TrainerEvent};
@@ -154,11 +155,20 @@ fn carry_out(
             output::note(&format!("run {id} {note}: {}", task.folder.display()));
             Ok(results)
         }
-        Outcome::Stopped(_) => bail!(
-            "run {id} was stopped; `care train {} --resume {id}` goes on with it",
-            project.dir().display()
-        ),
-        Outcome::Failed(why) => bail!("{why}"),
+        Outcome::Stopped(_) => bail!("run {id} was stopped.{}", resume_hint(project, id)),
+        Outcome::Failed(why) => bail!("{why}{}", resume_hint(project, id)),
+    }
+}
+
+/// A sentence to follow others, empty where there is nothing to go on from.
+fn resume_hint(project: &Project, id: RunId) -> String {
+    let folder = RunFolder::open(&project.run_dir(id));
+    let dir = project.dir().display();
+    match folder {
+        Ok(folder) if folder.can_go_on() => {
+            format!(" `care train {dir} --resume {id}` goes on with it.")
+        }
+        _ => String::new(),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use care_data::project::ProjectError;
 use care_data::{ImageId, Metric, Part, Project, RunId, RunState};
 use care_learn::event::Results;
 use care_learn::metrics::{Estimate, IOU_THRESHOLD, Summary};
 use care_learn::run_folder::RunFolder;
 use care_learn::task::{pick_watch_list, preflight};
+use care_learn::trainer::check_resume;
 use care_learn::worker::Worker;
 use care_learn::{Outcome, Task, TrainerCommand, TrainerEvent};
 
@@ -196,7 +197,7 @@ pub(super) fn go_on(id: RunId, state: &mut State, ctx: &egui::Context) {
 /// What a run that ended early is to do when it goes on, with the project as it stands now.
 ///
 /// # Errors
-/// Where there is no such run, it came to its end, or left nothing to go on from.
+/// Where there is no such run, it came to its end, left nothing to go on from, or the project is another now.
 pub fn task_of_resumed(project: &Project, id: RunId) -> anyhow::Result<Task> {
     let run = project.run(id);
     let run = run.with_context(|| format!("{} has no run {id}", project.dir().display()))?;
@@ -212,11 +213,13 @@ pub fn task_of_resumed(project: &Project, id: RunId) -> anyhow::Result<Task> {
     );
     // One without a film watched nothing.
     let watch = folder.film().unwrap_or_default().watch;
-    let task = Task::from_project(project, folder.config()?, dir, watch);
-    Ok(Task {
+    let task = Task {
         goes_on: true,
-        ..task
-    })
+        ..Task::from_project(project, folder.config()?, dir, watch)
+    };
+    // Before its figures are gone.
+    check_resume(&task).map_err(|why| anyhow!(why.trim_end_matches('.').to_owned()))?;
+    Ok(task)
 }
 
 fn start(run: TrainingRun, task: Task, state: &mut State, ctx: &egui::Context) {

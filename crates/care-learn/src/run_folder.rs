@@ -18,12 +18,13 @@
 //! cut, finds the old one or the new one.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use care_data::{ImageId, Look, RunId};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,8 @@ use crate::task::TaskClass;
 pub enum RunFolderError {
     #[error("{} cannot be read: {why}. Train again to have it written anew.", path.display())]
     Read { path: PathBuf, why: String },
+    #[error("{} is still being written to. Try again once the run there has stopped.", path.display())]
+    Busy { path: PathBuf },
     #[error("{} cannot be written: {source}. {}", path.display(), write_advice(source))]
     Write { path: PathBuf, source: io::Error },
 }
@@ -173,20 +176,51 @@ impl RunFolder {
             .any(|name| self.dir.join(name).is_file())
     }
 
-    /// What a run that was stopped goes on from: its state as JSON, and the whole file with the tensors. None where it did not stop
-    /// within a stage.
-    pub(crate) fn checkpoint(&self) -> Result<Option<(String, Vec<u8>)>, RunFolderError> {
+    /// The whole file with the tensors of a run that was stopped. None where it did not stop within a stage.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Vec<u8>>, RunFolderError> {
         let path = self.dir.join(CHECKPOINT);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(read_error(&path, error)),
+        }
+    }
+
+    /// Its state as JSON, of which only the file's header is read.
+    pub(crate) fn checkpoint_state(&self) -> Result<Option<String>, RunFolderError> {
+        /// As many bytes say how long the header is.
+        const LENGTH: usize = 8;
+        let path = self.dir.join(CHECKPOINT);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(read_error(&path, error)),
         };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| read_error(&path, e))?;
+        let mut read = || {
+            let mut length = [0; LENGTH];
+            file.read_exact(&mut length)?;
+            let mut header = Vec::new();
+            (&file)
+                .take(u64::from_le_bytes(length))
+                .read_to_end(&mut header)?;
+            Ok::<_, io::Error>(header)
+        };
+        let header = read().map_err(|e| read_error(&path, e))?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|e| read_error(&path, e))?;
         let state = header.metadata().as_ref().and_then(|it| it.get(STATE));
         match state.cloned() {
-            Some(state) => Ok(Some((state, bytes))),
+            Some(state) => Ok(Some(state)),
             None => Err(read_error(&path, "it does not say where the run stands")),
+        }
+    }
+
+    /// That no trainer writes here just now.
+    pub(crate) fn check_unused(&self) -> Result<(), RunFolderError> {
+        let path = self.dir.join(GROWING[0]);
+        match File::open(&path) {
+            Ok(file) => lock(&path, &file),
+            // The trainer writes another.
+            Err(_) => Ok(()),
         }
     }
 
@@ -203,7 +237,7 @@ impl RunFolder {
         self.json(STAGE1)
     }
 
-    /// Copies what stage 1 left behind to another run's folder, which may be there.
+    /// Copies what stage 1 left behind to another run's folder, which may be there; but for where this one stood.
     pub(crate) fn copy_stage1(&self, to: &Path) -> Result<(), RunFolderError> {
         std::fs::create_dir_all(to).map_err(|source| RunFolderError::Write {
             path: to.to_owned(),
@@ -211,11 +245,11 @@ impl RunFolder {
         })?;
         let weights = self.weights(ModelRole::Before);
         let weights = weights.file_name().unwrap_or_default();
-        for name in GROWING.map(Path::new).into_iter().chain([
-            Path::new("film.safetensors"),
-            Path::new(STAGE1),
-            Path::new(weights),
-        ]) {
+        for name in GROWING
+            .map(Path::new)
+            .into_iter()
+            .chain([Path::new("film.safetensors"), Path::new(weights)])
+        {
             let from = self.dir.join(name);
             if from.is_file() {
                 let bytes = std::fs::read(&from).map_err(|e| read_error(&from, e))?;
@@ -286,13 +320,30 @@ fn read_error(path: &Path, why: impl ToString) -> RunFolderError {
     }
 }
 
-/// Writes under a temporary name, syncs, renames.
+/// One trainer at a time writes to a folder: it holds the lock of the first file that grows.
+fn lock(path: &Path, file: &File) -> Result<(), RunFolderError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(RunFolderError::Busy {
+            path: path.parent().unwrap_or(path).to_owned(),
+        }),
+        // Some network file systems have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunFolderError> {
+    write_renamed(path, |temporary| std::fs::write(temporary, bytes))
+}
+
+/// Writes under a temporary name, syncs, renames.
+fn write_renamed(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), RunFolderError> {
     let temporary = path.with_extension("tmp");
     let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write(&temporary)?;
+        File::options().append(true).open(&temporary)?.sync_all()?;
         std::fs::rename(&temporary, path)
     };
     write().map_err(|source| {
@@ -336,13 +387,21 @@ impl RunWriter {
             let path = dir.join(name);
             let open = || {
                 let file = File::options().append(true).create(true).open(&path)?;
-                // What came after the checkpoint is done again.
-                if file.metadata()?.len() > length {
-                    file.set_len(length)?;
+                if file.metadata()?.len() < length {
+                    return Err(io::Error::other("it is shorter than it was"));
                 }
                 Ok(file)
             };
-            open().map_err(at(&path))
+            let file: File = open().map_err(at(&path))?;
+            // One of them stands for the folder.
+            if name == GROWING[0] {
+                lock(&path, &file)?;
+            }
+            // What came after the checkpoint is done again.
+            if file.metadata().map_err(at(&path))?.len() > length {
+                file.set_len(length).map_err(at(&path))?;
+            }
+            Ok(file)
         };
         let Written {
             steps,
@@ -366,6 +425,13 @@ impl RunWriter {
             changes: go_on(changes_jsonl, changes)?,
         };
         writer.json("data.json", data)?;
+        // Of a run that goes on they were of the models as they were; the last may have been cut off while it was written.
+        for name in ["results.json", "test.safetensors", "checkpoint.tmp"] {
+            let path = dir.join(name);
+            if path.is_file() {
+                std::fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
         Ok(writer)
     }
 
@@ -476,12 +542,12 @@ impl RunWriter {
         write_whole(&self.dir.join(name), &text)
     }
 
-    /// How much of the files that grow there is.
+    /// How much of the files that grow there is, for certain.
     pub(crate) fn written(&self) -> Result<Written, RunFolderError> {
         let [steps, epochs, changes] = GROWING;
         let length = |name: &str, file: &File| {
-            let metadata = file.metadata().map_err(|e| self.write_error(name, e))?;
-            Ok(metadata.len())
+            let metadata = file.sync_data().and_then(|()| file.metadata());
+            Ok(metadata.map_err(|e| self.write_error(name, e))?.len())
         };
         Ok(Written {
             steps: length(steps, self.steps.get_ref())?,
@@ -493,12 +559,18 @@ impl RunWriter {
     pub(crate) fn checkpoint(
         &self,
         state: &impl Serialize,
-        tensors: &[OwnedTensor],
+        tensors: Vec<(String, impl View)>,
     ) -> Result<(), RunFolderError> {
         let state =
             serde_json::to_string(state).map_err(|e| self.write_error(CHECKPOINT, e.into()))?;
         let note = HashMap::from([(STATE.to_owned(), state)]);
-        self.tensors(&self.dir.join(CHECKPOINT), tensors, note)
+        write_renamed(
+            &self.dir.join(CHECKPOINT),
+            |temporary| match safetensors::serialize_to_file(tensors, Some(note), temporary) {
+                Err(SafeTensorError::IoError(error)) => Err(error),
+                other => other.map_err(io::Error::other),
+            },
+        )
     }
 
     /// Stage 1 is over; what is kept of the way there is no longer needed.
@@ -605,11 +677,11 @@ struct StepRow {
     l_a: Option<f32>,
 }
 
-pub(crate) struct OwnedTensor {
-    pub(crate) name: String,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) bytes: Vec<u8>,
+struct OwnedTensor {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
 }
 
 fn owned_f32(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> OwnedTensor {

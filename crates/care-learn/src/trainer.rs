@@ -10,9 +10,9 @@ mod scoring;
 use std::time::{Duration, Instant};
 
 use care_data::{BoundingBox, ImageId, ImageSize, Part};
-use tch::Kind;
+use tch::{Device, Kind};
 
-use self::checkpoint::{Found, Stage};
+use self::checkpoint::{Found, Origin, Stage};
 use self::failure::{TrainError, capitalised, is_out_of_memory, panic_message};
 use self::learner::{Batch, Learner, StepSettings};
 use self::memory::MemoryWatch;
@@ -70,8 +70,11 @@ pub fn train(task: &Task, host: &mut dyn Host) -> Outcome {
 fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Outcome {
     // What a panic leaves half done lies in the session and goes with it.
     let outcome = match caught(|| {
-        let found = checkpoint::find(task)?;
-        let (session, network) = Session::new(task, host, save_every, found.as_ref())?;
+        // First of all that is asked of libtorch, because it looks for CUDA once.
+        let device = pick_device(None)?;
+        let (found, origin) = checkpoint::find(task, device)?;
+        let (session, network) =
+            Session::new(task, host, save_every, device, origin, found.as_ref())?;
         session.run(network, found)
     }) {
         Ok(Ok(outcome)) => outcome,
@@ -86,6 +89,14 @@ fn train_and_save(task: &Task, host: &mut dyn Host, save_every: Duration) -> Out
     outcome
 }
 
+/// Whether the run in the task's folder can go on with it ([`Task::goes_on`]). Changes nothing.
+///
+/// # Errors
+/// Why it cannot, as a sentence.
+pub fn check_resume(task: &Task) -> Result<(), String> {
+    checkpoint::check_own(task).map_err(|error| capitalised(&error.to_string()))
+}
+
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -96,6 +107,7 @@ enum Flow {
 /// One run from its first decoded image to its last result.
 struct Session<'a> {
     task: &'a Task,
+    origin: Origin,
     host: &'a mut dyn Host,
     writer: RunWriter,
     viewer: Viewer,
@@ -142,6 +154,8 @@ impl<'a> Session<'a> {
         task: &'a Task,
         host: &'a mut dyn Host,
         save_every: Duration,
+        device: Device,
+        origin: Origin,
         found: Option<&Found>,
     ) -> Result<(Self, Network), TrainError> {
         if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
@@ -159,8 +173,6 @@ impl<'a> Session<'a> {
         };
         let written = found.map(|found| found.checkpoint.written);
         let writer = RunWriter::open(&task.folder, config, &data, written)?;
-        // First of all that is asked of libtorch, because it looks for CUDA once.
-        let device = pick_device(None)?;
         leave_a_core();
 
         let members: Vec<Vec<usize>> = (0..task.classes.len())
@@ -243,6 +255,7 @@ impl<'a> Session<'a> {
             ],
             samples: task.samples.clone(),
             task,
+            origin,
             host,
             writer,
             viewer,
@@ -266,7 +279,9 @@ impl<'a> Session<'a> {
             save_at: Instant::now() + save_every,
             save_every,
             started: Instant::now(),
-            seconds_before: found.map_or(0.0, |found| found.checkpoint.seconds),
+            seconds_before: found
+                .filter(|found| found.stage1_of.is_none())
+                .map_or(0.0, |found| found.checkpoint.seconds),
         };
         Ok((session, network))
     }

@@ -38,8 +38,13 @@ pub(super) fn run_title(ui: &mut Ui, cx: &mut Context<'_>, run: &TrainingRun) {
                     .icon(combo_caret)
                     .selected_text(RichText::new(name(chosen)).font(tokens::semibold(15.0)))
                     .show_ui(ui, |ui| {
-                        for other in runs.iter().rev().filter(|r| r.state != RunState::Failed) {
-                            let text = format!("{}, {}", name(other.id), other.note);
+                        for other in runs.iter().rev() {
+                            // Why it failed stands below, once it is chosen.
+                            let how = match other.state {
+                                RunState::Failed => "failed",
+                                _ => &other.note,
+                            };
+                            let text = format!("{}, {how}", name(other.id));
                             ui.selectable_value(&mut chosen, other.id, text);
                         }
                     });

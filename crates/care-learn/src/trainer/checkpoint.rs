@@ -1,12 +1,15 @@
 //! Where a run stands between two steps, in a file, so that it can go on as if it had never stopped; and the end of stage
 //! 1, from which other runs can go on as well.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use care_data::{BoundingBox, ImageId, Part, RunId};
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -14,11 +17,12 @@ use super::failure::TrainError;
 use super::learner::{Learner, LearnerState};
 use super::schedule::{Falling, LearningRate, Patience};
 use super::{Flow, Session};
+use crate::backbone::WeightsError;
 use crate::config::{LiveParams, RunConfig};
 use crate::event::{Change, ModelRole, TrainerEvent};
-use crate::run_folder::{OwnedTensor, RunFolder, RunFolderError, Written};
+use crate::run_folder::{RunFolder, RunFolderError, Written};
 use crate::sampler::Sampler;
-use crate::task::{Sample, Task};
+use crate::task::{Problem, Sample, Task, check};
 
 /// How far a stage is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,11 +61,16 @@ impl Stage {
 pub(super) struct Checkpoint {
     /// Of the images, their labels and parts, see [`digest`].
     images: String,
+    origin: Origin,
+    /// Whether every image that there was could be read.
+    whole: bool,
     /// Of every image with boxes.
     boxes: Vec<(ImageId, Vec<BoundingBox>)>,
     pub(super) written: Written,
     pub(super) seconds: f32,
     step: u32,
+    /// Of the film.
+    frames: usize,
     epochs_done: u32,
     skipped: u32,
     kept: Vec<(ModelRole, u32)>,
@@ -74,6 +83,36 @@ pub(super) struct Checkpoint {
     augmenter: ChaCha8Rng,
     /// Empty between the stages.
     learners: Vec<LearnerState>,
+}
+
+/// What else the numbers of stage 1 come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    version: String,
+    device: String,
+    /// Hash of the file of weights that it began with.
+    weights: Option<String>,
+}
+
+impl Origin {
+    fn of(config: &RunConfig, device: Device) -> Result<Self, WeightsError> {
+        let hash = |path: &PathBuf| {
+            let mut hasher = blake3::Hasher::new();
+            let file = File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
+            match file {
+                Ok(()) => Ok(hasher.finalize().to_hex().to_string()),
+                Err(source) => Err(WeightsError::Read {
+                    path: path.clone(),
+                    source,
+                }),
+            }
+        };
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: format!("{device:?}"),
+            weights: config.weights.as_ref().map(hash).transpose()?,
+        })
+    }
 }
 
 /// A checkpoint and what belongs to it, as it was found.
@@ -96,28 +135,56 @@ impl Found {
 }
 
 /// What the task is to go on from; none where it begins anew. What another run's stage 1 left behind is in the task's own folder then.
-pub(super) fn find(task: &Task) -> Result<Option<Found>, TrainError> {
+pub(super) fn find(task: &Task, device: Device) -> Result<(Option<Found>, Origin), TrainError> {
     if !task.goes_on {
-        return share(task);
+        let origin = Origin::of(&task.config, device)?;
+        return Ok((share(task, &origin)?, origin));
     }
-    let folder = RunFolder::open(&task.folder)?;
-    let (checkpoint, tensors): (Checkpoint, _) = match folder.checkpoint()? {
-        Some((state, bytes)) => (folder.parse(&state)?, Tensors::read(&folder, &bytes)?),
-        None => (folder.stage1()?, Tensors::default()),
+    let (folder, checkpoint) = own(task)?;
+    let origin = checkpoint.origin.clone();
+    let tensors = match folder.checkpoint()? {
+        Some(bytes) => Tensors::read(&folder, &bytes)?,
+        None => Tensors::default(),
     };
-    if checkpoint.images != digest(task) {
-        return Err(TrainError::OtherData);
-    }
-    Ok(Some(Found {
+    let found = Found {
         checkpoint,
         tensors,
         stage1_of: None,
-    }))
+    };
+    Ok((Some(found), origin))
 }
 
-/// The first run that trained the same stage 1: it came to its end, with the same settings, images, held-out boxes and seed, and no box
-/// was drawn meanwhile. alpha, lambda, tau, boxes to learn from and everything else that counts in stage 2 alone may differ.
-fn share(task: &Task) -> Result<Option<Found>, TrainError> {
+/// Where the task's own run stands.
+fn own(task: &Task) -> Result<(RunFolder, Checkpoint), TrainError> {
+    let folder = RunFolder::open(&task.folder)?;
+    let checkpoint: Checkpoint = match folder.checkpoint_state()? {
+        Some(state) => folder.parse(&state)?,
+        None => folder.stage1()?,
+    };
+    if checkpoint.images == digest(task) {
+        Ok((folder, checkpoint))
+    } else {
+        Err(TrainError::OtherData)
+    }
+}
+
+/// Whether the task's run can go on, before anything of it is changed.
+pub(super) fn check_own(task: &Task) -> Result<(), TrainError> {
+    let (folder, checkpoint) = own(task)?;
+    if let Some(problem) = check(task).into_iter().find(Problem::blocks) {
+        return Err(problem.into());
+    }
+    // In stage 1 it begins with the file of its settings.
+    let before = folder.weights(ModelRole::Before);
+    if checkpoint.stage.number == 2 && !before.is_file() {
+        return Err(TrainError::Stage1Gone(before));
+    }
+    Ok(folder.check_unused()?)
+}
+
+/// The first run that trained the same stage 1: it came to its end, with the same settings, images, held-out boxes and seed, and nothing
+/// was changed meanwhile but what the film shows. alpha, lambda, tau, boxes to learn from and everything else that counts in stage 2 alone may differ.
+fn share(task: &Task, origin: &Origin) -> Result<Option<Found>, TrainError> {
     let digest = digest(task);
     for (run, folder) in &task.others {
         // What cannot be read is not shared; it is trained.
@@ -127,12 +194,17 @@ fn share(task: &Task) -> Result<Option<Found>, TrainError> {
         let Ok(checkpoint) = folder.stage1::<Checkpoint>() else {
             continue;
         };
-        if checkpoint.images == digest && agrees(&checkpoint, &folder, task).unwrap_or(false) {
+        let is_same = checkpoint.images == digest
+            && checkpoint.origin == *origin
+            && checkpoint.whole
+            && agrees(&checkpoint, &folder, task).unwrap_or(false);
+        if is_same {
             folder.copy_stage1(&task.folder)?;
+            let stage1_of = folder.data().ok().and_then(|data| data.stage1_of);
             return Ok(Some(Found {
                 checkpoint,
                 tensors: Tensors::default(),
-                stage1_of: Some(*run),
+                stage1_of: Some(stage1_of.unwrap_or(*run)),
             }));
         }
     }
@@ -155,10 +227,11 @@ fn agrees(
         None => sample.boxes.is_empty(),
     };
     let changes = folder.changes()?;
-    let mut of_stage1 = changes.iter().filter(|it| it.step <= checkpoint.step);
-    let disturbed = |change: &Change| matches!(change, Change::Boxes { .. } | Change::BatchHalved);
+    let mut of_stage1 = changes
+        .iter()
+        .take_while(|it| it.change != Change::StageTwo);
     Ok(held_out.all(same_boxes)
-        && of_stage1.all(|it| !disturbed(&it.change))
+        && of_stage1.all(|it| matches!(it.change, Change::Watch { .. }))
         && in_stage1(&folder.config()?) == in_stage1(&task.config)
         && folder.weights(ModelRole::Before).is_file())
 }
@@ -205,10 +278,13 @@ impl Session<'_> {
         let boxed = self.samples.iter().filter(|s| !s.boxes.is_empty());
         Ok(Checkpoint {
             images: digest(self.task),
+            origin: self.origin.clone(),
+            whole: self.data.not_read().is_empty(),
             boxes: boxed.map(|s| (s.image, s.boxes.clone())).collect(),
             written: self.writer.written()?,
             seconds: self.seconds(),
             step: self.step,
+            frames: self.film.film().frames.len(),
             epochs_done: self.epochs_done,
             skipped: self.skipped,
             kept: self.kept.clone(),
@@ -228,11 +304,12 @@ impl Session<'_> {
         let mut tensors = Vec::new();
         for learner in learners {
             for (name, tensor) in learner.tensors() {
-                tensors.push(owned(format!("{}.{name}", learner.role.name()), &tensor)?);
+                let name = format!("{}.{name}", learner.role.name());
+                tensors.push((name.clone(), Kept::new(&name, &tensor)?));
             }
         }
         let checkpoint = self.checkpoint(learners)?;
-        Ok(self.writer.checkpoint(&checkpoint, &tensors)?)
+        Ok(self.writer.checkpoint(&checkpoint, tensors)?)
     }
 
     /// Stage 1 is over and its model saved: what follows needs no more than that and this.
@@ -273,14 +350,17 @@ impl Session<'_> {
             let prefix = format!("{}.", learner.role.name());
             learner.restore(state, |name| tensors.get(&format!("{prefix}{name}")))?;
         }
-        self.tell_the_past()?;
+        self.tell_the_past(checkpoint.frames)?;
         if stage1_of.is_none() {
-            self.take_new_boxes(checkpoint.boxes)?;
+            self.take_new_boxes(checkpoint.boxes)
+        } else {
+            // The other's says how the other went on.
+            self.keep_stage1()
         }
-        Ok(())
     }
 
-    fn tell_the_past(&mut self) -> Result<(), TrainError> {
+    /// `frames` are those of the film until then.
+    fn tell_the_past(&mut self, frames: usize) -> Result<(), TrainError> {
         let folder = RunFolder::open(&self.task.folder)?;
         for it in folder.changes()? {
             self.host.report(TrainerEvent::Changed {
@@ -295,7 +375,8 @@ impl Session<'_> {
         let watch = self.film.film().watch.clone();
         // A run may have had no film.
         if let Ok(film) = folder.film() {
-            let frames = film.frames.into_iter();
+            // One that was stopped ends with the models as they were tested, which may be those of an earlier epoch.
+            let frames = film.frames.into_iter().take(frames);
             self.film.go_on(frames.filter(|it| it.step <= self.step));
             for frame in &self.film.film().frames {
                 self.host.report(TrainerEvent::Film(frame.clone()));
@@ -329,11 +410,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Keeps the place where the run was stopped, before its models go back to their best epochs.
-    pub(super) fn leave(&self, flow: Flow, learners: &[Learner]) -> Result<(), TrainError> {
+    /// Keeps the place where the run was stopped, before its models go back to their best epochs. Where that fails their weights are
+    /// saved nevertheless.
+    pub(super) fn leave(&mut self, flow: Flow, learners: &mut [Learner]) -> Result<(), TrainError> {
         match flow {
             Flow::Done => Ok(()),
-            Flow::Stopped => self.keep_place(learners),
+            Flow::Stopped => self
+                .keep_place(learners)
+                .inspect_err(|_| self.rescue(learners)),
         }
     }
 }
@@ -375,25 +459,49 @@ const KINDS: [(Dtype, Kind); 8] = [
     (Dtype::BOOL, Kind::Bool),
 ];
 
-fn owned(name: String, tensor: &Tensor) -> Result<OwnedTensor, TrainError> {
-    let kind = tensor.kind();
-    let (dtype, _) = KINDS
-        .into_iter()
-        .find(|(_, it)| *it == kind)
-        .ok_or_else(|| {
+/// A tensor on its way to the file: copied only when it is its turn.
+struct Kept {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Contiguous, on the CPU; there it is the model's own.
+    tensor: Tensor,
+}
+
+impl Kept {
+    fn new(name: &str, tensor: &Tensor) -> Result<Self, TchError> {
+        let kind = tensor.kind();
+        let dtype = KINDS.into_iter().find(|(_, it)| *it == kind);
+        let (dtype, _) = dtype.ok_or_else(|| {
             TchError::Kind(format!(
                 "{name} is of a kind that no checkpoint holds: {kind:?}"
             ))
         })?;
-    let tensor = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-    Ok(OwnedTensor {
-        name,
-        dtype,
-        shape: tensor.size().iter().map(|n| *n as usize).collect(),
-        bytes,
-    })
+        Ok(Self {
+            dtype,
+            shape: tensor.size().iter().map(|n| *n as usize).collect(),
+            tensor: tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?,
+        })
+    }
+}
+
+impl View for Kept {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = vec![0; self.data_len()];
+        self.tensor.copy_data_u8(&mut bytes, self.tensor.numel());
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
 }
 
 /// What a checkpoint lacks, as an error.

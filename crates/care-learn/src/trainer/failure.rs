@@ -1,5 +1,7 @@
 //! Why a run ended early, in words.
 
+use std::path::PathBuf;
+
 use care_data::NotRead;
 
 use crate::backbone::WeightsError;
@@ -39,6 +41,10 @@ pub(super) enum TrainError {
         "the run cannot go on: the project's images, their classes or parts, or the window for grey images, are no longer those that it began with. Train a new run."
     )]
     OtherData,
+    #[error(
+        "the run cannot go on: {} is gone, with which its stage 2 begins. Train a new run.", .0.display()
+    )]
+    Stage1Gone(PathBuf),
     #[error("{}", panic_reason(.0))]
     Panicked(Panic),
 }

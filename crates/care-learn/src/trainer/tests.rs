@@ -5,7 +5,7 @@ use care_data::{BoundingBox, ClassId, ImageId, ImageSize, Look, Part};
 use tch::{Device, Kind, Tensor};
 
 use super::failure::{TrainError, is_out_of_memory, panic_message};
-use super::{Host, Session, train_and_save};
+use super::{Host, Session, checkpoint, train_and_save};
 use crate::backbone::Backbone;
 use crate::config::RunConfig;
 use crate::event::{Change, Outcome, TrainerCommand, TrainerEvent};
@@ -139,8 +139,16 @@ fn a_batch_that_does_not_fit_is_halved_once() {
         (task.config.stage1_epochs, task.config.stage2_epochs) = (1, 1);
         let mut host = Listening::default();
         tch::set_num_threads(1);
-        let (session, network) =
-            Session::new(&task, &mut host, Duration::from_secs(600), None).expect("begins");
+        let (_, origin) = checkpoint::find(&task, Device::Cpu).expect("nothing");
+        let (session, network) = Session::new(
+            &task,
+            &mut host,
+            Duration::from_secs(600),
+            Device::Cpu,
+            origin,
+            None,
+        )
+        .expect("begins");
         let network = network.wrapped(|whole| Box::new(Small(whole, fits)));
         let ended = session.run(network, None);
         let changes: Vec<(u32, &Change)> = host

@@ -7,9 +7,10 @@ use care_data::{BoundingBox, Part, RunId};
 use care_learn::config::{
     Augmentation, BackboneKind, KeyMetric, OptimizerKind, Sampling, Schedule,
 };
-use care_learn::event::{Change, ModelRole, Outcome, TrainerEvent};
+use care_learn::event::{Change, ModelRole, Outcome, RecordedChange, TrainerCommand, TrainerEvent};
 use care_learn::run_folder::RunFolder;
-use care_learn::{RunConfig, Task};
+use care_learn::trainer::check_resume;
+use care_learn::{LiveParams, RunConfig, Task};
 
 use super::tiny::{Reaction, at_step, run, steps_of, tiny_task};
 
@@ -262,13 +263,106 @@ fn runs_that_differ_in_stage_two_alone_share_stage_one() {
         };
         assert!(read(&other) == read(&alone), "{role:?}");
     }
-    // And it can itself be stopped, gone on with, and shared from.
-    other.folder = dir.path().join("third");
-    run(&other, stop_at(5));
-    other.goes_on = true;
-    finish(&other);
-    let third = RunFolder::open(&other.folder).expect("opens");
-    assert_eq!(third.data().expect("data").stage1_of, Some(RunId(1)));
+    // And it can itself be stopped and gone on with, also where no checkpoint of its own was written yet; and shared from.
+    for (name, has_checkpoint) in [("third", true), ("fourth", false)] {
+        other.folder = dir.path().join(name);
+        other.goes_on = false;
+        run(&other, stop_at(5));
+        if !has_checkpoint {
+            fs::remove_file(other.folder.join("checkpoint.safetensors")).expect("removes");
+        }
+        other.goes_on = true;
+        finish(&other);
+        assert_eq!(of_stage_two(&other.folder), of_stage_two(&alone.folder));
+        let folder = RunFolder::open(&other.folder).expect("opens");
+        assert_eq!(folder.data().expect("data").stage1_of, Some(RunId(1)));
+        assert_eq!(
+            folder.changes().expect("changes").len(),
+            1,
+            "{name}: stage 2"
+        );
+    }
+    let mut fifth = at(&other, &dir.path().join("fifth"));
+    fifth.goes_on = false;
+    fifth.others = vec![(RunId(4), other.folder.clone())];
+    let events = finish(&fifth);
+    assert!(
+        events.contains(&TrainerEvent::Stage1Of(RunId(1))),
+        "who trained it"
+    );
+}
+
+#[test]
+fn what_was_changed_during_stage_one_is_nobody_elses() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = tiny_task(dir.path());
+    let mut tuned = false;
+    let (outcome, _) = run(&first, |event| {
+        if at_step(event, 2) && !std::mem::replace(&mut tuned, true) {
+            let live = LiveParams {
+                alpha: 0.9,
+                ..first.config.live
+            };
+            Reaction::Send(vec![TrainerCommand::Live(live)])
+        } else {
+            Reaction::Nothing
+        }
+    });
+    assert!(matches!(outcome, Outcome::Finished(_)), "{outcome:?}");
+    let mut other = at(&first, &dir.path().join("other"));
+    other.others = vec![(RunId(1), first.folder.clone())];
+    let events = finish(&other);
+    assert_eq!(steps_of(&events)[0].stage, 1);
+    let folder = RunFolder::open(&other.folder).expect("opens");
+    let of_live = |it: &RecordedChange| matches!(it.change, Change::Live { .. });
+    assert!(!folder.changes().expect("changes").iter().any(of_live));
+}
+
+#[test]
+fn what_cannot_go_on_says_so_before_anything_is_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let task = tiny_task(dir.path());
+    // Stopped and tested.
+    let (outcome, _) = run(&task, |event| {
+        if at_step(event, 5) {
+            Reaction::Stop
+        } else {
+            Reaction::Nothing
+        }
+    });
+    assert!(matches!(outcome, Outcome::Stopped(Some(_))), "{outcome:?}");
+    let resumed = Task {
+        goes_on: true,
+        ..task
+    };
+    let folder = RunFolder::open(&resumed.folder).expect("opens");
+    assert_eq!(check_resume(&resumed), Ok(()));
+    let says = |task: &Task, word: &str| {
+        let why = check_resume(task).expect_err("a reason");
+        assert!(why.contains(word), "{why}");
+        assert!(folder.results().is_ok());
+    };
+    let mut others = resumed.clone();
+    others.samples.remove(3);
+    says(&others, "no longer those that it began with");
+    let writing = fs::File::open(resumed.folder.join("steps.csv")).expect("opens");
+    writing.lock().expect("locks");
+    says(&resumed, "still being written to");
+    let (outcome, _) = run(&resumed, ONWARDS);
+    assert!(
+        matches!(&outcome, Outcome::Failed(why) if why.contains("still being written to")),
+        "{outcome:?}"
+    );
+    assert!(folder.results().is_ok());
+    drop(writing);
+    let before = resumed.folder.join("before.safetensors");
+    let bytes = fs::read(&before).expect("reads");
+    fs::remove_file(&before).expect("removes");
+    says(&resumed, "before.safetensors is gone");
+    fs::write(&before, bytes).expect("writes");
+    // Once it goes on, its old results are no longer those of its models.
+    run(&resumed, stop_at(6));
+    assert!(folder.results().is_err());
 }
 
 #[test]
