@@ -114,7 +114,7 @@ pub enum Command {
     },
     /// Train CARE beside its control, without the window
     #[command(
-        after_help = "Examples:\n  care train skin.care --set backbone=resnet18 --set input_size=224 --set alpha=0.5\n  care train skin.care --resume 3"
+        after_help = "Examples:\n  care train skin.care --set backbone=resnet18 --set input_size=224 --set alpha=0.5\n  care train skin.care --dry-run > settings.toml\n  care train skin.care --config settings.toml --json\n  care train skin.care --resume 3"
     )]
     Train {
         project: PathBuf,
@@ -127,6 +127,9 @@ pub enum Command {
         /// One setting, on top of the file; may be given again
         #[arg(long = "set", value_name = "NAME=VALUE")]
         set: Vec<String>,
+        /// Print the settings, each explained, as the file that --config takes; say what speaks against them, and train nothing
+        #[arg(long, conflicts_with_all = ["resume", "json"])]
+        dry_run: bool,
         /// Results as JSON on standard output
         #[arg(long)]
         json: bool,

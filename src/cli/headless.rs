@@ -115,22 +115,31 @@ impl Host for Console {
 pub fn run(project: &mut Project, config: RunConfig) -> Result<Results> {
     let config = with_path_of_weights(config)?;
     let console = Console::new(Progress::new())?;
-    for problem in preflight(project, &config) {
-        if problem.blocks() {
-            bail!("{problem}");
-        }
-        console.progress.say(&format!("note: {problem}"));
-    }
-    if project.look() != Look::default() {
-        let look = format::look(project.look());
-        console.progress.say(&format!(
-            "note: grey images are seen through the project's window: {look}"
-        ));
-    }
+    look_ahead(project, &config, |text| console.progress.say(text))?;
     let watch = watch_list(project, None, None);
     let (id, folder) = project.begin_run()?;
     let task = Task::from_project(project, config, folder, watch);
     carry_out(project, id, &task, console)
+}
+
+/// Says what there is to know before training.
+///
+/// # Errors
+/// Where it cannot train.
+pub fn look_ahead(project: &Project, config: &RunConfig, say: impl Fn(&str)) -> Result<()> {
+    for problem in preflight(project, config) {
+        if problem.blocks() {
+            bail!("{problem}");
+        }
+        say(&format!("note: {problem}"));
+    }
+    if project.look() != Look::default() {
+        let look = format::look(project.look());
+        say(&format!(
+            "note: grey images are seen through the project's window: {look}"
+        ));
+    }
+    Ok(())
 }
 
 /// Goes on with a run that was stopped, or failed.

@@ -91,6 +91,8 @@ pub struct Train {
     pub config: Option<RunConfig>,
     /// `name=value`, each checked on its own.
     pub set: Vec<String>,
+    /// Only say with what it would train.
+    pub dry_run: bool,
     pub json: bool,
 }
 
@@ -276,13 +278,14 @@ impl TryFrom<Arguments> for Request {
                 resume,
                 config,
                 set,
+                dry_run,
                 json,
             } => {
                 let config = config
                     .map(|file| {
                         let text = std::fs::read_to_string(&file)
                             .with_context(|| format!("{} cannot be read", file.display()))?;
-                        toml::from_str(&text)
+                        RunConfig::from_toml(&text)
                             .with_context(|| format!("{} cannot be used", file.display()))
                     })
                     .transpose()?;
@@ -292,6 +295,7 @@ impl TryFrom<Arguments> for Request {
                     resume: resume.map(RunId),
                     config,
                     set,
+                    dry_run,
                     json,
                 })
             }

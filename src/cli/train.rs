@@ -7,8 +7,15 @@ use care_learn::RunConfig;
 use super::request::{Train, with_settings};
 use super::{headless, output};
 use crate::training::{first_config, first_learning_rate};
+use crate::weight_store::with_path_of_weights;
 
 pub fn train(request: &Train) -> Result<()> {
+    if request.dry_run {
+        let project = Project::open_read_only(&request.project)?;
+        let config = config(request, first_config(&project))?;
+        output::line(config.explained()?.trim_end())?;
+        return headless::look_ahead(&project, &with_path_of_weights(config)?, output::note);
+    }
     let mut project = Project::open(&request.project)?;
     let results = match request.resume {
         Some(run) => headless::resume(&mut project, run)?,
@@ -63,6 +70,7 @@ mod tests {
                 resume: None,
                 config: None,
                 set: set.iter().map(ToString::to_string).collect(),
+                dry_run: false,
                 json: false,
             };
             let first = RunConfig {

@@ -304,7 +304,11 @@ fn mistakes_are_one_line_and_a_code() {
             "X0,Y0,X1,Y1",
         ),
         (&["train", "p.care"], 1, "box"),
-        (&["train", "p.care", "--set", "alhpa=1"], 2, "alhpa"),
+        (
+            &["train", "p.care", "--set", "alhpa=1"],
+            2,
+            "The nearest is alpha, which takes a number from 0 to 1",
+        ),
         (&["demo"], 1, "care demo --headless"),
         (&["p.care"], 1, "care demo --headless"),
     ] {
@@ -430,6 +434,33 @@ fn every_command_explains_itself() {
         let help = done(&care(folder.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: care {command}")), "{help}");
     }
+}
+
+#[test]
+fn settings_are_explained_in_a_file_that_can_be_trained_with() {
+    let folder = project_with_images();
+    let dry = ["train", "p.care", "--set", "alpha=0.25", "--dry-run"];
+    let line = failed(&care(folder.path(), &dry), 1);
+    assert!(line.contains("box"), "{line}");
+    draw_boxes(folder.path());
+    let text = done(&care(folder.path(), &dry));
+    assert!(text.contains("\nalpha = 0.25\n"), "{text}");
+    assert!(
+        text.contains("Takes a number from 0 to 1. Default: 0.5\n"),
+        "{text}"
+    );
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, &text).expect("writes");
+    let from_file = ["train", "p.care", "--config", "settings.toml", "--dry-run"];
+    assert_eq!(done(&care(folder.path(), &from_file)), text);
+    std::fs::write(&path, text.replace("alpha = 0.25", "alpha = 25")).expect("writes");
+    let line = failed(&care(folder.path(), &from_file), 2);
+    assert!(
+        line.contains("settings.toml") && line.contains("alpha = 25 cannot be"),
+        "{line}"
+    );
+    let project = Project::open(&folder.path().join("p.care")).expect("opens");
+    assert!(project.runs().is_empty(), "nothing was trained");
 }
 
 #[cfg(unix)]

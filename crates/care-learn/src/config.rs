@@ -1,12 +1,14 @@
 //! The settings of a run, as they stand in its `config.toml`.
 
 mod backbone;
+mod setting;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::backbone::LEAST_MAP_SIDE;
 use self::backbone::layer_names;
 pub use self::backbone::{BackboneKind, Preprocess, TargetLayer};
+pub use self::setting::{SETTINGS, Setting, Takes};
 
 /// The three numbers of the attention loss. They may change while a model trains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,9 +36,7 @@ impl LiveParams {
     /// # Errors
     /// Where a number lies outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        in_range("alpha", self.alpha, 0.0..=1.0)?;
-        in_range("lambda", self.lambda, 0.0..=f64::MAX)?;
-        in_range("tau", self.tau, 0.0..=1.0)
+        check_ranges(&table(self)?)
     }
 }
 
@@ -267,12 +267,15 @@ impl Default for RunConfig {
 /// Settings that cannot be trained with.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{name} = {value} is out of range: it has to lie between {low} and {high}")]
-    OutOfRange {
-        name: &'static str,
-        value: f64,
-        low: f64,
-        high: f64,
+    #[error("{} = {value} cannot be: it takes {}", .setting.name, .setting.takes)]
+    Value {
+        setting: &'static Setting,
+        value: toml::Value,
+    },
+    #[error("there is no setting \"{name}\". The nearest is {}, which takes {}", .nearest.name, .nearest.takes)]
+    NoSuchSetting {
+        name: String,
+        nearest: &'static Setting,
     },
     #[error(
         "input_size = {input_size} is too small for {}: the map of {} would say too little of where it looks. \
@@ -336,7 +339,7 @@ impl RunConfig {
     /// Where a number lies outside its range, the input is too small for the network, it has no such layer, or a
     /// TorchScript file is wanted and none named.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.check_ranges()?;
+        check_ranges(&table(self)?)?;
         if let Some(layer) = self.layer()?
             && self.input_size < layer.smallest_input()
         {
@@ -386,39 +389,53 @@ impl RunConfig {
         self.classes_per_batch * self.images_per_class
     }
 
-    /// Each number by itself.
-    fn check_ranges(&self) -> Result<(), ConfigError> {
-        self.live.check()?;
-        in_range("input_size", f64::from(self.input_size), 1.0..=1024.0)?;
-        in_range(
-            "stage1_epochs",
-            f64::from(self.stage1_epochs),
-            1.0..=10_000.0,
-        )?;
-        in_range(
-            "stage2_epochs",
-            f64::from(self.stage2_epochs),
-            1.0..=10_000.0,
-        )?;
-        in_range("patience", f64::from(self.patience), 1.0..=10_000.0)?;
-        in_range("learning_rate", self.learning_rate, f64::MIN_POSITIVE..=1.0)?;
-        in_range(
-            "classes_per_batch",
-            self.classes_per_batch as f64,
-            2.0..=1000.0,
-        )?;
-        in_range(
-            "images_per_class",
-            self.images_per_class as f64,
-            1.0..=1000.0,
-        )?;
-        in_range("weight_decay", self.weight_decay, 0.0..=1.0)?;
-        in_range("clip_norm", self.clip_norm, 0.0..=f64::MAX)?;
-        in_range("focal_gamma", self.focal_gamma, 0.0..=10.0)?;
-        in_range("box_scale", self.box_scale, 0.1..=3.0)?;
-        in_range("rotation", self.augmentation.rotation, 0.0..=180.0)?;
-        in_range("colour_jitter", self.augmentation.colour_jitter, 0.0..=0.9)?;
-        in_range("crop", self.augmentation.crop, 0.05..=1.0)
+    /// The settings of a file; those that it leaves out are the default's. Whether they fit together is for [`Self::check`] to say.
+    ///
+    /// # Errors
+    /// Where the text is no TOML, a setting does not exist, or its value is of another kind or out of range.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let settings = text
+            .parse()
+            .map_err(|e: toml::de::Error| ConfigError::Toml(e.to_string()))?;
+        Self::from_table(settings)
+    }
+
+    fn from_table(settings: toml::Table) -> Result<Self, ConfigError> {
+        for (name, value) in &settings {
+            let setting = Setting::find(name).ok_or_else(|| ConfigError::NoSuchSetting {
+                name: name.clone(),
+                nearest: Setting::nearest(name),
+            })?;
+            let alone = toml::Table::from_iter([(name.clone(), value.clone())]);
+            if !setting.takes.has(value) || alone.try_into::<Self>().is_err() {
+                let value = value.clone();
+                return Err(ConfigError::Value { setting, value });
+            }
+        }
+        settings
+            .try_into()
+            .map_err(|e: toml::de::Error| ConfigError::Toml(e.message().to_owned()))
+    }
+
+    /// The file that [`Self::from_toml`] reads, every setting in it explained.
+    ///
+    /// # Errors
+    /// Where a number is too large for TOML.
+    pub fn explained(&self) -> Result<String, ConfigError> {
+        let (settings, defaults) = (table(self)?, table(&Self::default())?);
+        let mut text = "# The settings of a run. What is left out has its default.\n".to_owned();
+        for Setting { name, about, takes } in SETTINGS {
+            text += &format!("\n# {about}\n# Takes {takes}.");
+            if let Some(default) = defaults.get(*name) {
+                text += &format!(" Default: {default}");
+            }
+            text += &match (settings.get(*name), takes) {
+                (Some(value), _) => format!("\n{name} = {value}\n"),
+                (None, Takes::Text(_, example)) => format!("\n# {name} = \"{example}\"\n"),
+                (None, _) => "\n".to_owned(),
+            };
+        }
+        Ok(text)
     }
 
     /// These settings with one of them changed: `alpha=0.5`, `backbone=resnet18`. Quotes may be left out. Whether
@@ -432,42 +449,32 @@ impl RunConfig {
             .map(|(name, value)| (name.trim(), value.trim()))
             .filter(|(name, value)| !name.is_empty() && !value.is_empty())
             .ok_or_else(|| ConfigError::NotASetting(assignment.to_owned()))?;
-        let mut table =
-            toml::Table::try_from(self).map_err(|e| ConfigError::Toml(e.to_string()))?;
+        let mut settings = table(self)?;
         let parsed = format!("value = {value}")
             .parse::<toml::Table>()
             .ok()
             .and_then(|mut t| t.remove("value"))
             .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-        // TOML tells 1 from 1.0; a person who writes alpha=1 does not.
-        let parsed = match (table.get(name), parsed) {
-            (Some(toml::Value::Float(_)), toml::Value::Integer(i)) => toml::Value::Float(i as f64),
-            (_, other) => other,
-        };
-        table.insert(name.to_owned(), parsed);
-        let config: Self = table
-            .try_into()
-            .map_err(|e: toml::de::Error| ConfigError::Toml(e.message().to_owned()))?;
-        config.check_ranges()?;
-        Ok(config)
+        settings.insert(name.to_owned(), parsed);
+        Self::from_table(settings)
     }
 }
 
-fn in_range(
-    name: &'static str,
-    value: f64,
-    range: std::ops::RangeInclusive<f64>,
-) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::OutOfRange {
-            name,
-            value,
-            low: *range.start(),
-            high: *range.end(),
-        })
+fn table(settings: &impl Serialize) -> Result<toml::Table, ConfigError> {
+    toml::Table::try_from(settings).map_err(|e| ConfigError::Toml(e.to_string()))
+}
+
+fn check_ranges(settings: &toml::Table) -> Result<(), ConfigError> {
+    for (name, value) in settings {
+        match Setting::find(name) {
+            Some(setting) if !setting.takes.has(value) => {
+                let value = value.clone();
+                return Err(ConfigError::Value { setting, value });
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -531,6 +538,112 @@ mod tests {
             RunConfig::default()
         );
         assert!(toml::from_str::<RunConfig>("alhpa = 0.5").is_err());
+    }
+
+    /// With a value for each setting that may be left out.
+    fn whole() -> RunConfig {
+        RunConfig {
+            weights: Some("a \"b\".safetensors".into()),
+            target_layer: Some("layer2".to_owned()),
+            key_metric: KeyMetric::Mca,
+            ..RunConfig::default()
+        }
+    }
+
+    #[test]
+    fn every_setting_is_explained() {
+        let settings = table(&whole()).expect("a table");
+        let names = |names: &mut dyn Iterator<Item = &str>| -> std::collections::BTreeSet<String> {
+            names.map(str::to_owned).collect()
+        };
+        assert_eq!(
+            names(&mut settings.keys().map(String::as_str)),
+            names(&mut SETTINGS.iter().map(|s| s.name))
+        );
+        assert_eq!(settings.len(), SETTINGS.len());
+        for config in [RunConfig::default(), RunConfig::demo(), whole()] {
+            let text = config.explained().expect("a file");
+            assert_eq!(RunConfig::from_toml(&text), Ok(config), "{text}");
+            for Setting { name, about, .. } in SETTINGS {
+                assert!(text.contains(&format!("# {about}\n")), "{name}");
+                assert!(text.contains(&format!("{name} = ")), "{name}");
+            }
+        }
+        // The examples are taken as they stand.
+        let text = RunConfig::default().explained().expect("a file");
+        let text = text.replace("# target_layer", "target_layer");
+        let config = RunConfig::from_toml(&text).expect("reads");
+        assert_eq!(config.target_layer.as_deref(), Some("layer3"));
+    }
+
+    #[test]
+    fn what_a_setting_takes_is_what_is_taken() {
+        let config = RunConfig::default();
+        for Setting { name, takes, .. } in SETTINGS {
+            let Takes::OneOf(values) = takes else {
+                continue;
+            };
+            for value in *values {
+                config.with(&format!("{name}={value}")).expect("is taken");
+            }
+            let bad = toml::Table::from_iter([((*name).to_owned(), "no such".into())]);
+            let error = bad.try_into::<RunConfig>().expect_err("is not");
+            let known = error.message().split('`').skip(3).step_by(2);
+            let known: Vec<&str> = known.filter(|name| *name != "small-resnet").collect();
+            assert_eq!(known, *values, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_told_what_would_be_right() {
+        for (text, says) in [
+            (
+                "alhpa = 0.5",
+                "there is no setting \"alhpa\". The nearest is alpha, which takes a number from 0 to 1",
+            ),
+            (
+                "backbon = \"resnet18\"",
+                "The nearest is backbone, which takes one of small_resnet, resnet18,",
+            ),
+            (
+                "learningrate = 1",
+                "The nearest is learning_rate, which takes a number above 0, up to 1",
+            ),
+            (
+                "alpha = 2",
+                "alpha = 2 cannot be: it takes a number from 0 to 1",
+            ),
+            (
+                "lambda = nan",
+                "lambda = nan cannot be: it takes a number, 0 or more",
+            ),
+            (
+                "alpha = \"high\"",
+                "alpha = \"high\" cannot be: it takes a number from 0 to 1",
+            ),
+            (
+                "seed = -1",
+                "seed = -1 cannot be: it takes a whole number, 0 or more",
+            ),
+            (
+                "seed = 0.5",
+                "seed = 0.5 cannot be: it takes a whole number",
+            ),
+            (
+                "stage1_epochs = 0",
+                "it takes a whole number from 1 to 10000",
+            ),
+            (
+                "optimizer = \"lion\"",
+                "optimizer = \"lion\" cannot be: it takes one of adam, adamw, sgd",
+            ),
+            ("flip_vertical = 1", "it takes true or false"),
+            ("[care]\nalpha = 0.5", "there is no setting \"care\""),
+            ("alpha 0.5", "the settings cannot be read"),
+        ] {
+            let error = RunConfig::from_toml(text).expect_err(text).to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -378,7 +378,7 @@ impl RunWriter {
             move |source| RunFolderError::Write { path, source }
         };
         std::fs::create_dir_all(dir).map_err(at(dir))?;
-        let text = toml::to_string(config).map_err(|e| RunFolderError::Write {
+        let text = config.explained().map_err(|e| RunFolderError::Write {
             path: dir.join("config.toml"),
             source: io::Error::other(e),
         })?;
