@@ -3,6 +3,7 @@
 mod card;
 mod gather;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,6 +71,16 @@ pub enum ModelFormat {
     Safetensors,
 }
 
+impl ModelFormat {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Torchscript => "TorchScript",
+            Self::Safetensors => "safetensors",
+        }
+    }
+}
+
 /// What is to be taken away, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakeAway {
@@ -105,6 +116,8 @@ const ROWS: usize = 4;
 pub const MAX_ROWS: usize = 12;
 /// Images that are offered.
 const OFFERED: usize = 60;
+/// In millimetres, from and to.
+pub const FIGURE_WIDTHS: RangeInclusive<f64> = 60.0..=400.0;
 /// Pixels across the film.
 const FILM_WIDTH: u32 = 960;
 

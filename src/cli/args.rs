@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use care_data::Windowing;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Show a classifier where to look.
 ///
@@ -12,12 +13,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "care",
     version,
-    args_conflicts_with_subcommands = true,
     after_help = "Research software. Not for diagnosis."
 )]
 pub struct Arguments {
     /// A project, NAME.care
     pub project: Option<PathBuf>,
+    /// Print results and errors only: no progress, no notes
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -141,6 +144,83 @@ pub enum Command {
         after_help = "Examples:\n  care evaluate skin.care --run 3 --json\n  care evaluate --weights mine.pth --backbone resnet18 --images test.csv --rare df"
     )]
     Evaluate(EvaluateArguments),
+    /// Draw what the models of a run look at, image by image: the paper's Figure 2
+    #[command(
+        after_help = "Examples:\n  care figure skin.care --out figure.pdf\n  care figure skin.care --run 3 --images ISIC_0024318,ISIC_0025911 --models control,care --width 85 --out figure.png"
+    )]
+    Figure {
+        #[command(flatten)]
+        of: OfRun,
+        /// The file to write: .png (300 dpi), .svg or .pdf
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Test images by name, path or number [default: four, rare ones with the least attention in the box first]
+        #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+        images: Vec<String>,
+        #[command(flatten)]
+        maps: Maps,
+        /// In millimetres
+        #[arg(long, value_name = "MM", default_value_t = 170.0)]
+        width: f64,
+        /// Light on dark
+        #[arg(long)]
+        dark: bool,
+        /// Leave out what stands under each map
+        #[arg(long)]
+        no_captions: bool,
+        /// Call images by their files' names; otherwise they are numbered
+        #[arg(long)]
+        names: bool,
+    },
+    /// Write a run's tables: measures, attention of each image, confusion matrices
+    #[command(after_help = "Example: care tables skin.care --format latex --out tables")]
+    Tables {
+        #[command(flatten)]
+        of: OfRun,
+        /// The folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// csv, markdown or latex
+        #[arg(long, value_name = "NAME", default_value = "csv")]
+        format: String,
+    },
+    /// Write how the attention moved while a run trained, as an animation or as frames
+    #[command(
+        after_help = "Examples:\n  care film skin.care --out film.gif\n  care film skin.care --out frames"
+    )]
+    Film {
+        #[command(flatten)]
+        of: OfRun,
+        /// A .gif, or a folder for one PNG for each moment
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
+    },
+    /// Write a run as one HTML file that opens offline: data, settings, curves, figure, tables, cautions
+    #[command(after_help = "Example: care report skin.care --run 3 --out report.html")]
+    Report {
+        #[command(flatten)]
+        of: OfRun,
+        /// The file to write: .html
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Write a model of a run for use elsewhere, with a card that says what it is and expects
+    #[command(after_help = "Example: care export-model skin.care --out model")]
+    ExportModel {
+        #[command(flatten)]
+        of: OfRun,
+        /// The folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// before, control or care
+        #[arg(long, value_name = "NAME", default_value = "care")]
+        model: String,
+        /// torchscript or safetensors
+        #[arg(long, value_name = "NAME", default_value = "torchscript")]
+        format: String,
+    },
     /// Write what a network looks at: Grad-CAM maps of any images, for any class
     ///
     /// DIR/NAME.png is the image with its map over it. With --npy, DIR/NAME.npy is F at the network's input size and
@@ -175,6 +255,7 @@ pub enum Command {
         json: bool,
     },
     /// Pretrained weights: what there is, torchvision's, files of your own
+    #[command(after_help = "Example: care weights list")]
     Weights {
         #[command(subcommand)]
         command: WeightsCommand,
@@ -220,10 +301,48 @@ pub enum Command {
         json: bool,
     },
     /// Say what this machine has: device, libtorch, CUDA, graphics, memory
+    #[command(after_help = "Example: care doctor --json")]
     Doctor {
         #[arg(long)]
         json: bool,
     },
+    /// Print what a shell needs to complete commands
+    #[command(
+        after_help = "Example: care completions bash > ~/.local/share/bash-completion/completions/care"
+    )]
+    Completions { shell: Shell },
+    /// Write a man page for each command
+    #[command(after_help = "Example: care man ~/.local/share/man/man1")]
+    Man {
+        /// The folder to write into; made where there is none
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct OfRun {
+    /// A project, NAME.care
+    pub project: PathBuf,
+    /// The run's number [default: the newest that finished]
+    #[arg(long, value_name = "R")]
+    pub run: Option<i64>,
+}
+
+/// How maps are drawn.
+#[derive(Debug, Args)]
+pub struct Maps {
+    /// Which models: before, control, care [default: all]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// turbo, viridis, magma or jet
+    #[arg(long, value_name = "NAME", default_value = "turbo")]
+    pub palette: String,
+    /// One scale for all models instead of each map's own
+    #[arg(long)]
+    pub common_scale: bool,
+    /// The map's cells as they are, instead of smooth
+    #[arg(long)]
+    pub raw: bool,
 }
 
 #[derive(Debug, Args)]

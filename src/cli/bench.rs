@@ -67,11 +67,8 @@ pub fn bench(request: &Bench) -> Result<()> {
         let [mut plain, mut care, mut authors] = [(); 3].map(|()| Pair::default());
         // The first round warms up.
         for round in 0..=request.rounds {
-            progress.show(&format!(
-                "{} round {round} of {}",
-                backbone.name(),
-                request.rounds
-            ));
+            let text = format!("{} round {round} of {}", backbone.name(), request.rounds);
+            progress.show(round as u64, request.rounds as u64, &text);
             let ours = (median(steps.plain(STEPS)?), median(steps.care(STEPS)?));
             let mut theirs = |measure: &str| {
                 let request = json!({
@@ -181,7 +178,8 @@ fn from_files(
 
     let mut reading = Pair::default();
     for round in 0..=request.rounds {
-        progress.show(&format!("reading, round {round} of {}", request.rounds));
+        let text = format!("reading, round {round} of {}", request.rounds);
+        progress.show(round as u64, request.rounds as u64, &text);
         let begun = Instant::now();
         for (path, _) in &files {
             decode::decode_resized(path, &Look::default(), input).map_err(|e| anyhow!("{e}"))?;
@@ -203,7 +201,7 @@ fn from_files(
     )];
 
     if let Some(backbone) = request.backbones.first() {
-        progress.show(&format!("{} epochs from files", backbone.name()));
+        progress.show(0, 1, &format!("{} epochs from files", backbone.name()));
         let config = RunConfig {
             backbone: *backbone,
             input_size: INPUT,

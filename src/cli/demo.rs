@@ -1,6 +1,5 @@
 //! `demo --headless`: the whole story in numbers, in a folder that is gone afterwards.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -38,11 +37,10 @@ pub fn headless(demo: Demo, config: RunConfig, as_json: bool) -> Result<()> {
         .prefix("care-demo-")
         .tempdir()
         .context("no temporary folder")?;
-    let progress = Mutex::new(Progress::new());
-    let show = |done, total| {
-        if let Ok(progress) = progress.lock() {
-            progress.show(&format!("making synthetic images {done} of {total}"));
-        }
+    let progress = Progress::new();
+    let show = |done: usize, total: usize| {
+        let text = format!("making synthetic images {done} of {total}");
+        progress.show(done as u64, total as u64, &text);
     };
     let import = synthetic::generate(
         demo,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, ensure};
@@ -57,7 +56,8 @@ pub fn evaluate(request: &Evaluate) -> Result<()> {
         &look,
         &samples,
         |done, total| {
-            progress.show(&format!("testing: {done} of {total} images"));
+            let text = format!("testing: {done} of {total} images");
+            progress.show(done as u64, total as u64, &text);
         },
     )?;
     drop(progress);
@@ -177,11 +177,10 @@ fn of_run(project: &Project, id: RunId) -> Result<Exam> {
 fn of_weights(request: &EvaluateWeights) -> Result<Exam> {
     let config = with_path_of_weights(request.config.clone())?;
     let weights = config.weights.clone().context("no weights were named")?;
-    let progress = Mutex::new(Progress::new());
-    let show = |done, total| {
-        if let Ok(progress) = progress.lock() {
-            progress.show(&format!("reading {done} of {total}"));
-        }
+    let progress = Progress::new();
+    let show = |done: usize, total: usize| {
+        let text = format!("reading {done} of {total}");
+        progress.show(done as u64, total as u64, &text);
     };
     let found = import::read_listed(
         &request.images,

@@ -45,28 +45,35 @@ impl Console {
 impl Host for Console {
     fn report(&mut self, event: TrainerEvent) {
         match event {
-            TrainerEvent::Loading { done, total } => self
-                .progress
-                .show(&format!("reading images {done} of {total}")),
+            TrainerEvent::Loading { done, total } => self.progress.show(
+                done as u64,
+                total as u64,
+                &format!("reading images {done} of {total}"),
+            ),
             TrainerEvent::Loaded { not_read } => {
                 for file in &not_read {
                     self.progress
                         .say(&format!("left out: {}", format::not_read(file)));
                 }
             }
-            TrainerEvent::Step(step) => self.progress.show(&format!(
-                "stage {}, epoch {:.1}, step {} of {}, {:.0} images/s, {} left",
-                step.stage,
-                step.epoch,
-                step.step,
-                step.num_steps,
-                step.images_per_second,
-                format::duration(step.seconds_left)
-            )),
-            TrainerEvent::Evaluating { role, done, total } => self.progress.show(&format!(
-                "testing {}: {done} of {total} images",
-                role.name()
-            )),
+            TrainerEvent::Step(step) => self.progress.show(
+                step.step.into(),
+                step.num_steps.into(),
+                &format!(
+                    "stage {}, epoch {:.1}, step {} of {}, {:.0} images/s, {} left",
+                    step.stage,
+                    step.epoch,
+                    step.step,
+                    step.num_steps,
+                    step.images_per_second,
+                    format::duration(step.seconds_left)
+                ),
+            ),
+            TrainerEvent::Evaluating { role, done, total } => self.progress.show(
+                done as u64,
+                total as u64,
+                &format!("testing {}: {done} of {total} images", role.name()),
+            ),
             TrainerEvent::Stage1Of(run) => self.progress.say(&format!(
                 "note: stage 1 is run {run}'s, of the same images and settings"
             )),

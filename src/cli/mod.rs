@@ -1,7 +1,7 @@
 //! The command line: arguments as parsed ([`args`]), as validated ([`request`]), and one module for each thing done.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, progress and errors to standard
-//! error.
+//! error. Nothing is coloured but clap's own help, which heeds `NO_COLOR`.
 
 mod args;
 mod bench;
@@ -16,6 +16,8 @@ mod output;
 mod pictures;
 mod project;
 mod request;
+mod shell;
+mod take_away;
 mod train;
 mod weights;
 
@@ -29,10 +31,14 @@ use request::{Request, Weights};
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let request = match Request::try_from(args::Arguments::parse()) {
+    let arguments = args::Arguments::parse();
+    if arguments.quiet {
+        output::be_quiet();
+    }
+    let request = match Request::try_from(arguments) {
         Ok(request) => request,
         Err(error) => {
-            output::note(&format!("error: {error:#}"));
+            output::error(&format!("error: {error:#}"));
             return ExitCode::from(2);
         }
     };
@@ -40,7 +46,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("error: {error:#}"));
+            output::error(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -57,6 +63,9 @@ fn carry_out(request: Request) -> anyhow::Result<()> {
         Request::Box(boxes) => project::boxes(&boxes),
         Request::Train(train) => train::train(&train),
         Request::Evaluate(evaluate) => evaluate::evaluate(&evaluate),
+        Request::TakeAway(wanted) => take_away::take_away(&wanted),
+        Request::Completions(shell) => shell::completions(shell),
+        Request::Man { out } => shell::man(&out),
         Request::Cam(cam) => cam::cam(&cam),
         Request::Convert(convert) => convert::convert(&convert),
         Request::Weights(Weights::List { json }) => weights::list(json),

@@ -1,8 +1,12 @@
-//! Printing: aligned tables, one progress line.
+//! Printing: aligned tables, progress.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 /// One line on standard output.
@@ -53,63 +57,76 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on only results and errors are printed.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// One line on standard error. Where nobody reads that any more, nobody misses it.
-pub fn note(text: &str) {
+pub fn error(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// How far something has come, on standard error: one line that is written over on a terminal and cleared at the end, a
-/// line now and then elsewhere.
+/// As [`error`], but not where somebody wants quiet.
+pub fn note(text: &str) {
+    if !is_quiet() {
+        error(text);
+    }
+}
+
+/// How far something has come, on standard error: a bar on a terminal, which is gone in the end; a line now and then elsewhere.
 pub struct Progress {
-    terminal: bool,
-    last: std::cell::Cell<Option<std::time::Instant>>,
+    bar: ProgressBar,
+    last: Mutex<Option<Instant>>,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self {
-            terminal: stderr().is_terminal(),
-            last: std::cell::Cell::default(),
-        }
-    }
-
-    /// Replaces the line, at most ten times a second (every ten seconds where it is not a terminal).
-    pub fn show(&self, text: &str) {
-        let pause = if self.terminal { 0.1 } else { 10.0 };
-        if self
-            .last
-            .get()
-            .is_some_and(|last| last.elapsed().as_secs_f32() < pause)
-        {
-            return;
-        }
-        self.last.set(Some(std::time::Instant::now()));
-        if self.terminal {
-            let mut stderr = stderr();
-            let _ = write!(stderr, "{CLEAR}{text}").and_then(|()| stderr.flush());
+        let target = if is_quiet() {
+            ProgressDrawTarget::hidden()
         } else {
-            note(text);
+            // Hidden where it is no terminal.
+            ProgressDrawTarget::stderr()
+        };
+        let style = ProgressStyle::with_template("{bar:24} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style.progress_chars("\u{2501}\u{2501}\u{2500}"));
+        Self {
+            bar,
+            last: Mutex::default(),
         }
     }
 
-    /// Ends the line and leaves `text` standing.
+    /// So much is done, in words as well.
+    pub fn show(&self, done: u64, total: u64, text: &str) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar.set_message(text.to_owned());
+        if !stderr().is_terminal() {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_none_or(|last| last.elapsed() >= PAUSE) {
+                *last = Some(Instant::now());
+                note(text);
+            }
+        }
+    }
+
+    /// Leaves `text` standing above the bar.
     pub fn say(&self, text: &str) {
-        self.clear();
-        note(text);
-    }
-
-    fn clear(&self) {
-        if self.terminal {
-            let _ = write!(stderr(), "{CLEAR}");
-        }
+        self.bar.suspend(|| note(text));
     }
 }
 
-/// Back to the start of the line, and away with what stands there.
-const CLEAR: &str = "\r\x1b[2K";
-
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.clear();
+        self.bar.finish_and_clear();
     }
 }

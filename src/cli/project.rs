@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -29,11 +28,10 @@ pub fn import(request: &Import) -> Result<()> {
         .exists()
         .then(|| Project::open(&request.project))
         .transpose()?;
-    let progress = Mutex::new(Progress::new());
-    let show = |done, total| {
-        if let Ok(progress) = progress.lock() {
-            progress.show(&format!("reading {done} of {total}"));
-        }
+    let progress = Progress::new();
+    let show = |done: usize, total: usize| {
+        let text = format!("reading {done} of {total}");
+        progress.show(done as u64, total as u64, &text);
     };
     let import = import::read(
         &request.path,
@@ -283,7 +281,8 @@ pub fn list(dir: &Path, as_json: bool) -> Result<()> {
     )
 }
 
-fn find<'a>(project: &'a Project, wanted: &str) -> Result<&'a Image> {
+/// By name, path or number.
+pub fn find<'a>(project: &'a Project, wanted: &str) -> Result<&'a Image> {
     let number = wanted.parse::<i64>().ok();
     let by_number = project
         .images()

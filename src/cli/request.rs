@@ -1,6 +1,6 @@
 //! What was asked for, checked: every path, number and name that can be checked without opening the project.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use care_data::export;
@@ -8,13 +8,19 @@ use care_data::import::{BoxesFrom, Options};
 use care_data::split::SplitSpec;
 use care_data::synthetic::Demo;
 use care_data::{BoundingBox, BoxId, Part, RunId, Windowing};
-use care_learn::RunConfig;
+use care_figures::MapStyle;
+use care_figures::figure::Theme;
+use care_figures::map_style::{Grid, Palette, Scale};
+use care_figures::table::TableFormat;
 use care_learn::config::BackboneKind;
+use care_learn::{ModelRole, RunConfig};
+use clap_complete::Shell;
 
 use super::args::{
-    Arguments, CamArguments, Command, EvaluateArguments, Preprocessing, WeightsCommand,
+    Arguments, CamArguments, Command, EvaluateArguments, Maps, OfRun, Preprocessing, WeightsCommand,
 };
 use super::pictures::{Named, named};
+use crate::take_away::{FIGURE_WIDTHS, FigureFormat, FilmFormat, ModelFormat};
 use crate::weight_store::Published;
 use crate::window::Start;
 
@@ -33,9 +39,14 @@ pub enum Request {
     Box(Boxes),
     Train(Train),
     Evaluate(Evaluate),
+    TakeAway(Box<TakeAway>),
     Cam(Cam),
     Convert(Convert),
     Weights(Weights),
+    Completions(Shell),
+    Man {
+        out: PathBuf,
+    },
     HeadlessDemo {
         demo: Demo,
         config: RunConfig,
@@ -121,6 +132,88 @@ pub struct EvaluateWeights {
     pub rare: Vec<String>,
 }
 
+/// Something of a run, to be written to a file or folder that is not there yet.
+#[derive(Debug, PartialEq)]
+pub struct TakeAway {
+    pub project: PathBuf,
+    /// None for the newest that finished.
+    pub run: Option<RunId>,
+    pub out: PathBuf,
+    pub wanted: Wanted,
+    /// None for all that there are.
+    pub models: Option<Vec<ModelRole>>,
+    pub style: MapStyle,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Wanted {
+    Figure {
+        format: FigureFormat,
+        /// By name, path or number; the most telling where there are none.
+        images: Vec<String>,
+        /// In millimetres.
+        width: f64,
+        theme: Theme,
+        has_captions: bool,
+        with_names: bool,
+    },
+    Tables(TableFormat),
+    Film(FilmFormat),
+    Report,
+    Model {
+        format: ModelFormat,
+        role: ModelRole,
+    },
+}
+
+impl TakeAway {
+    fn new(of: OfRun, out: PathBuf, wanted: Wanted, maps: Option<Maps>) -> Result<Box<Self>> {
+        let mut style = MapStyle::default();
+        let mut models = None;
+        if let Some(maps) = maps {
+            style.palette = among("--palette", &maps.palette, Palette::ALL, Palette::name)?;
+            if maps.common_scale {
+                style.scale = Scale::Common;
+            }
+            if maps.raw {
+                style.grid = Grid::Raw;
+            }
+            let names = maps.models.iter();
+            let wanted = names.map(|name| among("--models", name, ModelRole::ALL, ModelRole::name));
+            models = Some(wanted.collect::<Result<Vec<_>>>()?).filter(|them| !them.is_empty());
+        }
+        Ok(Box::new(Self {
+            project: of.project,
+            run: of.run.map(RunId),
+            out,
+            wanted,
+            models,
+            style,
+        }))
+    }
+}
+
+/// The one of that name, whatever its case.
+fn among<T: Copy, const N: usize>(
+    option: &str,
+    wanted: &str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T> {
+    let found = all
+        .into_iter()
+        .find(|it| name(*it).eq_ignore_ascii_case(wanted));
+    found.with_context(|| {
+        let names = all.map(|it| name(it).to_lowercase());
+        format!("{option} {wanted}: there are {}", names.join(", "))
+    })
+}
+
+fn ending(path: &Path) -> String {
+    let ending = path.extension().unwrap_or_default();
+    ending.to_string_lossy().to_lowercase()
+}
+
 #[derive(Debug, PartialEq)]
 pub struct Cam {
     /// Its `weights` are as they were typed.
@@ -176,6 +269,12 @@ impl TryFrom<Arguments> for Request {
             );
             return Ok(Self::Window(Start::Project(project)));
         };
+        if let Some(project) = arguments.project {
+            bail!(
+                "{} stands before the command; see care --help",
+                project.display()
+            );
+        }
         Ok(match command {
             Command::New { project } => {
                 check_project(&project)?;
@@ -300,6 +399,71 @@ impl TryFrom<Arguments> for Request {
                 })
             }
             Command::Evaluate(arguments) => Self::Evaluate(arguments.try_into()?),
+            Command::Figure {
+                of,
+                out,
+                images,
+                maps,
+                width,
+                dark,
+                no_captions,
+                names,
+            } => {
+                ensure!(
+                    FIGURE_WIDTHS.contains(&width),
+                    "--width {width}: a figure is {} to {} mm wide",
+                    FIGURE_WIDTHS.start(),
+                    FIGURE_WIDTHS.end()
+                );
+                let wanted = Wanted::Figure {
+                    format: match ending(&out).as_str() {
+                        "png" => FigureFormat::Png,
+                        "svg" => FigureFormat::Svg,
+                        "pdf" => FigureFormat::Pdf,
+                        _ => bail!("--out {}: a figure is .png, .svg or .pdf", out.display()),
+                    },
+                    images,
+                    width,
+                    theme: if dark { Theme::Dark } else { Theme::Light },
+                    has_captions: !no_captions,
+                    with_names: names,
+                };
+                Self::TakeAway(TakeAway::new(of, out, wanted, Some(maps))?)
+            }
+            Command::Tables { of, out, format } => {
+                let all = TableFormat::ALL;
+                let format = among("--format", &format, all, TableFormat::name)?;
+                Self::TakeAway(TakeAway::new(of, out, Wanted::Tables(format), None)?)
+            }
+            Command::Film { of, out, maps } => {
+                let format = match ending(&out).as_str() {
+                    "gif" => FilmFormat::Gif,
+                    "" => FilmFormat::Frames,
+                    _ => bail!("--out {}: a film is a .gif or a folder", out.display()),
+                };
+                Self::TakeAway(TakeAway::new(of, out, Wanted::Film(format), Some(maps))?)
+            }
+            Command::Report { of, out } => {
+                ensure!(
+                    ["html", "htm"].contains(&ending(&out).as_str()),
+                    "--out {}: a report is .html",
+                    out.display()
+                );
+                Self::TakeAway(TakeAway::new(of, out, Wanted::Report, None)?)
+            }
+            Command::ExportModel {
+                of,
+                out,
+                model,
+                format,
+            } => {
+                let formats = [ModelFormat::Torchscript, ModelFormat::Safetensors];
+                let wanted = Wanted::Model {
+                    format: among("--format", &format, formats, ModelFormat::name)?,
+                    role: among("--model", &model, ModelRole::ALL, ModelRole::name)?,
+                };
+                Self::TakeAway(TakeAway::new(of, out, wanted, None)?)
+            }
             Command::Cam(arguments) => Self::Cam(arguments.try_into()?),
             Command::Convert {
                 images,
@@ -374,6 +538,8 @@ impl TryFrom<Arguments> for Request {
                 })
             }
             Command::Doctor { json } => Self::Doctor { json },
+            Command::Completions { shell } => Self::Completions(shell),
+            Command::Man { out } => Self::Man { out },
         })
     }
 }
@@ -564,6 +730,9 @@ mod tests {
         };
         let config = with_settings(RunConfig::demo(), &train.set).unwrap();
         assert_eq!((config.live.alpha, config.seed), (0.25, 4));
+        for line in ["care -q list a.care", "care list a.care --quiet"] {
+            assert!(matches!(parse(line).unwrap(), Request::List { .. }));
+        }
         let Request::Box(boxes) = parse("care box a.care x --add 1,2,3.5,4").unwrap() else {
             panic!("not a box")
         };
@@ -641,9 +810,19 @@ mod tests {
             "care cam --backbone vgg19 --weights w.pth --class 0 --out maps x.png a/x.jpg",
             "care cam --backbone vgg19 --weights w.pth --class 0 --out maps ..",
             "care cam --backbone vgg19 --weights w.pth --class 0 --out maps x.png --set alpha=2",
+            "care figure a.care --out figure.bmp",
+            "care figure a.care --out figure.png --width 0",
+            "care figure a.care --out figure.png --models before,after",
+            "care figure a.care --out figure.png --palette rainbow",
+            "care tables a.care --out t --format excel",
+            "care film a.care --out film.mp4",
+            "care report a.care --out report.pdf",
+            "care export-model a.care --out m --format onnx",
+            "care export-model a.care --out m --model after",
             "care weights",
             "care weights get alexnet",
             "care fly",
+            "care a.care list a.care",
         ] {
             assert!(parse(line).is_err(), "{line} was accepted");
         }

@@ -137,12 +137,14 @@ pub fn get(wanted: &Published) -> Result<()> {
         let progress = Progress::new();
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let show = |done, total: Option<u64>| {
-            let total = total.map_or(f64::from(wanted.megabytes), megabytes);
-            let done = megabytes(done);
-            progress.show(&format!(
-                "fetching {}: {done:.1} of {total:.1} MB",
-                wanted.file
-            ));
+            let total = total.unwrap_or(u64::from(wanted.megabytes) * 1_000_000);
+            let text = format!(
+                "fetching {}: {:.1} of {:.1} MB",
+                wanted.file,
+                megabytes(done),
+                megabytes(total)
+            );
+            progress.show(done, total, &text);
         };
         let url = wanted.url();
         download::fetch(&download::agent(), &url, wanted.sha256(), &into, &show).with_context(

@@ -18,7 +18,9 @@ use super::widgets::{
 use crate::background::Later;
 use crate::command::{Action, Command, Commands};
 use crate::format;
-use crate::take_away::{FigureFormat, FilmFormat, MAX_ROWS, ModelFormat, TakeAway, What, preview};
+use crate::take_away::{
+    FIGURE_WIDTHS, FigureFormat, FilmFormat, MAX_ROWS, ModelFormat, TakeAway, What, preview,
+};
 use crate::textures::Textures;
 use crate::training::TrainingRun;
 
@@ -302,7 +304,7 @@ fn width_ui(ui: &mut Ui, draft: &mut TakeAway) {
         ui.name_inputs("Width in millimetres", |ui| {
             ui.add(
                 DragValue::new(&mut draft.width)
-                    .range(60.0..=400.0)
+                    .range(FIGURE_WIDTHS)
                     .speed(1.0)
                     .fixed_decimals(0)
                     .suffix(" mm"),

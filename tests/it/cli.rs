@@ -429,11 +429,144 @@ fn nobody_reads_what_it_says() {
 fn every_command_explains_itself() {
     let folder = tempfile::tempdir().expect("folder");
     for command in [
-        "new", "import", "list", "box", "train", "evaluate", "cam", "weights", "demo", "doctor",
+        "new",
+        "import",
+        "export",
+        "list",
+        "box",
+        "train",
+        "evaluate",
+        "cam",
+        "figure",
+        "tables",
+        "film",
+        "report",
+        "export-model",
+        "convert",
+        "weights",
+        "demo",
+        "bench",
+        "doctor",
+        "completions",
+        "man",
     ] {
         let help = done(&care(folder.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: care {command}")), "{help}");
+        assert!(help.contains("Example"), "{help}");
     }
+}
+
+#[test]
+fn what_a_shell_needs_is_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (shell, says) in [
+        ("bash", "_care"),
+        ("zsh", "#compdef care"),
+        ("fish", "-c care"),
+    ] {
+        let text = done(&care(folder.path(), &["completions", shell]));
+        assert!(
+            text.contains(says) && text.contains("export-model"),
+            "{shell}"
+        );
+    }
+    done(&care(folder.path(), &["man", "man1"]));
+    let page = std::fs::read_to_string(folder.path().join("man1/care-train.1")).expect("a page");
+    assert!(page.contains("resume"), "{page}");
+}
+
+#[test]
+fn a_run_is_taken_away() {
+    let folder = project_with_images();
+    draw_boxes(folder.path());
+    let mut train = train_for(1);
+    train.push("--quiet");
+    let output = care(folder.path(), &train);
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(done(&output).contains("on the test part"));
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
+    let text = |name: &str| String::from_utf8_lossy(&bytes(name)).into_owned();
+
+    done(&care(
+        folder.path(),
+        &["figure", "p.care", "--out", "f.png", "--width", "85"],
+    ));
+    let figure = image::load_from_memory(&bytes("f.png")).expect("a picture");
+    // 85 mm at 300 dpi.
+    assert!(figure.width().abs_diff(1004) <= 1, "{}", figure.width());
+    let run = folder.path().join("p.care/runs/0001");
+    let results = std::fs::read_to_string(run.join("results.json")).expect("results");
+    let results: serde_json::Value = serde_json::from_str(&results).expect("JSON");
+    assert!(results.is_object());
+    let listed = list(folder.path());
+    let test = listed
+        .iter()
+        .find(|image| image["split"] == "test")
+        .expect("one");
+    let name = test["name"].as_str().expect("a name");
+    let line = [
+        "figure", "p.care", "--images", name, "--names", "--models", "care", "--out",
+    ];
+    for out in ["f.svg", "f.pdf"] {
+        done(&care(folder.path(), &[&line[..], &[out]].concat()));
+    }
+    let svg = text("f.svg");
+    assert!(svg.contains(name) && svg.contains("CARE"), "{name}");
+    assert!(!svg.contains(">control<") && !svg.contains(">Control<"));
+    assert!(bytes("f.pdf").starts_with(b"%PDF"));
+
+    done(&care(
+        folder.path(),
+        &["tables", "p.care", "--format", "latex", "--out", "t"],
+    ));
+    let tables = std::fs::read_dir(folder.path().join("t")).expect("a folder");
+    assert!(tables.count() >= 2);
+    done(&care(
+        folder.path(),
+        &["report", "p.care", "--run", "1", "--out", "r.html"],
+    ));
+    let report = text("r.html");
+    assert!(
+        report.contains("</html>") && !report.contains(name),
+        "{name}"
+    );
+    done(&care(
+        folder.path(),
+        &["film", "p.care", "--out", "film.gif"],
+    ));
+    assert!(bytes("film.gif").starts_with(b"GIF89a"));
+    done(&care(folder.path(), &["film", "p.care", "--out", "frames"]));
+    assert!(folder.path().join("frames").is_dir());
+    done(&care(
+        folder.path(),
+        &["export-model", "p.care", "--out", "m", "--model", "control"],
+    ));
+    assert!(text("m/card.md").contains("esearch only") && !bytes("m/model.pt").is_empty());
+
+    for (line, says) in [
+        (
+            &["figure", "p.care", "--out", "f.png"][..],
+            "is there already",
+        ),
+        (
+            &["figure", "p.care", "--out", "g.png", "--images", "nobody"],
+            "nobody",
+        ),
+        (
+            &["report", "p.care", "--run", "7", "--out", "s.html"],
+            "no run 7",
+        ),
+    ] {
+        let line = failed(&care(folder.path(), line), 1);
+        assert!(line.contains(says), "{line}");
+    }
+    let train_image = listed
+        .iter()
+        .find(|image| image["split"] == "train")
+        .expect("one");
+    let name = train_image["name"].as_str().expect("a name");
+    let line = ["figure", "p.care", "--out", "g.png", "--images", name];
+    assert!(failed(&care(folder.path(), &line), 1).contains("did not test"));
 }
 
 #[test]
