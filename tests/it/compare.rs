@@ -587,7 +587,10 @@ fn a_run_has_a_star_a_name_and_a_note_and_deleting_it_is_undone() {
         &mut window,
         "1 deleted run; the files are gone, undo brings back the figures.",
     );
-    assert_eq!(window.state().state.last_event, "The trash was emptied");
+    // The files go on a thread of their own.
+    wait_for(&mut window, "the emptying", |app| {
+        app.state.last_event == "The trash was emptied"
+    });
     assert!(!runs.join("0001").exists() && !runs.join("trash/0001").exists());
 }
 
