@@ -570,6 +570,40 @@ fn a_run_is_taken_away() {
 }
 
 #[test]
+fn a_run_says_where_its_figures_come_from() {
+    let folder = project_with_images();
+    draw_boxes(folder.path());
+    let record = |run: u32| {
+        let path = folder
+            .path()
+            .join(format!("p.care/runs/{run:04}/record.json"));
+        let text = std::fs::read_to_string(path).expect("a record");
+        let starts: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+        let [start] = &starts[..] else {
+            panic!("{starts:?}")
+        };
+        start.clone()
+    };
+    done(&care(folder.path(), &train_for(1)));
+    let line = ["box", "p.care", "bright 3", "--add", "1,1,9,9"];
+    done(&care(folder.path(), &line));
+    done(&care(folder.path(), &train_for(1)));
+    let (first, second) = (record(1), record(2));
+    assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
+    assert!(first["libtorch"].as_str().expect("text").starts_with("2."));
+    assert_eq!(first["command"][1], "train");
+    assert!(first["threads"].as_u64() >= Some(1) && first["device"].is_string());
+    let hash = |start: &serde_json::Value, what: &str| {
+        let hash = start["data"][what].as_str().expect("a hash").to_owned();
+        assert_eq!(hash.len(), 64);
+        hash
+    };
+    for (what, is_same) in [("images", true), ("split", true), ("boxes", false)] {
+        assert_eq!(hash(&first, what) == hash(&second, what), is_same, "{what}");
+    }
+}
+
+#[test]
 fn settings_are_explained_in_a_file_that_can_be_trained_with() {
     let folder = project_with_images();
     let dry = ["train", "p.care", "--set", "alpha=0.25", "--dry-run"];

@@ -17,7 +17,7 @@ use crate::evaluation::Viewer;
 use crate::event::{ModelRole, Outcome, TrainerEvent};
 use crate::grad_cam::label_tensor;
 use crate::panics::{Panic, caught};
-use crate::task::{Sample, Task, TaskClass};
+use crate::task::{Fingerprint, Sample, Task, TaskClass};
 use crate::trainer::learner::{Batch, Learner, StepSettings};
 use crate::trainer::{Host, train};
 
@@ -186,6 +186,7 @@ pub fn epochs(
         folder,
         others: Vec::new(),
         goes_on: false,
+        fingerprint: Fingerprint::default(),
         config,
     };
     let mut host = EpochClock {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config.toml` | [`RunConfig`] |
 //! | `data.json` | [`RunData`] |
+//! | `record.json` | each time that it was begun or gone on with: [`Start`] |
 //! | `steps.csv` | a line per step and model: losses, learning rate |
 //! | `epochs.csv` | a line per epoch and model: [`EpochMetrics`] |
 //! | `changes.jsonl` | a line per change made while training: [`RecordedChange`] |
@@ -34,7 +35,7 @@ use crate::event::{
     StepMetrics,
 };
 use crate::metrics::IOU_THRESHOLD;
-use crate::task::TaskClass;
+use crate::task::{Fingerprint, TaskClass};
 
 /// A file of a run that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,23 @@ pub struct RunData {
     /// The run that trained its stage 1, where that was another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage1_of: Option<RunId>,
+}
+
+/// Under what a run was begun, or gone on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Seconds since 1970, UTC.
+    pub unix_time: u64,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Of CARE Studio.
+    pub version: String,
+    pub libtorch: String,
+    /// `cpu`, or `cuda:` and its number.
+    pub device: String,
+    /// That libtorch computes with on the processor.
+    pub threads: usize,
+    pub data: Fingerprint,
 }
 
 /// Bytes of the files that grow, when a checkpoint was written.
@@ -166,6 +184,18 @@ impl RunFolder {
         let path = self.dir.join(name);
         let text = std::fs::read_to_string(&path).map_err(|e| read_error(&path, e))?;
         serde_json::from_str(&text).map_err(|e| read_error(&path, e))
+    }
+
+    /// The first is the one that began it. Runs of before there was a record have none.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn record(&self) -> Result<Vec<Start>, RunFolderError> {
+        if self.dir.join(RECORD).is_file() {
+            self.json(RECORD)
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     /// Whether there is something that a run which was stopped, or failed, can go on from.
@@ -289,6 +319,7 @@ impl RunFolder {
     }
 }
 
+const RECORD: &str = "record.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// In its header.
 const STATE: &str = "state";
@@ -433,6 +464,12 @@ impl RunWriter {
             }
         }
         Ok(writer)
+    }
+
+    pub(crate) fn record(&self, start: Start) -> Result<(), RunFolderError> {
+        let mut starts = RunFolder::open(&self.dir)?.record()?;
+        starts.push(start);
+        self.json(RECORD, &starts)
     }
 
     pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<(), RunFolderError> {

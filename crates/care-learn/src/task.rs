@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use care_data::{
-    BoundingBox, ClassId, ImageId, ImageSize, Look, Part, Project, ReviewState, RunId, RunState,
+    BoundingBox, ClassId, ContentHash, ImageId, ImageSize, Look, Part, Project, ReviewState, RunId,
+    RunState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,48 @@ pub struct Task {
     pub others: Vec<(RunId, PathBuf)>,
     /// Whether the run in its folder goes on where it was left.
     pub goes_on: bool,
+    pub fingerprint: Fingerprint,
+}
+
+/// Hashes (BLAKE3 in hexadecimal) of what a run is given. Where two runs' are the same, so were their data, wherever the files lay
+/// and in whichever order they came.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The images' content, each with its class.
+    pub images: String,
+    /// In which part each of them stands.
+    pub split: String,
+    /// Their boxes.
+    pub boxes: String,
+}
+
+impl Fingerprint {
+    fn of(project: &Project, classes: &[TaskClass], samples: &[Sample]) -> Self {
+        let mut by_content: Vec<(ContentHash, &Sample)> = samples
+            .iter()
+            .filter_map(|sample| Some((project.image(sample.image)?.hash, sample)))
+            .collect();
+        by_content.sort_by_key(|(hash, sample)| (hash.0, sample.image));
+        let [mut images, mut split, mut boxes] = [(); 3].map(|()| blake3::Hasher::new());
+        for (hash, sample) in by_content {
+            for hasher in [&mut images, &mut split, &mut boxes] {
+                hasher.update(&hash.0);
+            }
+            let class = classes.get(sample.label).map_or("", |class| &class.name);
+            images.update(class.as_bytes()).update(b"\0");
+            split.update(sample.part.name().as_bytes());
+            for edge in sample.boxes.iter().flat_map(|rect| rect.xyxy()) {
+                boxes.update(&edge.to_le_bytes());
+            }
+        }
+        let [images, split, boxes] =
+            [images, split, boxes].map(|hasher| hasher.finalize().to_hex().to_string());
+        Self {
+            images,
+            split,
+            boxes,
+        }
+    }
 }
 
 impl Task {
@@ -81,6 +124,7 @@ impl Task {
             samples.retain(|s| s.part != Part::Train || state(s) != ReviewState::SecondLook);
         }
         Self {
+            fingerprint: Fingerprint::of(project, &classes, &samples),
             config,
             look: project.look(),
             samples,

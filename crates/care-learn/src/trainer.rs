@@ -7,7 +7,7 @@ mod memory;
 mod schedule;
 mod scoring;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use care_data::{BoundingBox, ImageId, ImageSize, Part};
 use tch::{Device, Kind};
@@ -23,7 +23,7 @@ use crate::backbone::{Loaded, Network};
 use crate::classification_loss::ClassificationLoss;
 use crate::config::{LiveParams, RunConfig};
 use crate::dataset::Dataset;
-use crate::device::{leave_a_core, pick_device};
+use crate::device::{leave_a_core, pick_device, torch_info};
 use crate::evaluation::{Target, Viewer};
 use crate::event::{
     Change, Losses, ModelRole, Outcome, RecordedChange, StepMetrics, TrainerCommand, TrainerEvent,
@@ -32,7 +32,7 @@ use crate::film::FilmRecorder;
 use crate::grad_cam::label_tensor;
 use crate::libtorch::give_memory_back;
 use crate::panics::{Panic, caught, torch_reason};
-use crate::run_folder::{RunData, RunFolder, RunWriter};
+use crate::run_folder::{RunData, RunFolder, RunWriter, Start};
 use crate::sampler::Sampler;
 use crate::task::{Problem, Sample, Task, check};
 
@@ -173,7 +173,22 @@ impl<'a> Session<'a> {
         };
         let written = found.map(|found| found.checkpoint.written);
         let writer = RunWriter::open(&task.folder, config, &data, written)?;
-        leave_a_core();
+        let threads = leave_a_core();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        writer.record(Start {
+            unix_time: now.map_or(0, |since| since.as_secs()),
+            command: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: torch_info().version,
+            device: match device {
+                Device::Cuda(index) => format!("cuda:{index}"),
+                other => format!("{other:?}").to_lowercase(),
+            },
+            threads,
+            data: task.fingerprint.clone(),
+        })?;
 
         let members: Vec<Vec<usize>> = (0..task.classes.len())
             .map(|label| {

@@ -10,7 +10,7 @@ use crate::backbone::Backbone;
 use crate::config::RunConfig;
 use crate::event::{Change, Outcome, TrainerCommand, TrainerEvent};
 use crate::panics::Panic;
-use crate::task::{Sample, Task, TaskClass};
+use crate::task::{Fingerprint, Sample, Task, TaskClass};
 
 /// Eight plain images of each of two classes, in batches of four: an epoch is four steps.
 fn plain_task(dir: &Path) -> Task {
@@ -47,6 +47,7 @@ fn plain_task(dir: &Path) -> Task {
         folder: dir.join("run"),
         others: vec![],
         goes_on: false,
+        fingerprint: Fingerprint::default(),
     }
 }
 

@@ -363,6 +363,9 @@ fn what_cannot_go_on_says_so_before_anything_is_changed() {
     // Once it goes on, its old results are no longer those of its models.
     run(&resumed, stop_at(6));
     assert!(folder.results().is_err());
+    let starts = folder.record().expect("a record");
+    assert_eq!(starts.len(), 2, "begun, and gone on with once");
+    assert_eq!(starts[0].device, "cpu");
 }
 
 #[test]

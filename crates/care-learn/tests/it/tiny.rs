@@ -10,7 +10,7 @@ use care_learn::dataset::Dataset;
 use care_learn::event::{AttentionLosses, AttentionMap, Outcome, StepMetrics, TrainerEvent};
 use care_learn::grad_cam::{GradCam, label_tensor};
 use care_learn::sampler::Sampler;
-use care_learn::task::{Sample, TaskClass};
+use care_learn::task::{Fingerprint, Sample, TaskClass};
 use care_learn::trainer::{Host, train};
 use care_learn::{LiveParams, RunConfig, Task, TrainerCommand};
 use tch::{Device, Tensor};
@@ -82,6 +82,7 @@ pub(crate) fn tiny_task(dir: &Path) -> Task {
         folder: dir.join("runs/0001"),
         others: vec![],
         goes_on: false,
+        fingerprint: Fingerprint::default(),
     }
 }
 
